@@ -1,0 +1,290 @@
+//! What a function says of itself: `strongroom.toml`, or the same keys inline.
+//!
+//! An unknown key is an error, never ignored: a misspelt limit would
+//! otherwise be no limit. What this station cannot do (dependencies, stages
+//! with a network, outputs held back) is refused here, when the function is
+//! pushed, and not when somebody needs the result.
+
+use std::collections::BTreeMap;
+
+use serde::{Deserialize, Serialize};
+use serde_json::Value;
+
+use crate::{
+    inline::{self, InlineError},
+    limits::{Limits, LimitsAsked, LimitsError},
+    name::Name,
+    tree::{TreeError, TreePath},
+};
+
+/// The file that holds a folder's manifest.
+pub const FILE_NAME: &str = "strongroom.toml";
+
+/// How a kind of function is run.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, PartialOrd, Ord, Hash, Serialize, Deserialize)]
+#[serde(rename_all = "kebab-case")]
+pub enum Runtime {
+    /// CPython with its standard library.
+    Python3,
+    /// The POSIX shell.
+    Sh,
+}
+
+impl Runtime {
+    pub const ALL: [Self; 2] = [Self::Python3, Self::Sh];
+
+    pub fn as_str(self) -> &'static str {
+        match self {
+            Self::Python3 => "python3",
+            Self::Sh => "sh",
+        }
+    }
+
+    fn of_file(path: &TreePath) -> Option<Self> {
+        match path.file_name().rsplit_once('.')?.1 {
+            "py" => Some(Self::Python3),
+            "sh" => Some(Self::Sh),
+            _ => None,
+        }
+    }
+
+    fn main_file(self) -> &'static str {
+        match self {
+            Self::Python3 => "main.py",
+            Self::Sh => "main.sh",
+        }
+    }
+}
+
+/// What a function says of itself, checked and complete.
+#[derive(Clone, Debug, PartialEq, Serialize, Deserialize)]
+#[serde(deny_unknown_fields)]
+pub struct Manifest {
+    pub runtime: Runtime,
+    /// The file that is run.
+    pub entry: TreePath,
+    pub description: String,
+    /// The inputs by name, with what each is for; `None` takes whatever the caller gives.
+    pub inputs: Option<BTreeMap<Name, String>>,
+    /// A JSON Schema (2020-12) that the arguments must satisfy.
+    pub args: Option<Value>,
+    /// Every bound, with the defaults filled in.
+    pub limits: Limits,
+}
+
+/// Why a manifest cannot be taken.
+#[derive(Debug, thiserror::Error)]
+pub enum ManifestError {
+    #[error("{file}: {message}")]
+    Toml { file: String, message: String },
+    #[error("{file}")]
+    Inline { file: String, source: InlineError },
+    #[error("there is no runtime `{}`; there are python3 and sh", crate::text::shown(.0, 40))]
+    Runtime(String),
+    #[error("say which `runtime` runs this; `{0}` does not end in .py or .sh")]
+    NoRuntime(String),
+    #[error("say which file is the `entry`; there is no `{0}`")]
+    NoEntry(String),
+    #[error("the entry `{0}` is not among the files")]
+    EntryMissing(TreePath),
+    #[error("entry")]
+    Entry(#[source] TreeError),
+    #[error("limits")]
+    Limits(#[source] LimitsError),
+    #[error("args is not a JSON Schema: {0}")]
+    Args(String),
+    #[error("input `{}`", crate::text::shown(.name, 80))]
+    Input { name: String, source: crate::name::NameError },
+    #[error("{0}")]
+    NotHere(&'static str),
+}
+
+/// The file as written.
+#[derive(Deserialize, Default)]
+#[serde(deny_unknown_fields)]
+struct Written {
+    runtime: Option<String>,
+    entry: Option<String>,
+    description: Option<String>,
+    inputs: Option<BTreeMap<String, String>>,
+    args: Option<Value>,
+    #[serde(default)]
+    limits: LimitsAsked,
+    download: Option<toml::Value>,
+    release: Option<Release>,
+}
+
+#[derive(Deserialize)]
+#[serde(deny_unknown_fields)]
+struct Release {
+    mode: ReleaseMode,
+}
+
+#[derive(Deserialize, PartialEq, Eq)]
+#[serde(rename_all = "snake_case")]
+enum ReleaseMode {
+    AtOnce,
+    Held,
+}
+
+/// The keys of PEP 723 that a single file may have beside `[tool.strongroom]`.
+#[derive(Deserialize)]
+#[serde(deny_unknown_fields)]
+struct WrittenInline {
+    #[serde(rename = "requires-python")]
+    _requires_python: Option<String>,
+    #[serde(default)]
+    dependencies: Vec<String>,
+    #[serde(default)]
+    tool: BTreeMap<String, toml::Value>,
+}
+
+const NO_DEPENDENCIES: &str = "this station runs functions on the standard library alone; \
+    `dependencies` must be absent or empty";
+const NO_DOWNLOAD: &str =
+    "this station has no gateway to the network; a function cannot have `[download]`";
+const NO_HELD: &str = "this station releases results at once to whom the owners approved; \
+    `release.mode` must be \"at_once\"";
+
+/// A function's files, small enough to be held in memory.
+pub type Files = BTreeMap<TreePath, Vec<u8>>;
+
+impl Manifest {
+    /// Reads the manifest of `files`: from `strongroom.toml`, or else from
+    /// the inline metadata of the only file, or else from its name.
+    ///
+    /// # Errors
+    ///
+    /// [`ManifestError`] says which file and key; the developer is at fault.
+    pub fn of_files(files: &Files) -> Result<Self, ManifestError> {
+        let written = Self::written(files)?;
+        if written.download.is_some() {
+            return Err(ManifestError::NotHere(NO_DOWNLOAD));
+        }
+        if written.release.is_some_and(|release| release.mode == ReleaseMode::Held) {
+            return Err(ManifestError::NotHere(NO_HELD));
+        }
+        let (runtime, entry) = runtime_and_entry(&written.runtime, &written.entry, files)?;
+        let limits = written.limits.over(Limits::DEFAULT).map_err(ManifestError::Limits)?;
+        if let Some(schema) = &written.args {
+            crate::plan::compile_schema(schema).map_err(ManifestError::Args)?;
+        }
+        Ok(Self {
+            runtime,
+            entry,
+            description: written.description.unwrap_or_default(),
+            inputs: written.inputs.map(input_names).transpose()?,
+            args: written.args,
+            limits: limits.checked(Limits::MAX).map_err(ManifestError::Limits)?,
+        })
+    }
+
+    fn written(files: &Files) -> Result<Written, ManifestError> {
+        let own: TreePath = FILE_NAME.parse().expect("a constant, plain name");
+        if let Some(bytes) = files.get(&own) {
+            let text = utf8(FILE_NAME, bytes)?;
+            return from_toml(FILE_NAME, text, 0);
+        }
+        match single_file(files) {
+            Some((path, bytes)) => written_inline(path.as_str(), utf8(path.as_str(), bytes)?),
+            None => Ok(Written::default()),
+        }
+    }
+}
+
+/// The only file, or the main file of a folder without a manifest.
+fn single_file(files: &Files) -> Option<(&TreePath, &Vec<u8>)> {
+    if files.len() == 1 {
+        return files.iter().next();
+    }
+    Runtime::ALL.iter().find_map(|runtime| {
+        files.iter().find(|(path, _)| path.as_str() == runtime.main_file())
+    })
+}
+
+fn utf8<'a>(file: &str, bytes: &'a [u8]) -> Result<&'a str, ManifestError> {
+    std::str::from_utf8(bytes).map_err(|error| ManifestError::Toml {
+        file: file.to_owned(),
+        message: format!("not UTF-8 at byte {}", error.valid_up_to()),
+    })
+}
+
+fn from_toml<T: serde::de::DeserializeOwned>(
+    file: &str,
+    text: &str,
+    lines_before: usize,
+) -> Result<T, ManifestError> {
+    toml::from_str(text).map_err(|error| {
+        let at = error.span().map_or(0, |span| span.start.min(text.len()));
+        let line = lines_before + 1 + text[..at].matches('\n').count();
+        let message = format!("line {line}: {}", error.message());
+        ManifestError::Toml { file: file.to_owned(), message }
+    })
+}
+
+fn written_inline(file: &str, source: &str) -> Result<Written, ManifestError> {
+    let wrong = |source| ManifestError::Inline { file: file.to_owned(), source };
+    let Some((text, lines_before)) = inline::block(source).map_err(wrong)? else {
+        return Ok(Written::default());
+    };
+    let whole: WrittenInline = from_toml(file, &text, lines_before)?;
+    if !whole.dependencies.is_empty() {
+        return Err(ManifestError::NotHere(NO_DEPENDENCIES));
+    }
+    match whole.tool.get("strongroom") {
+        None => Ok(Written::default()),
+        Some(table) => table.clone().try_into().map_err(|error: toml::de::Error| {
+            let message = format!("[tool.strongroom]: {}", error.message());
+            ManifestError::Toml { file: file.to_owned(), message }
+        }),
+    }
+}
+
+fn runtime_and_entry(
+    runtime: &Option<String>,
+    entry: &Option<String>,
+    files: &Files,
+) -> Result<(Runtime, TreePath), ManifestError> {
+    let named = match runtime {
+        None => None,
+        Some(raw) => Some(runtime_named(raw)?),
+    };
+    let entry = match entry {
+        Some(raw) => raw.parse().map_err(ManifestError::Entry)?,
+        None => default_entry(named, files)?,
+    };
+    if !files.contains_key(&entry) {
+        return Err(ManifestError::EntryMissing(entry));
+    }
+    let runtime = named
+        .or_else(|| Runtime::of_file(&entry))
+        .ok_or_else(|| ManifestError::NoRuntime(entry.to_string()))?;
+    Ok((runtime, entry))
+}
+
+fn runtime_named(raw: &str) -> Result<Runtime, ManifestError> {
+    let found = Runtime::ALL.into_iter().find(|runtime| runtime.as_str() == raw);
+    found.ok_or_else(|| ManifestError::Runtime(raw.to_owned()))
+}
+
+fn default_entry(runtime: Option<Runtime>, files: &Files) -> Result<TreePath, ManifestError> {
+    let mut code = files.keys().filter(|path| path.as_str() != FILE_NAME);
+    if let (Some(only), None) = (code.next(), code.next()) {
+        return Ok(only.clone());
+    }
+    let wanted: Vec<&str> = match runtime {
+        Some(runtime) => vec![runtime.main_file()],
+        None => Runtime::ALL.iter().map(|runtime| runtime.main_file()).collect(),
+    };
+    let found = files.keys().find(|path| wanted.contains(&path.as_str()));
+    found.cloned().ok_or_else(|| ManifestError::NoEntry(wanted.join("` or `")))
+}
+
+fn input_names(raw: BTreeMap<String, String>) -> Result<BTreeMap<Name, String>, ManifestError> {
+    raw.into_iter()
+        .map(|(name, what)| match name.parse() {
+            Ok(parsed) => Ok((parsed, what)),
+            Err(source) => Err(ManifestError::Input { name, source }),
+        })
+        .collect()
+}

@@ -1,0 +1,116 @@
+//! Leave to run one exact plan, minted right before launch.
+//!
+//! A [`Permit`] cannot be stored, copied or made by hand: the only way to one
+//! is [`mint`], which looks at the stored answers once more, now. An approval
+//! that was revoked or ran out while its run stood in the queue yields none.
+
+use crate::{
+    approval::{Approval, NotCovered},
+    digest::Digest,
+    id::RunId,
+    limits::Limits,
+    name::Name,
+    plan::Plan,
+    request::{Grounds, State, Verdict, Verdicts},
+};
+
+/// Leave to run one exact plan, once.
+#[must_use]
+#[derive(Debug)]
+pub struct Permit {
+    run: RunId,
+    plan: Digest,
+    limits: Limits,
+}
+
+/// Why there is no permit; nothing of the guest has run.
+#[derive(Debug, Clone, PartialEq, Eq, thiserror::Error)]
+pub enum NoPermit {
+    #[error("the request is {}", .0.as_str())]
+    State(State),
+    #[error("{0} has not approved it")]
+    NotApproved(Name),
+    #[error("the approval of {0} is gone")]
+    ApprovalGone(Name),
+    #[error("{owner}: {why}")]
+    NotCovered { owner: Name, why: NotCovered },
+    #[error("the owners of the inputs are not those who were asked")]
+    Owners,
+}
+
+/// What is known of a request at the moment of launch.
+#[derive(Debug)]
+pub struct Standing<'a> {
+    pub state: State,
+    pub caller: &'a Name,
+    /// The owners of the inputs, as of now.
+    pub owners: &'a [Name],
+    pub verdicts: &'a Verdicts,
+    /// The approvals that the verdicts rest on, as of now.
+    pub approvals: &'a [Approval],
+}
+
+/// Mints leave to run `plan` as `run`.
+pub fn mint(
+    run: RunId,
+    plan: &Plan,
+    standing: &Standing<'_>,
+    now_ms: i64,
+) -> Result<Permit, NoPermit> {
+    if standing.state != State::Approved {
+        return Err(NoPermit::State(standing.state));
+    }
+    if standing.owners.iter().any(|owner| !standing.verdicts.contains_key(owner)) {
+        return Err(NoPermit::Owners);
+    }
+    let mut limits = plan.limits;
+    for (owner, verdict) in standing.verdicts {
+        let Verdict::Approved { grounds } = verdict else {
+            return Err(NoPermit::NotApproved(owner.clone()));
+        };
+        if let Some(approval) = ground(owner, grounds, standing)? {
+            approval
+                .still_covers(standing.caller, plan, now_ms)
+                .map_err(|why| NoPermit::NotCovered { owner: owner.clone(), why })?;
+            limits = limits.smaller(approval.limits_max);
+        }
+    }
+    Ok(Permit { run, plan: plan.digest(), limits })
+}
+
+fn ground<'a>(
+    owner: &Name,
+    grounds: &Grounds,
+    standing: &Standing<'a>,
+) -> Result<Option<&'a Approval>, NoPermit> {
+    match grounds {
+        Grounds::Rule { .. } => Ok(None),
+        Grounds::Own if owner == standing.caller => Ok(None),
+        Grounds::Own => Err(NoPermit::NotApproved(owner.clone())),
+        Grounds::Approval { approval } => {
+            let found = standing.approvals.iter().find(|a| a.id == *approval && a.owner == *owner);
+            found.map(Some).ok_or_else(|| NoPermit::ApprovalGone(owner.clone()))
+        }
+    }
+}
+
+impl Permit {
+    /// Leave for a trial run of one's own code on one's own files, which no
+    /// other owner has a say in.
+    pub fn trial(run: RunId, plan: &Plan) -> Self {
+        Self { run, plan: plan.digest(), limits: plan.limits }
+    }
+
+    pub fn run(&self) -> &RunId {
+        &self.run
+    }
+
+    pub fn plan(&self) -> Digest {
+        self.plan
+    }
+
+    /// The plan's limits, cut down to what every owner allowed.
+    pub fn limits(&self) -> Limits {
+        self.limits
+    }
+}

@@ -1,0 +1,253 @@
+//! One exact run: digests and values, no names that could come to mean
+//! something else.
+//!
+//! A plan's digest is what an owner approves. Everything that could change
+//! what the guest does or sees is inside it; who asks and who gets the result
+//! is not, since that belongs to the request.
+
+use std::collections::{BTreeMap, BTreeSet};
+
+use serde::{Deserialize, Serialize};
+use serde_json::Value;
+
+use crate::{
+    digest::Digest,
+    json,
+    limits::{Limits, LimitsError},
+    manifest::{Manifest, Runtime},
+    name::{Name, ObjectName},
+    text,
+};
+
+/// The most inputs of one plan.
+pub const INPUTS_MAX: usize = 64;
+/// The most bytes of arguments, as canonical JSON.
+pub const ARGS_LEN_MAX: usize = 1 << 20;
+
+/// A part of a function.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, PartialOrd, Ord, Serialize, Deserialize)]
+#[serde(rename_all = "snake_case")]
+pub enum Stage {
+    /// Data, no network; makes the result.
+    Transform,
+}
+
+impl Stage {
+    pub fn as_str(self) -> &'static str {
+        match self {
+            Self::Transform => "transform",
+        }
+    }
+}
+
+/// The runtime that a plan runs on.
+#[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
+#[serde(deny_unknown_fields)]
+pub struct RuntimePin {
+    pub name: Runtime,
+    /// The digest over the interpreter and the main program.
+    pub digest: Digest,
+}
+
+/// Where the inputs lie for the guest.
+#[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
+#[serde(rename_all = "snake_case")]
+pub enum Inputs<T> {
+    /// No `/data` at all.
+    None,
+    /// The files lie directly in `/data`.
+    Only(T),
+    /// Each lies in `/data/<name>`.
+    Named(BTreeMap<Name, T>),
+}
+
+impl<T> Inputs<T> {
+    /// The inputs with the name of each, if it has one.
+    pub fn iter(&self) -> impl Iterator<Item = (Option<&Name>, &T)> {
+        let (only, named) = match self {
+            Self::None => (None, None),
+            Self::Only(input) => (Some((None, input)), None),
+            Self::Named(map) => (None, Some(map.iter().map(|(name, input)| (Some(name), input)))),
+        };
+        only.into_iter().chain(named.into_iter().flatten())
+    }
+
+    /// The same places with other things in them.
+    pub fn try_map<U, E>(self, mut f: impl FnMut(T) -> Result<U, E>) -> Result<Inputs<U>, E> {
+        Ok(match self {
+            Self::None => Inputs::None,
+            Self::Only(input) => Inputs::Only(f(input)?),
+            Self::Named(map) => {
+                let mut out = BTreeMap::new();
+                for (name, input) in map {
+                    out.insert(name, f(input)?);
+                }
+                Inputs::Named(out)
+            }
+        })
+    }
+}
+
+impl Inputs<crate::name::Reference> {
+    /// Parses `owner/name` or `input=owner/name` texts, as a caller gives them.
+    pub fn parse<'a>(raw: impl IntoIterator<Item = &'a str>) -> Result<Self, PlanError> {
+        let wrong = |raw: &str, why: String| PlanError::Input { raw: raw.to_owned(), why };
+        let mut only = None;
+        let mut named = BTreeMap::new();
+        for text in raw {
+            match text.split_once('=') {
+                None => {
+                    let reference = text.parse().map_err(|e: crate::name::ReferenceError| wrong(text, e.to_string()))?;
+                    if only.replace(reference).is_some() {
+                        return Err(PlanError::TwoUnnamed);
+                    }
+                }
+                Some((name, reference)) => {
+                    let name: Name = name.parse().map_err(|e: crate::name::NameError| wrong(text, e.to_string()))?;
+                    let reference = reference.parse().map_err(|e: crate::name::ReferenceError| wrong(text, e.to_string()))?;
+                    if named.insert(name, reference).is_some() {
+                        return Err(wrong(text, "the name is there twice".to_owned()));
+                    }
+                }
+            }
+        }
+        match (only, named.is_empty()) {
+            (None, true) => Ok(Self::None),
+            (Some(reference), true) => Ok(Self::Only(reference)),
+            (None, false) if named.len() <= INPUTS_MAX => Ok(Self::Named(named)),
+            (None, false) => Err(PlanError::TooManyInputs),
+            (Some(_), false) => Err(PlanError::TwoUnnamed),
+        }
+    }
+}
+
+/// One version of a dataset, as a request shows it: the digest is what counts.
+#[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
+#[serde(deny_unknown_fields)]
+pub struct InputVersion {
+    pub dataset: ObjectName,
+    pub version: Digest,
+}
+
+/// One exact run.
+#[derive(Clone, Debug, PartialEq, Serialize, Deserialize)]
+#[serde(deny_unknown_fields)]
+pub struct Plan {
+    /// The function version.
+    pub function: Digest,
+    pub runtime: RuntimePin,
+    /// The dataset versions.
+    pub inputs: Inputs<Digest>,
+    pub args: Value,
+    pub limits: Limits,
+    pub stages: Vec<Stage>,
+}
+
+/// Why a plan cannot be made; the caller is at fault.
+#[derive(Debug, Clone, PartialEq, thiserror::Error)]
+pub enum PlanError {
+    #[error("input `{}`: {why}", text::shown(.raw, 120))]
+    Input { raw: String, why: String },
+    #[error("only a lone input may go without a name; give each as NAME=OWNER/DATASET")]
+    TwoUnnamed,
+    #[error("there are more than {INPUTS_MAX} inputs")]
+    TooManyInputs,
+    #[error("the function takes the inputs {wanted}, not {found}")]
+    Inputs { wanted: String, found: String },
+    #[error("the arguments are longer than {ARGS_LEN_MAX} bytes")]
+    ArgsTooLong,
+    #[error("argument {}: {}", text::shown(.place, 120), text::shown(.why, 300))]
+    Args { place: String, why: String },
+    #[error(transparent)]
+    Limits(#[from] LimitsError),
+}
+
+impl Plan {
+    /// What is approved: the digest over everything in the plan.
+    pub fn digest(&self) -> Digest {
+        Digest::of(json::canonical_of(self).as_bytes())
+    }
+}
+
+/// Pins what a caller asked for into a plan.
+///
+/// `limits_asked` is what the caller wants (already laid over the function's
+/// own limits), `limits_max` what the station grants.
+///
+/// # Errors
+///
+/// [`PlanError`] says which input, argument or limit is not as the function
+/// or the station takes it.
+pub fn pin(
+    manifest: &Manifest,
+    function: Digest,
+    runtime: RuntimePin,
+    inputs: Inputs<Digest>,
+    args: Value,
+    limits_asked: Limits,
+    limits_max: Limits,
+) -> Result<Plan, PlanError> {
+    check_inputs(manifest, &inputs)?;
+    if ARGS_LEN_MAX < json::canonical(&args).len() {
+        return Err(PlanError::ArgsTooLong);
+    }
+    if let Some(schema) = &manifest.args {
+        check_args(schema, &args)?;
+    }
+    let limits = limits_asked.checked(limits_max)?;
+    Ok(Plan { function, runtime, inputs, args, limits, stages: vec![Stage::Transform] })
+}
+
+fn check_inputs<T>(manifest: &Manifest, inputs: &Inputs<T>) -> Result<(), PlanError> {
+    let Some(wanted) = &manifest.inputs else { return Ok(()) };
+    let found: BTreeSet<&Name> = inputs.iter().filter_map(|(name, _)| name).collect();
+    let lone = matches!(inputs, Inputs::Only(_)) && wanted.len() == 1;
+    if lone || (wanted.keys().collect::<BTreeSet<_>>() == found && !matches!(inputs, Inputs::Only(_))) {
+        return Ok(());
+    }
+    let list = |names: Vec<&Name>| match names.as_slice() {
+        [] => "(none)".to_owned(),
+        names => names.iter().map(|name| name.as_str()).collect::<Vec<_>>().join(", "),
+    };
+    let found = match inputs {
+        Inputs::Only(_) => "one without a name".to_owned(),
+        _ => list(found.into_iter().collect()),
+    };
+    Err(PlanError::Inputs { wanted: list(wanted.keys().collect()), found })
+}
+
+/// Checks arguments against a JSON Schema.
+///
+/// # Errors
+///
+/// [`PlanError::Args`] with the place of the first fault, as a JSON pointer.
+pub fn check_args(schema: &Value, args: &Value) -> Result<(), PlanError> {
+    let compiled = compile_schema(schema)
+        .map_err(|why| PlanError::Args { place: "schema".to_owned(), why })?;
+    match compiled.validate(args) {
+        Ok(()) => Ok(()),
+        Err(fault) => {
+            let place = fault.instance_path().to_string();
+            let place = if place.is_empty() { "(whole)".to_owned() } else { place };
+            Err(PlanError::Args { place, why: fault.to_string() })
+        }
+    }
+}
+
+/// Compiles a JSON Schema that refers to nothing outside itself.
+///
+/// # Errors
+///
+/// What is wrong with the schema, in words.
+pub fn compile_schema(schema: &Value) -> Result<jsonschema::Validator, String> {
+    if SCHEMA_LEN_MAX < json::canonical(schema).len() {
+        return Err(format!("it is longer than {SCHEMA_LEN_MAX} bytes"));
+    }
+    jsonschema::options()
+        .with_draft(jsonschema::Draft::Draft202012)
+        .build(schema)
+        .map_err(|error| error.to_string())
+}
+
+/// The longest JSON Schema, in bytes of canonical JSON.
+const SCHEMA_LEN_MAX: usize = 64 * 1024;

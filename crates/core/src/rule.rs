@@ -1,0 +1,223 @@
+//! An owner's standing answers to future requests, written in Cedar.
+//!
+//! One document per owner. A policy may permit or forbid; what no policy
+//! speaks of is left to the owner in person, and so is everything when a
+//! policy fails while it is evaluated. A document is validated against
+//! [`SCHEMA`] when it is written, so a misspelt attribute is an error then and
+//! not a rule that never fires. Cedar: <https://docs.cedarpolicy.com/>.
+
+use std::str::FromStr as _;
+
+use cedar_policy::{
+    Authorizer, Context, Decision, Entities, EntityUid, PolicySet, Request, Schema, ValidationMode,
+    Validator,
+};
+use miette::Diagnostic;
+use serde::{Deserialize, Serialize};
+use serde_json::{Map, Value, json};
+
+use crate::{digest::Digest, limits::Limits, name::{Name, ObjectName}};
+
+/// What policies can speak of.
+pub const SCHEMA: &str = include_str!("rule.cedarschema");
+
+/// The longest document, in bytes.
+pub const LEN_MAX: usize = 64 * 1024;
+
+/// Why a document cannot be taken, with the place in it.
+#[derive(Debug, Clone, PartialEq, Eq, thiserror::Error)]
+#[error("rules, line {line}, column {column}: {message}")]
+pub struct RuleError {
+    pub line: usize,
+    pub column: usize,
+    pub message: String,
+}
+
+/// An owner's validated policies.
+#[derive(Debug)]
+pub struct RuleSet {
+    policies: PolicySet,
+}
+
+/// What is asked, as policies see it.
+#[derive(Clone, Copy, Debug)]
+pub struct Ask<'a> {
+    pub caller: &'a Name,
+    pub function: &'a ObjectName,
+    pub function_digest: Digest,
+    pub purpose: &'a str,
+    pub args: &'a Value,
+    pub limits: Limits,
+    /// The datasets of this owner that the plan reads.
+    pub datasets: &'a [ObjectName],
+}
+
+/// A policy that determined an answer.
+#[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
+pub struct RulePolicy {
+    /// Its `@id`, or its place in the document: `policy0`.
+    pub name: String,
+    pub text: String,
+}
+
+/// What a document answers.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub enum RuleAnswer {
+    Permit { policies: Vec<RulePolicy> },
+    Forbid { policies: Vec<RulePolicy> },
+    /// No policy speaks of it.
+    Silent,
+    /// A policy could not be evaluated; a person has to answer.
+    Failed { errors: Vec<String> },
+}
+
+fn schema() -> Schema {
+    Schema::from_cedarschema_str(SCHEMA).expect("the schema is a constant that a test parses").0
+}
+
+impl RuleSet {
+    /// Parses and validates a document.
+    ///
+    /// # Errors
+    ///
+    /// [`RuleError`] for the first fault; its writer is at fault.
+    pub fn parse(text: &str) -> Result<Self, RuleError> {
+        if LEN_MAX < text.len() {
+            let message = format!("the document is longer than {LEN_MAX} bytes");
+            return Err(RuleError { line: 1, column: 1, message });
+        }
+        let policies = PolicySet::from_str(text).map_err(|error| fault(text, &error))?;
+        if policies.templates().next().is_some() {
+            let message = "templates with slots cannot be used here".to_owned();
+            return Err(RuleError { line: 1, column: 1, message });
+        }
+        let found = Validator::new(schema()).validate(&policies, ValidationMode::Strict);
+        match found.validation_errors().next() {
+            Some(error) => Err(fault(text, error)),
+            None => Ok(Self { policies }),
+        }
+    }
+
+    /// What the document says to `ask` at the time `now_ms`.
+    pub fn answer(&self, ask: &Ask<'_>, now_ms: i64) -> RuleAnswer {
+        let (request, entities) = match cedar_request(ask, now_ms) {
+            Ok(both) => both,
+            Err(error) => return RuleAnswer::Failed { errors: vec![error] },
+        };
+        let response = Authorizer::new().is_authorized(&request, &self.policies, &entities);
+        let errors: Vec<String> =
+            response.diagnostics().errors().map(ToString::to_string).collect();
+        if !errors.is_empty() {
+            return RuleAnswer::Failed { errors };
+        }
+        let mut policies: Vec<RulePolicy> =
+            response.diagnostics().reason().map(|id| self.named(id)).collect();
+        policies.sort_by(|a, b| a.name.cmp(&b.name));
+        match response.decision() {
+            Decision::Allow => RuleAnswer::Permit { policies },
+            Decision::Deny if policies.is_empty() => RuleAnswer::Silent,
+            Decision::Deny => RuleAnswer::Forbid { policies },
+        }
+    }
+
+    fn named(&self, id: &cedar_policy::PolicyId) -> RulePolicy {
+        let name = self.policies.annotation(id, "id").map_or_else(|| id.to_string(), str::to_owned);
+        let text = self.policies.policy(id).map(ToString::to_string).unwrap_or_default();
+        RulePolicy { name, text }
+    }
+}
+
+/// The message of a Cedar error with its line and column, both from 1.
+fn fault(text: &str, error: &dyn Diagnostic) -> RuleError {
+    let offset = error
+        .labels()
+        .and_then(|mut labels| labels.next())
+        .map_or(0, |label| label.offset().min(text.len()));
+    let before = &text.as_bytes()[..offset];
+    let line = 1 + before.iter().filter(|byte| **byte == b'\n').count();
+    let line_start = before.iter().rposition(|byte| *byte == b'\n').map_or(0, |at| at + 1);
+    let column = 1 + String::from_utf8_lossy(&before[line_start..]).chars().count();
+    let help = error.help().map(|help| format!(" ({help})")).unwrap_or_default();
+    RuleError { line, column, message: format!("{error}{help}") }
+}
+
+fn cedar_request(ask: &Ask<'_>, now_ms: i64) -> Result<(Request, Entities), String> {
+    let schema = schema();
+    let entity = |kind: &str, id: &str| json!({ "type": kind, "id": id });
+    let now = jiff::Timestamp::from_millisecond(now_ms).map_err(|e| e.to_string())?;
+    let (texts, numbers) = tags(ask.args);
+    let entities = json!([
+        { "uid": entity("User", ask.caller.as_str()), "attrs": {}, "parents": [] },
+        { "uid": entity("User", ask.function.owner.as_str()), "attrs": {}, "parents": [] },
+        { "uid": entity("Texts", "args"), "attrs": {}, "parents": [], "tags": texts },
+        { "uid": entity("Numbers", "args"), "attrs": {}, "parents": [], "tags": numbers },
+        {
+            "uid": entity("Function", &ask.function.to_string()),
+            "attrs": {
+                "developer": { "__entity": entity("User", ask.function.owner.as_str()) },
+                "digest": ask.function_digest.to_string(),
+            },
+            "parents": [],
+        },
+    ]);
+    let context = json!({
+        "purpose": ask.purpose,
+        "now": { "__extn": { "fn": "datetime", "arg": format!("{now:.3}") } },
+        "args": { "__entity": entity("Texts", "args") },
+        "numbers": { "__entity": entity("Numbers", "args") },
+        "datasets": ask.datasets.iter().map(|dataset| dataset.to_string()).collect::<Vec<_>>(),
+        "limits": limits(ask.limits),
+    });
+    let uid = |kind: &str, id: &str| {
+        EntityUid::from_json(entity(kind, id)).map_err(|e| e.to_string())
+    };
+    let action = uid("Action", "run")?;
+    let context = Context::from_json_value(context, Some((&schema, &action)))
+        .map_err(|e| e.to_string())?;
+    let (caller, function) =
+        (uid("User", ask.caller.as_str())?, uid("Function", &ask.function.to_string())?);
+    let request = Request::new(caller, action, function, context, Some(&schema))
+        .map_err(|e| e.to_string())?;
+    let entities =
+        Entities::from_json_value(unique(entities), Some(&schema)).map_err(|e| e.to_string())?;
+    Ok((request, entities))
+}
+
+/// Cedar refuses an entity that is there twice: a caller who is the developer.
+fn unique(entities: Value) -> Value {
+    let Value::Array(all) = entities else { return entities };
+    let mut kept: Vec<Value> = Vec::with_capacity(all.len());
+    for entity in all {
+        if kept.iter().all(|other| other["uid"] != entity["uid"]) {
+            kept.push(entity);
+        }
+    }
+    Value::Array(kept)
+}
+
+/// The top-level arguments: strings as they are, whole numbers as numbers,
+/// everything else as canonical JSON text.
+fn tags(args: &Value) -> (Map<String, Value>, Map<String, Value>) {
+    let (mut texts, mut numbers) = (Map::new(), Map::new());
+    for (key, value) in args.as_object().into_iter().flatten() {
+        match value {
+            Value::String(text) => {
+                texts.insert(key.clone(), json!(text));
+            }
+            Value::Number(number) if number.as_i64().is_some() => {
+                numbers.insert(key.clone(), value.clone());
+            }
+            other => {
+                texts.insert(key.clone(), json!(crate::json::canonical(other)));
+            }
+        }
+    }
+    (texts, numbers)
+}
+
+fn limits(limits: Limits) -> Value {
+    let rows = limits.rows().map(|(name, value)| {
+        (name.to_owned(), json!(i64::try_from(value).unwrap_or(i64::MAX)))
+    });
+    Value::Object(rows.into_iter().collect())
+}
