@@ -11,6 +11,7 @@ use crate::{digest::Digest, json};
 
 /// One entry of the audit record.
 #[derive(Clone, Debug, PartialEq, Serialize, Deserialize)]
+#[cfg_attr(feature = "openapi", derive(utoipa::ToSchema))]
 pub struct Event {
     pub seq: i64,
     pub at_ms: i64,

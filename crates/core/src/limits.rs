@@ -7,6 +7,7 @@ use serde::{Deserialize, Serialize};
 
 /// The bounds of one run, for the sum of all its processes.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, Serialize, Deserialize)]
+#[cfg_attr(feature = "openapi", derive(utoipa::ToSchema))]
 #[serde(deny_unknown_fields)]
 pub struct Limits {
     /// Thousandths of one processor.
@@ -144,6 +145,7 @@ impl Default for Limits {
 /// `processes = 64`, `out = "64 MiB"`, `out_files = 1000`, `log = "1 MiB"`,
 /// `tmp = "64 MiB"`.
 #[derive(Clone, Debug, Default, PartialEq, Serialize, Deserialize)]
+#[cfg_attr(feature = "openapi", derive(utoipa::ToSchema))]
 #[serde(deny_unknown_fields)]
 pub struct LimitsAsked {
     #[serde(default, skip_serializing_if = "Option::is_none")]
@@ -166,6 +168,7 @@ pub struct LimitsAsked {
 
 /// A number of bytes or milliseconds, or a text with a unit.
 #[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
+#[cfg_attr(feature = "openapi", derive(utoipa::ToSchema))]
 #[serde(untagged)]
 pub enum Amount {
     Number(u64),

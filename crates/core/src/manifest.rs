@@ -22,6 +22,7 @@ pub const FILE_NAME: &str = "strongroom.toml";
 
 /// How a kind of function is run.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, PartialOrd, Ord, Hash, Serialize, Deserialize)]
+#[cfg_attr(feature = "openapi", derive(utoipa::ToSchema))]
 #[serde(rename_all = "kebab-case")]
 pub enum Runtime {
     /// CPython with its standard library.
@@ -58,6 +59,7 @@ impl Runtime {
 
 /// What a function says of itself, checked and complete.
 #[derive(Clone, Debug, PartialEq, Serialize, Deserialize)]
+#[cfg_attr(feature = "openapi", derive(utoipa::ToSchema))]
 #[serde(deny_unknown_fields)]
 pub struct Manifest {
     pub runtime: Runtime,

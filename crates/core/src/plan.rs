@@ -26,6 +26,7 @@ pub const ARGS_LEN_MAX: usize = 1 << 20;
 
 /// A part of a function.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, PartialOrd, Ord, Serialize, Deserialize)]
+#[cfg_attr(feature = "openapi", derive(utoipa::ToSchema))]
 #[serde(rename_all = "snake_case")]
 pub enum Stage {
     /// Data, no network; makes the result.
@@ -42,6 +43,7 @@ impl Stage {
 
 /// The runtime that a plan runs on.
 #[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
+#[cfg_attr(feature = "openapi", derive(utoipa::ToSchema))]
 #[serde(deny_unknown_fields)]
 pub struct RuntimePin {
     pub name: Runtime,
@@ -51,6 +53,7 @@ pub struct RuntimePin {
 
 /// Where the inputs lie for the guest.
 #[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
+#[cfg_attr(feature = "openapi", derive(utoipa::ToSchema))]
 #[serde(rename_all = "snake_case")]
 pub enum Inputs<T> {
     /// No `/data` at all.
@@ -123,6 +126,7 @@ impl Inputs<crate::name::Reference> {
 
 /// One version of a dataset, as a request shows it: the digest is what counts.
 #[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
+#[cfg_attr(feature = "openapi", derive(utoipa::ToSchema))]
 #[serde(deny_unknown_fields)]
 pub struct InputVersion {
     pub dataset: ObjectName,
@@ -131,6 +135,7 @@ pub struct InputVersion {
 
 /// One exact run.
 #[derive(Clone, Debug, PartialEq, Serialize, Deserialize)]
+#[cfg_attr(feature = "openapi", derive(utoipa::ToSchema))]
 #[serde(deny_unknown_fields)]
 pub struct Plan {
     /// The function version.

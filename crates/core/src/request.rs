@@ -20,6 +20,7 @@ use crate::{
 
 /// Where a request stands.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, Hash, Serialize, Deserialize)]
+#[cfg_attr(feature = "openapi", derive(utoipa::ToSchema), schema(as = RequestState))]
 #[serde(rename_all = "snake_case")]
 pub enum State {
     Pending,
@@ -75,6 +76,7 @@ impl std::str::FromStr for State {
 
 /// What a yes rests on.
 #[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
+#[cfg_attr(feature = "openapi", derive(utoipa::ToSchema))]
 #[serde(tag = "kind", rename_all = "snake_case")]
 pub enum Grounds {
     /// The caller owns the data.
@@ -87,6 +89,7 @@ pub enum Grounds {
 
 /// One owner's answer.
 #[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
+#[cfg_attr(feature = "openapi", derive(utoipa::ToSchema))]
 #[serde(tag = "verdict", rename_all = "snake_case")]
 pub enum Verdict {
     Pending {

@@ -54,6 +54,7 @@ pub struct Ask<'a> {
 
 /// A policy that determined an answer.
 #[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
+#[cfg_attr(feature = "openapi", derive(utoipa::ToSchema))]
 pub struct RulePolicy {
     /// Its `@id`, or its place in the document: `policy0`.
     pub name: String,

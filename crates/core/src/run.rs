@@ -15,6 +15,7 @@ use crate::{name::Name, tree::TreePath};
 
 /// Where a run stands.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, Hash, Serialize, Deserialize)]
+#[cfg_attr(feature = "openapi", derive(utoipa::ToSchema), schema(as = RunState))]
 #[serde(rename_all = "snake_case")]
 pub enum State {
     /// For the owners' answer.
@@ -71,6 +72,7 @@ pub struct UnknownState(pub String);
 
 /// Why a run ended, as data. Its `code` is stable.
 #[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
+#[cfg_attr(feature = "openapi", derive(utoipa::ToSchema))]
 #[serde(tag = "code", rename_all = "snake_case")]
 pub enum Reason {
     Succeeded,
@@ -172,6 +174,7 @@ pub fn bytes_shown(bytes: u64) -> String {
 
 /// What a run used, counted by the station and never by the guest.
 #[derive(Clone, Copy, Debug, Default, PartialEq, Eq, Serialize, Deserialize)]
+#[cfg_attr(feature = "openapi", derive(utoipa::ToSchema))]
 pub struct Usage {
     /// From the guest's start to the death of its last process.
     pub wall_ms: u64,
@@ -184,6 +187,7 @@ pub struct Usage {
 
 /// One of the guest's two voices.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, Serialize, Deserialize)]
+#[cfg_attr(feature = "openapi", derive(utoipa::ToSchema))]
 #[serde(rename_all = "snake_case")]
 pub enum Stream {
     Stdout,
@@ -201,6 +205,7 @@ impl Stream {
 
 /// One file that a run wrote to `/out`.
 #[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
+#[cfg_attr(feature = "openapi", derive(utoipa::ToSchema))]
 pub struct OutputFile {
     pub path: TreePath,
     pub digest: crate::digest::Digest,
@@ -209,6 +214,7 @@ pub struct OutputFile {
 
 /// What was really enforced around a guest.
 #[derive(Clone, Debug, Default, PartialEq, Eq, Serialize, Deserialize)]
+#[cfg_attr(feature = "openapi", derive(utoipa::ToSchema))]
 pub struct Enforced {
     /// `full`, or the name of a weaker tier.
     pub tier: String,

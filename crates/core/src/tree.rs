@@ -117,6 +117,7 @@ crate::text::serde_as_text!(TreePath);
 
 /// One file of a tree.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, Serialize, Deserialize)]
+#[cfg_attr(feature = "openapi", derive(utoipa::ToSchema))]
 #[serde(deny_unknown_fields)]
 pub struct TreeFile {
     pub digest: Digest,
