@@ -113,7 +113,13 @@ impl Scope {
         match self {
             Self::Plan { plan } if *plan == of.digest() => Ok(()),
             Self::Plan { .. } => Err(NotCovered::OtherPlan),
-            Self::Domain { function, runtime, inputs, stages, args_schema } => {
+            Self::Domain {
+                function,
+                runtime,
+                inputs,
+                stages,
+                args_schema,
+            } => {
                 let same = *function == of.function
                     && *runtime == of.runtime
                     && *inputs == of.inputs

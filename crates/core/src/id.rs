@@ -22,7 +22,10 @@ fn encode(millis: i64, random: [u8; 10]) -> String {
     for (index, byte) in random.iter().enumerate() {
         bits |= u128::from(*byte) << (72 - 8 * index);
     }
-    (0..26).rev().map(|digit| char::from(DIGITS[(bits >> (5 * digit)) as usize & 31])).collect()
+    (0..26)
+        .rev()
+        .map(|digit| char::from(DIGITS[(bits >> (5 * digit)) as usize & 31]))
+        .collect()
 }
 
 fn is_ulid(raw: &str) -> bool {

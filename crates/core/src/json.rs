@@ -27,7 +27,11 @@ impl From<serde_json::Error> for JsonError {
         let (line, column) = (error.line(), error.column());
         let whole = error.to_string();
         let message = whole.split(" at line ").next().unwrap_or(&whole).to_owned();
-        Self { message, line, column }
+        Self {
+            message,
+            line,
+            column,
+        }
     }
 }
 
@@ -52,7 +56,10 @@ pub fn canonical(value: &Value) -> String {
 
 /// The one text of anything that serialises.
 pub fn canonical_of(value: &impl serde::Serialize) -> String {
-    canonical(&serde_json::to_value(value).expect("our own types have string keys and no failing serialiser"))
+    canonical(
+        &serde_json::to_value(value)
+            .expect("our own types have string keys and no failing serialiser"),
+    )
 }
 
 fn write_canonical(out: &mut String, value: &Value) {
@@ -142,7 +149,9 @@ impl<'de> Visitor<'de> for StrictVisitor {
         while let Some(key) = entries.next_key::<String>()? {
             if out.contains_key(&key) {
                 let shown = crate::text::shown(&key, 80);
-                return Err(de::Error::custom(format!("the key `{shown}` is there twice")));
+                return Err(de::Error::custom(format!(
+                    "the key `{shown}` is there twice"
+                )));
             }
             let Strict(value) = entries.next_value()?;
             out.insert(key, value);

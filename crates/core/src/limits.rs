@@ -93,10 +93,18 @@ impl Limits {
         let rows = self.rows().into_iter().zip(low.rows()).zip(high.rows());
         for ((is, low), high) in rows {
             if is.1 < low.1 {
-                return Err(LimitsError::TooSmall { what: is.0, value: is.1, min: low.1 });
+                return Err(LimitsError::TooSmall {
+                    what: is.0,
+                    value: is.1,
+                    min: low.1,
+                });
             }
             if high.1 < is.1 {
-                return Err(LimitsError::TooLarge { what: is.0, value: is.1, max: high.1 });
+                return Err(LimitsError::TooLarge {
+                    what: is.0,
+                    value: is.1,
+                    max: high.1,
+                });
             }
         }
         Ok(self)
@@ -179,11 +187,23 @@ pub enum Amount {
 #[derive(Debug, Clone, PartialEq, Eq, thiserror::Error)]
 pub enum LimitsError {
     #[error("limit {what} is {value}, less than the {min} that a run needs")]
-    TooSmall { what: &'static str, value: u64, min: u64 },
+    TooSmall {
+        what: &'static str,
+        value: u64,
+        min: u64,
+    },
     #[error("limit {what} is {value}, more than the {max} that is granted here")]
-    TooLarge { what: &'static str, value: u64, max: u64 },
+    TooLarge {
+        what: &'static str,
+        value: u64,
+        max: u64,
+    },
     #[error("limit {what} is `{}`: {expected}", crate::text::shown(.raw, 40))]
-    Unreadable { what: &'static str, raw: String, expected: &'static str },
+    Unreadable {
+        what: &'static str,
+        raw: String,
+        expected: &'static str,
+    },
     #[error("there is no limit `{}`; there are cpu, memory, time, processes, out, out_files, log and tmp", crate::text::shown(.0, 40))]
     Unknown(String),
 }
@@ -211,12 +231,20 @@ impl LimitsAsked {
     pub fn set(&mut self, key: &str, value: &str) -> Result<(), LimitsError> {
         let amount = || Some(Amount::Text(value.to_owned()));
         let number = |what, expected| {
-            value.parse().map_err(|_| LimitsError::Unreadable { what, raw: value.to_owned(), expected })
+            value.parse().map_err(|_| LimitsError::Unreadable {
+                what,
+                raw: value.to_owned(),
+                expected,
+            })
         };
         match key {
             "cpu" => {
                 let raw = || value.to_owned();
-                self.cpu = Some(value.parse().map_err(|_| LimitsError::Unreadable { what: "cpu", raw: raw(), expected: CPU })?);
+                self.cpu = Some(value.parse().map_err(|_| LimitsError::Unreadable {
+                    what: "cpu",
+                    raw: raw(),
+                    expected: CPU,
+                })?);
             }
             "memory" => self.memory = amount(),
             "time" => self.time = amount(),
@@ -242,7 +270,11 @@ fn cpu_milli(cpu: f64) -> Result<u32, LimitsError> {
         // The range check above makes the cast exact.
         return Ok(milli as u32);
     }
-    Err(LimitsError::Unreadable { what: "cpu", raw: cpu.to_string(), expected: CPU })
+    Err(LimitsError::Unreadable {
+        what: "cpu",
+        raw: cpu.to_string(),
+        expected: CPU,
+    })
 }
 
 fn set_bytes(to: &mut u64, what: &'static str, asked: Option<&Amount>) -> Result<(), LimitsError> {
@@ -296,9 +328,15 @@ impl Amount {
             Self::Number(number) => return Ok(*number),
             Self::Text(raw) => raw,
         };
-        let wrong = || LimitsError::Unreadable { what, raw: raw.clone(), expected };
+        let wrong = || LimitsError::Unreadable {
+            what,
+            raw: raw.clone(),
+            expected,
+        };
         let text = raw.trim();
-        let digits = text.find(|c: char| !c.is_ascii_digit()).unwrap_or(text.len());
+        let digits = text
+            .find(|c: char| !c.is_ascii_digit())
+            .unwrap_or(text.len());
         let number: u64 = text[..digits].parse().map_err(|_| wrong())?;
         let factor = factor(text[digits..].trim()).ok_or_else(wrong)?;
         number.checked_mul(factor).ok_or_else(wrong)

@@ -96,7 +96,10 @@ pub enum ManifestError {
     #[error("args is not a JSON Schema: {0}")]
     Args(String),
     #[error("input `{}`", crate::text::shown(.name, 80))]
-    Input { name: String, source: crate::name::NameError },
+    Input {
+        name: String,
+        source: crate::name::NameError,
+    },
     #[error("{0}")]
     NotHere(&'static str),
 }
@@ -163,11 +166,17 @@ impl Manifest {
         if written.download.is_some() {
             return Err(ManifestError::NotHere(NO_DOWNLOAD));
         }
-        if written.release.is_some_and(|release| release.mode == ReleaseMode::Held) {
+        if written
+            .release
+            .is_some_and(|release| release.mode == ReleaseMode::Held)
+        {
             return Err(ManifestError::NotHere(NO_HELD));
         }
         let (runtime, entry) = runtime_and_entry(&written.runtime, &written.entry, files)?;
-        let limits = written.limits.over(Limits::DEFAULT).map_err(ManifestError::Limits)?;
+        let limits = written
+            .limits
+            .over(Limits::DEFAULT)
+            .map_err(ManifestError::Limits)?;
         if let Some(schema) = &written.args {
             crate::plan::compile_schema(schema).map_err(ManifestError::Args)?;
         }
@@ -200,7 +209,9 @@ fn single_file(files: &Files) -> Option<(&TreePath, &Vec<u8>)> {
         return files.iter().next();
     }
     Runtime::ALL.iter().find_map(|runtime| {
-        files.iter().find(|(path, _)| path.as_str() == runtime.main_file())
+        files
+            .iter()
+            .find(|(path, _)| path.as_str() == runtime.main_file())
     })
 }
 
@@ -220,12 +231,18 @@ fn from_toml<T: serde::de::DeserializeOwned>(
         let at = error.span().map_or(0, |span| span.start.min(text.len()));
         let line = lines_before + 1 + text[..at].matches('\n').count();
         let message = format!("line {line}: {}", error.message());
-        ManifestError::Toml { file: file.to_owned(), message }
+        ManifestError::Toml {
+            file: file.to_owned(),
+            message,
+        }
     })
 }
 
 fn written_inline(file: &str, source: &str) -> Result<Written, ManifestError> {
-    let wrong = |source| ManifestError::Inline { file: file.to_owned(), source };
+    let wrong = |source| ManifestError::Inline {
+        file: file.to_owned(),
+        source,
+    };
     let Some((text, lines_before)) = inline::block(source).map_err(wrong)? else {
         return Ok(Written::default());
     };
@@ -237,7 +254,10 @@ fn written_inline(file: &str, source: &str) -> Result<Written, ManifestError> {
         None => Ok(Written::default()),
         Some(table) => table.clone().try_into().map_err(|error: toml::de::Error| {
             let message = format!("[tool.strongroom]: {}", error.message());
-            ManifestError::Toml { file: file.to_owned(), message }
+            ManifestError::Toml {
+                file: file.to_owned(),
+                message,
+            }
         }),
     }
 }
@@ -265,7 +285,9 @@ fn runtime_and_entry(
 }
 
 fn runtime_named(raw: &str) -> Result<Runtime, ManifestError> {
-    let found = Runtime::ALL.into_iter().find(|runtime| runtime.as_str() == raw);
+    let found = Runtime::ALL
+        .into_iter()
+        .find(|runtime| runtime.as_str() == raw);
     found.ok_or_else(|| ManifestError::Runtime(raw.to_owned()))
 }
 
@@ -276,10 +298,15 @@ fn default_entry(runtime: Option<Runtime>, files: &Files) -> Result<TreePath, Ma
     }
     let wanted: Vec<&str> = match runtime {
         Some(runtime) => vec![runtime.main_file()],
-        None => Runtime::ALL.iter().map(|runtime| runtime.main_file()).collect(),
+        None => Runtime::ALL
+            .iter()
+            .map(|runtime| runtime.main_file())
+            .collect(),
     };
     let found = files.keys().find(|path| wanted.contains(&path.as_str()));
-    found.cloned().ok_or_else(|| ManifestError::NoEntry(wanted.join("` or `")))
+    found
+        .cloned()
+        .ok_or_else(|| ManifestError::NoEntry(wanted.join("` or `")))
 }
 
 fn input_names(raw: BTreeMap<String, String>) -> Result<BTreeMap<Name, String>, ManifestError> {

@@ -46,7 +46,10 @@ impl FromStr for Name {
         if Self::LEN_MAX < raw.len() {
             return Err(NameError::TooLong { len: raw.len() });
         }
-        match raw.chars().find(|c| !matches!(c, 'a'..='z' | '0'..='9' | '-')) {
+        match raw
+            .chars()
+            .find(|c| !matches!(c, 'a'..='z' | '0'..='9' | '-'))
+        {
             Some(c) => Err(NameError::Char(c)),
             None => Ok(Self(raw.to_owned())),
         }
@@ -72,9 +75,13 @@ impl FromStr for ObjectName {
     type Err = NameError;
 
     fn from_str(raw: &str) -> Result<Self, NameError> {
-        let (owner, name) =
-            raw.split_once('/').ok_or_else(|| NameError::NotQualified(raw.to_owned()))?;
-        Ok(Self { owner: owner.parse()?, name: name.parse()? })
+        let (owner, name) = raw
+            .split_once('/')
+            .ok_or_else(|| NameError::NotQualified(raw.to_owned()))?;
+        Ok(Self {
+            owner: owner.parse()?,
+            name: name.parse()?,
+        })
     }
 }
 
@@ -119,13 +126,24 @@ impl FromStr for Reference {
     fn from_str(raw: &str) -> Result<Self, ReferenceError> {
         if let Some((name, digest)) = raw.split_once('@') {
             let version = VersionChoice::Exactly(digest.parse()?);
-            return Ok(Self { name: name.parse()?, version });
+            return Ok(Self {
+                name: name.parse()?,
+                version,
+            });
         }
         if let Some((name, back)) = raw.split_once('~') {
-            let back = back.parse().map_err(|_| ReferenceError::Back(back.to_owned()))?;
-            return Ok(Self { name: name.parse()?, version: VersionChoice::Back(back) });
+            let back = back
+                .parse()
+                .map_err(|_| ReferenceError::Back(back.to_owned()))?;
+            return Ok(Self {
+                name: name.parse()?,
+                version: VersionChoice::Back(back),
+            });
         }
-        Ok(Self { name: raw.parse()?, version: VersionChoice::Back(0) })
+        Ok(Self {
+            name: raw.parse()?,
+            version: VersionChoice::Back(0),
+        })
     }
 }
 

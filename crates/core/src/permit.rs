@@ -60,7 +60,11 @@ pub fn mint(
     if standing.state != State::Approved {
         return Err(NoPermit::State(standing.state));
     }
-    if standing.owners.iter().any(|owner| !standing.verdicts.contains_key(owner)) {
+    if standing
+        .owners
+        .iter()
+        .any(|owner| !standing.verdicts.contains_key(owner))
+    {
         return Err(NoPermit::Owners);
     }
     let mut limits = plan.limits;
@@ -71,11 +75,18 @@ pub fn mint(
         if let Some(approval) = ground(owner, grounds, standing)? {
             approval
                 .still_covers(standing.caller, plan, now_ms)
-                .map_err(|why| NoPermit::NotCovered { owner: owner.clone(), why })?;
+                .map_err(|why| NoPermit::NotCovered {
+                    owner: owner.clone(),
+                    why,
+                })?;
             limits = limits.smaller(approval.limits_max);
         }
     }
-    Ok(Permit { run, plan: plan.digest(), limits })
+    Ok(Permit {
+        run,
+        plan: plan.digest(),
+        limits,
+    })
 }
 
 fn ground<'a>(
@@ -88,8 +99,13 @@ fn ground<'a>(
         Grounds::Own if owner == standing.caller => Ok(None),
         Grounds::Own => Err(NoPermit::NotApproved(owner.clone())),
         Grounds::Approval { approval } => {
-            let found = standing.approvals.iter().find(|a| a.id == *approval && a.owner == *owner);
-            found.map(Some).ok_or_else(|| NoPermit::ApprovalGone(owner.clone()))
+            let found = standing
+                .approvals
+                .iter()
+                .find(|a| a.id == *approval && a.owner == *owner);
+            found
+                .map(Some)
+                .ok_or_else(|| NoPermit::ApprovalGone(owner.clone()))
         }
     }
 }
@@ -98,7 +114,11 @@ impl Permit {
     /// Leave for a trial run of one's own code on one's own files, which no
     /// other owner has a say in.
     pub fn trial(run: RunId, plan: &Plan) -> Self {
-        Self { run, plan: plan.digest(), limits: plan.limits }
+        Self {
+            run,
+            plan: plan.digest(),
+            limits: plan.limits,
+        }
     }
 
     pub fn run(&self) -> &RunId {

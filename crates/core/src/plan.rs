@@ -70,7 +70,10 @@ impl<T> Inputs<T> {
         let (only, named) = match self {
             Self::None => (None, None),
             Self::Only(input) => (Some((None, input)), None),
-            Self::Named(map) => (None, Some(map.iter().map(|(name, input)| (Some(name), input)))),
+            Self::Named(map) => (
+                None,
+                Some(map.iter().map(|(name, input)| (Some(name), input))),
+            ),
         };
         only.into_iter().chain(named.into_iter().flatten())
     }
@@ -94,20 +97,29 @@ impl<T> Inputs<T> {
 impl Inputs<crate::name::Reference> {
     /// Parses `owner/name` or `input=owner/name` texts, as a caller gives them.
     pub fn parse<'a>(raw: impl IntoIterator<Item = &'a str>) -> Result<Self, PlanError> {
-        let wrong = |raw: &str, why: String| PlanError::Input { raw: raw.to_owned(), why };
+        let wrong = |raw: &str, why: String| PlanError::Input {
+            raw: raw.to_owned(),
+            why,
+        };
         let mut only = None;
         let mut named = BTreeMap::new();
         for text in raw {
             match text.split_once('=') {
                 None => {
-                    let reference = text.parse().map_err(|e: crate::name::ReferenceError| wrong(text, e.to_string()))?;
+                    let reference = text
+                        .parse()
+                        .map_err(|e: crate::name::ReferenceError| wrong(text, e.to_string()))?;
                     if only.replace(reference).is_some() {
                         return Err(PlanError::TwoUnnamed);
                     }
                 }
                 Some((name, reference)) => {
-                    let name: Name = name.parse().map_err(|e: crate::name::NameError| wrong(text, e.to_string()))?;
-                    let reference = reference.parse().map_err(|e: crate::name::ReferenceError| wrong(text, e.to_string()))?;
+                    let name: Name = name
+                        .parse()
+                        .map_err(|e: crate::name::NameError| wrong(text, e.to_string()))?;
+                    let reference = reference
+                        .parse()
+                        .map_err(|e: crate::name::ReferenceError| wrong(text, e.to_string()))?;
                     if named.insert(name, reference).is_some() {
                         return Err(wrong(text, "the name is there twice".to_owned()));
                     }
@@ -200,25 +212,43 @@ pub fn pin(
         check_args(schema, &args)?;
     }
     let limits = limits_asked.checked(limits_max)?;
-    Ok(Plan { function, runtime, inputs, args, limits, stages: vec![Stage::Transform] })
+    Ok(Plan {
+        function,
+        runtime,
+        inputs,
+        args,
+        limits,
+        stages: vec![Stage::Transform],
+    })
 }
 
 fn check_inputs<T>(manifest: &Manifest, inputs: &Inputs<T>) -> Result<(), PlanError> {
-    let Some(wanted) = &manifest.inputs else { return Ok(()) };
+    let Some(wanted) = &manifest.inputs else {
+        return Ok(());
+    };
     let found: BTreeSet<&Name> = inputs.iter().filter_map(|(name, _)| name).collect();
     let lone = matches!(inputs, Inputs::Only(_)) && wanted.len() == 1;
-    if lone || (wanted.keys().collect::<BTreeSet<_>>() == found && !matches!(inputs, Inputs::Only(_))) {
+    if lone
+        || (wanted.keys().collect::<BTreeSet<_>>() == found && !matches!(inputs, Inputs::Only(_)))
+    {
         return Ok(());
     }
     let list = |names: Vec<&Name>| match names.as_slice() {
         [] => "(none)".to_owned(),
-        names => names.iter().map(|name| name.as_str()).collect::<Vec<_>>().join(", "),
+        names => names
+            .iter()
+            .map(|name| name.as_str())
+            .collect::<Vec<_>>()
+            .join(", "),
     };
     let found = match inputs {
         Inputs::Only(_) => "one without a name".to_owned(),
         _ => list(found.into_iter().collect()),
     };
-    Err(PlanError::Inputs { wanted: list(wanted.keys().collect()), found })
+    Err(PlanError::Inputs {
+        wanted: list(wanted.keys().collect()),
+        found,
+    })
 }
 
 /// Checks arguments against a JSON Schema.
@@ -227,14 +257,23 @@ fn check_inputs<T>(manifest: &Manifest, inputs: &Inputs<T>) -> Result<(), PlanEr
 ///
 /// [`PlanError::Args`] with the place of the first fault, as a JSON pointer.
 pub fn check_args(schema: &Value, args: &Value) -> Result<(), PlanError> {
-    let compiled = compile_schema(schema)
-        .map_err(|why| PlanError::Args { place: "schema".to_owned(), why })?;
+    let compiled = compile_schema(schema).map_err(|why| PlanError::Args {
+        place: "schema".to_owned(),
+        why,
+    })?;
     match compiled.validate(args) {
         Ok(()) => Ok(()),
         Err(fault) => {
             let place = fault.instance_path().to_string();
-            let place = if place.is_empty() { "(whole)".to_owned() } else { place };
-            Err(PlanError::Args { place, why: fault.to_string() })
+            let place = if place.is_empty() {
+                "(whole)".to_owned()
+            } else {
+                place
+            };
+            Err(PlanError::Args {
+                place,
+                why: fault.to_string(),
+            })
         }
     }
 }

@@ -97,7 +97,9 @@ pub enum Verdict {
         #[serde(default, skip_serializing_if = "Vec::is_empty")]
         rule_errors: Vec<String>,
     },
-    Approved { grounds: Grounds },
+    Approved {
+        grounds: Grounds,
+    },
     Rejected {
         reason: String,
         /// The policies that forbade it; empty when a person said no.
@@ -107,7 +109,9 @@ pub enum Verdict {
 }
 
 impl Verdict {
-    pub const PENDING: Self = Self::Pending { rule_errors: Vec::new() };
+    pub const PENDING: Self = Self::Pending {
+        rule_errors: Vec::new(),
+    };
 
     pub fn as_str(&self) -> &'static str {
         match self {
@@ -146,26 +150,36 @@ pub struct Desk<'a> {
 /// ownership, then an approval that covers the plan, then a rule that permits.
 /// Rules that fail answer nothing, so that a person has to.
 pub fn judge(desk: &Desk<'_>, ask: &Ask<'_>, plan: &Plan, now_ms: i64) -> Verdict {
-    let by_rule = desk.rules.map_or(RuleAnswer::Silent, |rules| rules.answer(ask, now_ms));
+    let by_rule = desk
+        .rules
+        .map_or(RuleAnswer::Silent, |rules| rules.answer(ask, now_ms));
     if let RuleAnswer::Forbid { policies } = by_rule {
         let reason = format!("forbidden by the rules of {}", desk.owner);
         return Verdict::Rejected { reason, policies };
     }
     if desk.owner == ask.caller {
-        return Verdict::Approved { grounds: Grounds::Own };
+        return Verdict::Approved {
+            grounds: Grounds::Own,
+        };
     }
     let covering = desk
         .approvals
         .iter()
         .find(|approval| approval.covers_new(ask.caller, plan, now_ms).is_ok());
     if let Some(approval) = covering {
-        return Verdict::Approved { grounds: Grounds::Approval { approval: approval.id.clone() } };
+        return Verdict::Approved {
+            grounds: Grounds::Approval {
+                approval: approval.id.clone(),
+            },
+        };
     }
     match by_rule {
-        RuleAnswer::Permit { policies } => {
-            Verdict::Approved { grounds: Grounds::Rule { policies } }
-        }
-        RuleAnswer::Failed { errors } => Verdict::Pending { rule_errors: errors },
+        RuleAnswer::Permit { policies } => Verdict::Approved {
+            grounds: Grounds::Rule { policies },
+        },
+        RuleAnswer::Failed { errors } => Verdict::Pending {
+            rule_errors: errors,
+        },
         RuleAnswer::Silent | RuleAnswer::Forbid { .. } => Verdict::PENDING,
     }
 }

@@ -6,7 +6,7 @@
 //! [`SCHEMA`] when it is written, so a misspelt attribute is an error then and
 //! not a rule that never fires. Cedar: <https://docs.cedarpolicy.com/>.
 
-use std::str::FromStr as _;
+use std::{str::FromStr as _, sync::LazyLock};
 
 use cedar_policy::{
     Authorizer, Context, Decision, Entities, EntityUid, PolicySet, Request, Schema, ValidationMode,
@@ -16,7 +16,11 @@ use miette::Diagnostic;
 use serde::{Deserialize, Serialize};
 use serde_json::{Map, Value, json};
 
-use crate::{digest::Digest, limits::Limits, name::{Name, ObjectName}};
+use crate::{
+    digest::Digest,
+    limits::Limits,
+    name::{Name, ObjectName},
+};
 
 /// What policies can speak of.
 pub const SCHEMA: &str = include_str!("rule.cedarschema");
@@ -64,17 +68,25 @@ pub struct RulePolicy {
 /// What a document answers.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub enum RuleAnswer {
-    Permit { policies: Vec<RulePolicy> },
-    Forbid { policies: Vec<RulePolicy> },
+    Permit {
+        policies: Vec<RulePolicy>,
+    },
+    Forbid {
+        policies: Vec<RulePolicy>,
+    },
     /// No policy speaks of it.
     Silent,
     /// A policy could not be evaluated; a person has to answer.
-    Failed { errors: Vec<String> },
+    Failed {
+        errors: Vec<String>,
+    },
 }
 
-fn schema() -> Schema {
-    Schema::from_cedarschema_str(SCHEMA).expect("the schema is a constant that a test parses").0
-}
+static PARSED: LazyLock<Schema> = LazyLock::new(|| {
+    Schema::from_cedarschema_str(SCHEMA)
+        .expect("the schema is a constant that every test of rules parses")
+        .0
+});
 
 impl RuleSet {
     /// Parses and validates a document.
@@ -85,14 +97,22 @@ impl RuleSet {
     pub fn parse(text: &str) -> Result<Self, RuleError> {
         if LEN_MAX < text.len() {
             let message = format!("the document is longer than {LEN_MAX} bytes");
-            return Err(RuleError { line: 1, column: 1, message });
+            return Err(RuleError {
+                line: 1,
+                column: 1,
+                message,
+            });
         }
         let policies = PolicySet::from_str(text).map_err(|error| fault(text, &error))?;
         if policies.templates().next().is_some() {
             let message = "templates with slots cannot be used here".to_owned();
-            return Err(RuleError { line: 1, column: 1, message });
+            return Err(RuleError {
+                line: 1,
+                column: 1,
+                message,
+            });
         }
-        let found = Validator::new(schema()).validate(&policies, ValidationMode::Strict);
+        let found = Validator::new(PARSED.clone()).validate(&policies, ValidationMode::Strict);
         match found.validation_errors().next() {
             Some(error) => Err(fault(text, error)),
             None => Ok(Self { policies }),
@@ -103,16 +123,26 @@ impl RuleSet {
     pub fn answer(&self, ask: &Ask<'_>, now_ms: i64) -> RuleAnswer {
         let (request, entities) = match cedar_request(ask, now_ms) {
             Ok(both) => both,
-            Err(error) => return RuleAnswer::Failed { errors: vec![error] },
+            Err(error) => {
+                return RuleAnswer::Failed {
+                    errors: vec![error],
+                };
+            }
         };
         let response = Authorizer::new().is_authorized(&request, &self.policies, &entities);
-        let errors: Vec<String> =
-            response.diagnostics().errors().map(ToString::to_string).collect();
+        let errors: Vec<String> = response
+            .diagnostics()
+            .errors()
+            .map(ToString::to_string)
+            .collect();
         if !errors.is_empty() {
             return RuleAnswer::Failed { errors };
         }
-        let mut policies: Vec<RulePolicy> =
-            response.diagnostics().reason().map(|id| self.named(id)).collect();
+        let mut policies: Vec<RulePolicy> = response
+            .diagnostics()
+            .reason()
+            .map(|id| self.named(id))
+            .collect();
         policies.sort_by(|a, b| a.name.cmp(&b.name));
         match response.decision() {
             Decision::Allow => RuleAnswer::Permit { policies },
@@ -122,8 +152,15 @@ impl RuleSet {
     }
 
     fn named(&self, id: &cedar_policy::PolicyId) -> RulePolicy {
-        let name = self.policies.annotation(id, "id").map_or_else(|| id.to_string(), str::to_owned);
-        let text = self.policies.policy(id).map(ToString::to_string).unwrap_or_default();
+        let name = self
+            .policies
+            .annotation(id, "id")
+            .map_or_else(|| id.to_string(), str::to_owned);
+        let text = self
+            .policies
+            .policy(id)
+            .map(ToString::to_string)
+            .unwrap_or_default();
         RulePolicy { name, text }
     }
 }
@@ -136,14 +173,26 @@ fn fault(text: &str, error: &dyn Diagnostic) -> RuleError {
         .map_or(0, |label| label.offset().min(text.len()));
     let before = &text.as_bytes()[..offset];
     let line = 1 + before.iter().filter(|byte| **byte == b'\n').count();
-    let line_start = before.iter().rposition(|byte| *byte == b'\n').map_or(0, |at| at + 1);
-    let column = 1 + String::from_utf8_lossy(&before[line_start..]).chars().count();
-    let help = error.help().map(|help| format!(" ({help})")).unwrap_or_default();
-    RuleError { line, column, message: format!("{error}{help}") }
+    let line_start = before
+        .iter()
+        .rposition(|byte| *byte == b'\n')
+        .map_or(0, |at| at + 1);
+    let column = 1 + String::from_utf8_lossy(&before[line_start..])
+        .chars()
+        .count();
+    let help = error
+        .help()
+        .map(|help| format!(" ({help})"))
+        .unwrap_or_default();
+    RuleError {
+        line,
+        column,
+        message: format!("{error}{help}"),
+    }
 }
 
 fn cedar_request(ask: &Ask<'_>, now_ms: i64) -> Result<(Request, Entities), String> {
-    let schema = schema();
+    let schema: &Schema = &PARSED;
     let entity = |kind: &str, id: &str| json!({ "type": kind, "id": id });
     let now = jiff::Timestamp::from_millisecond(now_ms).map_err(|e| e.to_string())?;
     let (texts, numbers) = tags(ask.args);
@@ -169,24 +218,27 @@ fn cedar_request(ask: &Ask<'_>, now_ms: i64) -> Result<(Request, Entities), Stri
         "datasets": ask.datasets.iter().map(|dataset| dataset.to_string()).collect::<Vec<_>>(),
         "limits": limits(ask.limits),
     });
-    let uid = |kind: &str, id: &str| {
-        EntityUid::from_json(entity(kind, id)).map_err(|e| e.to_string())
-    };
+    let uid =
+        |kind: &str, id: &str| EntityUid::from_json(entity(kind, id)).map_err(|e| e.to_string());
     let action = uid("Action", "run")?;
-    let context = Context::from_json_value(context, Some((&schema, &action)))
-        .map_err(|e| e.to_string())?;
-    let (caller, function) =
-        (uid("User", ask.caller.as_str())?, uid("Function", &ask.function.to_string())?);
-    let request = Request::new(caller, action, function, context, Some(&schema))
-        .map_err(|e| e.to_string())?;
+    let context =
+        Context::from_json_value(context, Some((schema, &action))).map_err(|e| e.to_string())?;
+    let (caller, function) = (
+        uid("User", ask.caller.as_str())?,
+        uid("Function", &ask.function.to_string())?,
+    );
+    let request =
+        Request::new(caller, action, function, context, Some(schema)).map_err(|e| e.to_string())?;
     let entities =
-        Entities::from_json_value(unique(entities), Some(&schema)).map_err(|e| e.to_string())?;
+        Entities::from_json_value(unique(entities), Some(schema)).map_err(|e| e.to_string())?;
     Ok((request, entities))
 }
 
 /// Cedar refuses an entity that is there twice: a caller who is the developer.
 fn unique(entities: Value) -> Value {
-    let Value::Array(all) = entities else { return entities };
+    let Value::Array(all) = entities else {
+        return entities;
+    };
     let mut kept: Vec<Value> = Vec::with_capacity(all.len());
     for entity in all {
         if kept.iter().all(|other| other["uid"] != entity["uid"]) {
@@ -218,7 +270,10 @@ fn tags(args: &Value) -> (Map<String, Value>, Map<String, Value>) {
 
 fn limits(limits: Limits) -> Value {
     let rows = limits.rows().map(|(name, value)| {
-        (name.to_owned(), json!(i64::try_from(value).unwrap_or(i64::MAX)))
+        (
+            name.to_owned(),
+            json!(i64::try_from(value).unwrap_or(i64::MAX)),
+        )
     });
     Value::Object(rows.into_iter().collect())
 }

@@ -31,8 +31,13 @@ pub enum State {
 }
 
 impl State {
-    pub const ALL: [Self; 5] =
-        [Self::Waiting, Self::Queued, Self::Starting, Self::Running, Self::Ended];
+    pub const ALL: [Self; 5] = [
+        Self::Waiting,
+        Self::Queued,
+        Self::Starting,
+        Self::Running,
+        Self::Ended,
+    ];
 
     pub fn as_str(self) -> &'static str {
         match self {
@@ -83,22 +88,45 @@ pub enum Reason {
         #[serde(default, skip_serializing_if = "Option::is_none")]
         signal: Option<i32>,
     },
-    TimedOut { limit_ms: u64 },
-    OutOfMemory { limit_bytes: u64 },
-    TooManyProcesses { limit: u32 },
+    TimedOut {
+        limit_ms: u64,
+    },
+    OutOfMemory {
+        limit_bytes: u64,
+    },
+    TooManyProcesses {
+        limit: u32,
+    },
     /// `/tmp` was full.
-    DiskFull { limit_bytes: u64 },
+    DiskFull {
+        limit_bytes: u64,
+    },
     /// `/out` or the returned value was full.
-    OutputTooLarge { limit_bytes: u64 },
+    OutputTooLarge {
+        limit_bytes: u64,
+    },
     /// Something in `/out` is no regular file, or its name is none a tree may have.
-    OutputRefused { path: String, why: String },
-    LogLimit { limit_bytes: u64 },
-    Cancelled { by: Name },
+    OutputRefused {
+        path: String,
+        why: String,
+    },
+    LogLimit {
+        limit_bytes: u64,
+    },
+    Cancelled {
+        by: Name,
+    },
     /// Nothing of the guest has run.
-    Refused { why: String },
-    BuildFailed { step: String },
+    Refused {
+        why: String,
+    },
+    BuildFailed {
+        step: String,
+    },
     /// The station is at fault, not the guest.
-    HostError { what: String },
+    HostError {
+        what: String,
+    },
 }
 
 impl Reason {
@@ -131,8 +159,14 @@ impl std::fmt::Display for Reason {
         let shown = |raw: &str| crate::text::shown(raw, 500);
         match self {
             Self::Succeeded => f.write_str(code),
-            Self::Failed { exit_code: Some(exit), .. } => write!(f, "{code}(exit {exit})"),
-            Self::Failed { signal: Some(signal), .. } => write!(f, "{code}(signal {signal})"),
+            Self::Failed {
+                exit_code: Some(exit),
+                ..
+            } => write!(f, "{code}(exit {exit})"),
+            Self::Failed {
+                signal: Some(signal),
+                ..
+            } => write!(f, "{code}(signal {signal})"),
             Self::Failed { .. } => f.write_str(code),
             Self::TimedOut { limit_ms } => write!(f, "{code}({})", millis_shown(*limit_ms)),
             Self::OutOfMemory { limit_bytes }
@@ -140,7 +174,9 @@ impl std::fmt::Display for Reason {
             | Self::OutputTooLarge { limit_bytes }
             | Self::LogLimit { limit_bytes } => write!(f, "{code}({})", bytes_shown(*limit_bytes)),
             Self::TooManyProcesses { limit } => write!(f, "{code}({limit})"),
-            Self::OutputRefused { path, why } => write!(f, "{code}({}: {})", shown(path), shown(why)),
+            Self::OutputRefused { path, why } => {
+                write!(f, "{code}({}: {})", shown(path), shown(why))
+            }
             Self::Cancelled { by } => write!(f, "{code}({by})"),
             Self::Refused { why } => write!(f, "{code}({})", shown(why)),
             Self::BuildFailed { step } => write!(f, "{code}({})", shown(step)),

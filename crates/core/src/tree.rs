@@ -77,7 +77,10 @@ fn path_fault(raw: &str) -> Option<&'static str> {
     if raw.contains('\\') {
         return Some("has a backslash");
     }
-    if raw.chars().any(|c| c.is_control() || text::turns_direction(c)) {
+    if raw
+        .chars()
+        .any(|c| c.is_control() || text::turns_direction(c))
+    {
         return Some("has a control or direction character");
     }
     if DEPTH_MAX < raw.split('/').count() {
@@ -101,7 +104,10 @@ impl FromStr for TreePath {
 
     fn from_str(raw: &str) -> Result<Self, TreeError> {
         match path_fault(raw) {
-            Some(why) => Err(TreeError::Path { path: raw.to_owned(), why }),
+            Some(why) => Err(TreeError::Path {
+                path: raw.to_owned(),
+                why,
+            }),
             None => Ok(Self(raw.to_owned())),
         }
     }
@@ -126,7 +132,10 @@ pub struct TreeFile {
 
 /// A tree of at least one file.
 #[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
-#[serde(try_from = "BTreeMap<String, TreeFile>", into = "BTreeMap<String, TreeFile>")]
+#[serde(
+    try_from = "BTreeMap<String, TreeFile>",
+    into = "BTreeMap<String, TreeFile>"
+)]
 pub struct Tree(BTreeMap<TreePath, TreeFile>);
 
 impl Tree {
@@ -167,7 +176,10 @@ impl Tree {
 
     /// The sum of the files' sizes.
     pub fn size_bytes(&self) -> u64 {
-        self.0.values().map(|file| file.size_bytes).fold(0, u64::saturating_add)
+        self.0
+            .values()
+            .map(|file| file.size_bytes)
+            .fold(0, u64::saturating_add)
     }
 
     /// The digest over all paths and contents.
@@ -220,6 +232,9 @@ impl TryFrom<BTreeMap<String, TreeFile>> for Tree {
 
 impl From<Tree> for BTreeMap<String, TreeFile> {
     fn from(tree: Tree) -> Self {
-        tree.0.into_iter().map(|(path, file)| (path.0, file)).collect()
+        tree.0
+            .into_iter()
+            .map(|(path, file)| (path.0, file))
+            .collect()
     }
 }

@@ -1,0 +1,600 @@
+//! Who may run what: plans, approvals, rules, verdicts and permits.
+
+#![allow(clippy::unwrap_used)]
+
+use std::collections::BTreeMap;
+
+use proptest::prelude::*;
+use serde_json::{Value, json};
+use strongroom_core::{
+    approval::{Approval, NotCovered, Scope},
+    digest::Digest,
+    event::Event,
+    id::{ApprovalId, RequestId, RunId},
+    limits::Limits,
+    manifest::{Manifest, Runtime},
+    name::{Name, ObjectName, Reference},
+    permit::{self, NoPermit, Standing},
+    plan::{self, Inputs, Plan, PlanError, RuntimePin},
+    request::{self, Desk, Grounds, Verdict, Verdicts},
+    rule::{self, Ask, RuleAnswer, RuleSet},
+    run,
+};
+
+const NOW: i64 = 1_790_000_000_000;
+
+fn name(raw: &str) -> Name {
+    raw.parse().unwrap()
+}
+
+fn pin() -> RuntimePin {
+    RuntimePin {
+        name: Runtime::Python3,
+        digest: Digest::of(b"python"),
+    }
+}
+
+fn plan(args: Value) -> Plan {
+    Plan {
+        function: Digest::of(b"function"),
+        runtime: pin(),
+        inputs: Inputs::Only(Digest::of(b"penguins")),
+        args,
+        limits: Limits::DEFAULT,
+        stages: vec![plan::Stage::Transform],
+    }
+}
+
+fn approval(scope: Scope) -> Approval {
+    Approval {
+        id: ApprovalId::new(NOW, [1; 10]),
+        owner: name("lab"),
+        caller: name("guest"),
+        request: RequestId::new(NOW, [2; 10]),
+        scope,
+        limits_max: Limits::DEFAULT,
+        uses_left: None,
+        until_ms: None,
+        revoked: false,
+        at_ms: NOW,
+    }
+}
+
+fn exact(of: &Plan) -> Approval {
+    approval(Scope::Plan { plan: of.digest() })
+}
+
+#[test]
+fn a_plan_changes_its_digest_with_anything_in_it() {
+    let base = plan(json!({"by": "species"}));
+    let changes: [fn(&mut Plan); 6] = [
+        |p| p.function = Digest::of(b"functioN"),
+        |p| p.runtime.digest = Digest::of(b"python "),
+        |p| p.inputs = Inputs::None,
+        |p| p.args = json!({"by": "Species"}),
+        |p| p.limits.out_bytes += 1,
+        |p| p.stages.clear(),
+    ];
+    for change in changes {
+        let mut other = base.clone();
+        change(&mut other);
+        assert_ne!(other.digest(), base.digest());
+    }
+    let named = Plan {
+        inputs: Inputs::Named(BTreeMap::from([(name("a"), Digest::of(b"penguins"))])),
+        ..base.clone()
+    };
+    assert_ne!(named.digest(), base.digest());
+    assert_eq!(base.clone().digest(), base.digest());
+}
+
+#[test]
+fn an_approval_covers_exactly_what_it_says() {
+    let asked = plan(json!({"by": "species"}));
+    let guest = name("guest");
+    let covers = |a: &Approval, p: &Plan| a.covers_new(&guest, p, NOW);
+    assert_eq!(covers(&exact(&asked), &asked), Ok(()));
+    let other = plan(json!({"by": "island"}));
+    assert_eq!(covers(&exact(&asked), &other), Err(NotCovered::OtherPlan));
+
+    let schema = json!({"type": "object", "properties": {"by": {"enum": ["species", "island"]}}, "additionalProperties": false});
+    let domain = approval(Scope::domain(&asked, schema));
+    assert_eq!(covers(&domain, &other), Ok(()));
+    assert_eq!(
+        covers(&domain, &plan(json!({"by": "sex"}))),
+        Err(NotCovered::ArgsOutside)
+    );
+    let edited = Plan {
+        function: Digest::of(b"edited"),
+        ..asked.clone()
+    };
+    assert_eq!(covers(&domain, &edited), Err(NotCovered::OtherPlan));
+    let more_data = Plan {
+        inputs: Inputs::Only(Digest::of(b"newer")),
+        ..asked.clone()
+    };
+    assert_eq!(covers(&domain, &more_data), Err(NotCovered::OtherPlan));
+    assert_eq!(
+        domain.covers_new(&name("mallory"), &asked, NOW),
+        Err(NotCovered::OtherCaller)
+    );
+}
+
+#[test]
+fn an_approval_ends_by_time_use_and_revocation() {
+    let asked = plan(json!({}));
+    let guest = name("guest");
+    let timed = Approval {
+        until_ms: Some(NOW),
+        ..exact(&asked)
+    };
+    assert_eq!(timed.covers_new(&guest, &asked, NOW - 1), Ok(()));
+    assert_eq!(
+        timed.covers_new(&guest, &asked, NOW),
+        Err(NotCovered::Expired)
+    );
+    let used = Approval {
+        uses_left: Some(0),
+        ..exact(&asked)
+    };
+    assert_eq!(
+        used.covers_new(&guest, &asked, NOW),
+        Err(NotCovered::UsedUp)
+    );
+    assert_eq!(
+        used.still_covers(&guest, &asked, NOW),
+        Ok(()),
+        "a run that was counted may start"
+    );
+    let revoked = Approval {
+        revoked: true,
+        ..exact(&asked)
+    };
+    assert_eq!(
+        revoked.still_covers(&guest, &asked, NOW),
+        Err(NotCovered::Revoked)
+    );
+}
+
+fn ask<'a>(
+    caller: &'a Name,
+    function: &'a ObjectName,
+    args: &'a Value,
+    datasets: &'a [ObjectName],
+) -> Ask<'a> {
+    Ask {
+        caller,
+        function,
+        function_digest: Digest::of(b"function"),
+        purpose: "teaching",
+        args,
+        limits: Limits::DEFAULT,
+        datasets,
+    }
+}
+
+fn answer(rules: &str, caller: &str, args: &Value) -> RuleAnswer {
+    let function = "devs/mean-mass".parse().unwrap();
+    let datasets = ["lab/penguins".parse().unwrap()];
+    RuleSet::parse(rules)
+        .unwrap()
+        .answer(&ask(&name(caller), &function, args, &datasets), NOW)
+}
+
+#[test]
+fn rules_speak_of_function_digest_developer_user_purpose_arguments_and_time() {
+    let digest = Digest::of(b"function");
+    let permits = [
+        r#"permit(principal == User::"guest", action == Action::"run", resource == Function::"devs/mean-mass");"#.to_owned(),
+        format!(r#"permit(principal, action, resource) when {{ resource.digest == "{digest}" }};"#),
+        r#"permit(principal, action, resource) when { resource.developer == User::"devs" };"#.to_owned(),
+        r#"permit(principal, action, resource) when { context.purpose == "teaching" };"#.to_owned(),
+        r#"permit(principal, action, resource) when { context.args.hasTag("by") && context.args.getTag("by") == "species" };"#.to_owned(),
+        r#"permit(principal, action, resource) when { context.numbers.hasTag("min") && context.numbers.getTag("min") >= 5 };"#.to_owned(),
+        r#"permit(principal, action, resource) when { context.now < datetime("2030-01-01") && context.datasets.contains("lab/penguins") };"#.to_owned(),
+        r#"permit(principal, action, resource) when { context.limits.memory_bytes <= 268435456 };"#.to_owned(),
+    ];
+    let args = json!({"by": "species", "min": 5});
+    for rule in permits {
+        assert!(
+            matches!(answer(&rule, "guest", &args), RuleAnswer::Permit { .. }),
+            "{rule}"
+        );
+    }
+    let narrow = r#"permit(principal == User::"guest", action, resource);"#;
+    assert_eq!(answer(narrow, "mallory", &args), RuleAnswer::Silent);
+    assert_eq!(answer("", "guest", &args), RuleAnswer::Silent);
+}
+
+#[test]
+fn a_rule_that_forbids_beats_one_that_permits_and_is_named() {
+    let rules = "permit(principal, action, resource);\n@id(\"no-mallory\")\nforbid(principal == User::\"mallory\", action, resource);";
+    match answer(rules, "mallory", &json!({})) {
+        RuleAnswer::Forbid { policies } => {
+            assert_eq!(policies[0].name, "no-mallory");
+            assert!(policies[0].text.contains("forbid"));
+        }
+        other => panic!("{other:?}"),
+    }
+    assert!(matches!(
+        answer(rules, "guest", &json!({})),
+        RuleAnswer::Permit { .. }
+    ));
+}
+
+#[test]
+fn a_caller_who_wrote_the_function_can_be_judged_too() {
+    let rule = "permit(principal, action, resource) when { principal == resource.developer };";
+    assert!(matches!(
+        answer(rule, "devs", &json!({})),
+        RuleAnswer::Permit { .. }
+    ));
+    assert_eq!(answer(rule, "guest", &json!({})), RuleAnswer::Silent);
+}
+
+#[test]
+fn a_rule_that_fails_leaves_the_answer_to_a_person() {
+    let overflow = r#"permit(principal, action, resource) when { context.limits.memory_bytes * 9223372036854775807 > 0 };"#;
+    assert!(matches!(
+        answer(overflow, "guest", &json!({})),
+        RuleAnswer::Failed { .. }
+    ));
+}
+
+#[test]
+fn a_rule_that_could_never_fire_is_refused_with_its_place() {
+    let refuses = |text: &str, line: usize, why: &str| {
+        let error = RuleSet::parse(text).unwrap_err();
+        assert_eq!(error.line, line, "{error}");
+        assert!(error.message.contains(why), "{error}");
+    };
+    refuses(
+        "permit(principal, action, resource)\nwhen { context.porpoise == \"x\" };",
+        2,
+        "porpoise",
+    );
+    refuses("\n\npermit(principal, action", 3, "");
+    refuses(
+        "permit(principal == Person::\"x\", action, resource);",
+        1,
+        "Person",
+    );
+    refuses(
+        "permit(principal, action == Action::\"read\", resource);",
+        1,
+        "read",
+    );
+    refuses(&" ".repeat(rule::LEN_MAX + 1), 1, "longer");
+}
+
+fn judge(owner: &str, caller: &str, rules: &str, approvals: &[Approval]) -> Verdict {
+    let (owner, caller) = (name(owner), name(caller));
+    let rules = RuleSet::parse(rules).unwrap();
+    let asked = plan(json!({}));
+    let function = "devs/mean-mass".parse().unwrap();
+    let desk = Desk {
+        owner: &owner,
+        rules: Some(&rules),
+        approvals,
+    };
+    request::judge(
+        &desk,
+        &ask(&caller, &function, &asked.args, &[]),
+        &asked,
+        NOW,
+    )
+}
+
+#[test]
+fn an_owner_answers_by_rule_then_ownership_then_approval_then_in_person() {
+    let forbid = "forbid(principal, action, resource);";
+    let permit = "permit(principal, action, resource);";
+    let approvals = [exact(&plan(json!({})))];
+    assert!(matches!(
+        judge("lab", "guest", forbid, &approvals),
+        Verdict::Rejected { .. }
+    ));
+    assert!(matches!(
+        judge("lab", "lab", forbid, &[]),
+        Verdict::Rejected { .. }
+    ));
+    assert_eq!(
+        judge("lab", "lab", "", &[]),
+        Verdict::Approved {
+            grounds: Grounds::Own
+        }
+    );
+    assert!(matches!(
+        judge("lab", "guest", permit, &approvals),
+        Verdict::Approved {
+            grounds: Grounds::Approval { .. }
+        }
+    ));
+    assert!(matches!(
+        judge("lab", "guest", permit, &[]),
+        Verdict::Approved {
+            grounds: Grounds::Rule { .. }
+        }
+    ));
+    assert_eq!(judge("lab", "guest", "", &[]), Verdict::PENDING);
+}
+
+fn verdicts(entries: &[(&str, Verdict)]) -> Verdicts {
+    entries
+        .iter()
+        .map(|(owner, verdict)| (name(owner), verdict.clone()))
+        .collect()
+}
+
+#[test]
+fn one_rejection_ends_it_and_every_owner_is_needed() {
+    let yes = Verdict::Approved {
+        grounds: Grounds::Own,
+    };
+    let no = Verdict::Rejected {
+        reason: String::new(),
+        policies: vec![],
+    };
+    assert_eq!(request::state_of([]), request::State::Approved);
+    assert_eq!(
+        request::state_of([&yes, &Verdict::PENDING]),
+        request::State::Pending
+    );
+    assert_eq!(request::state_of([&yes, &yes]), request::State::Approved);
+    assert_eq!(
+        request::state_of([&Verdict::PENDING, &no, &yes]),
+        request::State::Rejected
+    );
+}
+
+#[test]
+fn a_permit_is_minted_only_on_what_still_stands() {
+    let asked = plan(json!({}));
+    let (lab, guest) = (name("lab"), name("guest"));
+    let small = Limits {
+        memory_bytes: 32 << 20,
+        ..Limits::DEFAULT
+    };
+    let given = Approval {
+        limits_max: small,
+        ..exact(&asked)
+    };
+    let grounds = Grounds::Approval {
+        approval: given.id.clone(),
+    };
+    let said = verdicts(&[("lab", Verdict::Approved { grounds })]);
+    let mint =
+        |state, owners: &[Name], verdicts: &Verdicts, approvals: &[Approval], plan: &Plan| {
+            let standing = Standing {
+                state,
+                caller: &guest,
+                owners,
+                verdicts,
+                approvals,
+            };
+            permit::mint(RunId::new(NOW, [0; 10]), plan, &standing, NOW)
+        };
+    let approved = request::State::Approved;
+    let owners = [lab.clone()];
+    let permit = mint(
+        approved,
+        &owners,
+        &said,
+        std::slice::from_ref(&given),
+        &asked,
+    )
+    .unwrap();
+    assert_eq!(permit.limits().memory_bytes, 32 << 20);
+    assert_eq!(permit.plan(), asked.digest());
+
+    let refused = |result: Result<permit::Permit, NoPermit>| result.unwrap_err();
+    let revoked = Approval {
+        revoked: true,
+        ..given.clone()
+    };
+    assert!(matches!(
+        refused(mint(approved, &owners, &said, &[revoked], &asked)),
+        NoPermit::NotCovered { .. }
+    ));
+    assert!(matches!(
+        refused(mint(approved, &owners, &said, &[], &asked)),
+        NoPermit::ApprovalGone(_)
+    ));
+    assert!(matches!(
+        refused(mint(
+            request::State::Revoked,
+            &owners,
+            &said,
+            &[given.clone()],
+            &asked
+        )),
+        NoPermit::State(_)
+    ));
+    assert!(matches!(
+        refused(mint(
+            approved,
+            &owners,
+            &said,
+            &[given.clone()],
+            &plan(json!({"x": 1}))
+        )),
+        NoPermit::NotCovered { .. }
+    ));
+    let more_owners = [lab.clone(), name("zoo")];
+    assert_eq!(
+        refused(mint(
+            approved,
+            &more_owners,
+            &said,
+            &[given.clone()],
+            &asked
+        )),
+        NoPermit::Owners
+    );
+    let lie = verdicts(&[(
+        "lab",
+        Verdict::Approved {
+            grounds: Grounds::Own,
+        },
+    )]);
+    assert!(matches!(
+        refused(mint(approved, &owners, &lie, &[], &asked)),
+        NoPermit::NotApproved(_)
+    ));
+    let pending = verdicts(&[("lab", Verdict::PENDING)]);
+    assert!(matches!(
+        refused(mint(approved, &owners, &pending, &[], &asked)),
+        NoPermit::NotApproved(_)
+    ));
+    let of_another = Approval {
+        owner: name("zoo"),
+        ..given
+    };
+    assert!(matches!(
+        refused(mint(approved, &owners, &said, &[of_another], &asked)),
+        NoPermit::ApprovalGone(_)
+    ));
+}
+
+fn manifest(inputs: Option<&[&str]>, args: Option<Value>) -> Manifest {
+    Manifest {
+        runtime: Runtime::Python3,
+        entry: "main.py".parse().unwrap(),
+        description: String::new(),
+        inputs: inputs.map(|names| names.iter().map(|n| (name(n), String::new())).collect()),
+        args,
+        limits: Limits::DEFAULT,
+    }
+}
+
+fn pinned(manifest: &Manifest, on: &[&str], args: Value) -> Result<Plan, PlanError> {
+    let inputs = Inputs::parse(on.iter().copied())?;
+    let inputs = inputs.try_map(|_: Reference| Ok::<_, PlanError>(Digest::of(b"d")))?;
+    plan::pin(
+        manifest,
+        Digest::of(b"f"),
+        pin(),
+        inputs,
+        args,
+        manifest.limits,
+        Limits::MAX,
+    )
+}
+
+#[test]
+fn a_plan_takes_the_inputs_and_arguments_that_its_function_names() {
+    let any = manifest(None, None);
+    assert!(pinned(&any, &[], json!({})).is_ok());
+    assert!(pinned(&any, &["a/b"], json!({})).is_ok());
+    assert!(pinned(&any, &["x=a/b", "y=a/c"], json!({})).is_ok());
+    assert_eq!(
+        pinned(&any, &["a/b", "a/c"], json!({})),
+        Err(PlanError::TwoUnnamed)
+    );
+    assert_eq!(
+        pinned(&any, &["a/b", "x=a/c"], json!({})),
+        Err(PlanError::TwoUnnamed)
+    );
+    assert!(matches!(
+        pinned(&any, &["x=a/b", "x=a/c"], json!({})),
+        Err(PlanError::Input { .. })
+    ));
+    assert!(matches!(
+        pinned(&any, &["../b"], json!({})),
+        Err(PlanError::Input { .. })
+    ));
+
+    let two = manifest(Some(&["left", "right"]), None);
+    assert!(pinned(&two, &["left=a/b", "right=a/c"], json!({})).is_ok());
+    assert!(matches!(
+        pinned(&two, &["left=a/b"], json!({})),
+        Err(PlanError::Inputs { .. })
+    ));
+    assert!(matches!(
+        pinned(&two, &["a/b"], json!({})),
+        Err(PlanError::Inputs { .. })
+    ));
+    assert!(matches!(
+        pinned(&manifest(Some(&[]), None), &["a/b"], json!({})),
+        Err(PlanError::Inputs { .. })
+    ));
+
+    let strict = manifest(None, Some(json!({"type": "object", "required": ["by"]})));
+    assert!(pinned(&strict, &[], json!({"by": 1})).is_ok());
+    assert!(matches!(
+        pinned(&strict, &[], json!({})),
+        Err(PlanError::Args { .. })
+    ));
+    let long = json!("x".repeat(plan::ARGS_LEN_MAX));
+    assert_eq!(pinned(&any, &[], long), Err(PlanError::ArgsTooLong));
+}
+
+#[test]
+fn a_changed_event_breaks_the_chain() {
+    let event = |seq, action: &str| Event {
+        seq,
+        at_ms: NOW,
+        actor: "lab".into(),
+        action: action.into(),
+        subject: "s".into(),
+        detail: json!({}),
+    };
+    let first = event(1, "request.approve").chained(None);
+    let second = event(2, "run.start").chained(Some(first));
+    assert_ne!(event(1, "request.reject").chained(None), first);
+    assert_ne!(event(2, "run.start").chained(Some(Digest::of(b""))), second);
+}
+
+fn run_state() -> impl Strategy<Value = run::State> {
+    proptest::sample::select(run::State::ALL.to_vec())
+}
+
+fn request_state() -> impl Strategy<Value = request::State> {
+    proptest::sample::select(request::State::ALL.to_vec())
+}
+
+proptest! {
+    #[test]
+    fn a_run_ends_once_and_its_guest_starts_once(walk in proptest::collection::vec(run_state(), 0..40)) {
+        let (mut state, mut started, mut ended) = (run::State::Waiting, 0, 0);
+        for next in walk {
+            if state.may_become(next) {
+                started += i32::from(next == run::State::Running);
+                ended += i32::from(next == run::State::Ended);
+                prop_assert!(ended == 0 || next == run::State::Ended);
+                state = next;
+            }
+        }
+        prop_assert!(started <= 1 && ended <= 1);
+    }
+
+    #[test]
+    fn a_request_that_is_over_stays_over(walk in proptest::collection::vec(request_state(), 0..40)) {
+        let mut seen = vec![request::State::Pending];
+        for next in walk {
+            let now = *seen.last().unwrap();
+            if now.may_become(next) {
+                seen.push(next);
+            }
+        }
+        prop_assert!(seen.len() <= 3);
+        let over = |s: &request::State| !matches!(s, request::State::Pending | request::State::Approved);
+        prop_assert!(seen.iter().rev().skip(1).all(|s| !over(s)));
+    }
+
+    #[test]
+    fn the_smaller_limits_are_within_both(a in 1u64..1 << 40, b in 1u64..1 << 40, c in 1u32..5000, d in 1u32..5000) {
+        let one = Limits { memory_bytes: a, processes: c, ..Limits::DEFAULT };
+        let two = Limits { memory_bytes: b, processes: d, ..Limits::DEFAULT };
+        let both = one.smaller(two);
+        prop_assert!(both.is_within(one) && both.is_within(two));
+        prop_assert_eq!(both, two.smaller(one));
+    }
+
+    #[test]
+    fn canonical_json_is_read_back_as_the_same_value(text in "[ -~]{0,40}", number in any::<i64>()) {
+        let value = json!({ "text": text, "number": number, "list": [null, true, {"k": text}] });
+        let canonical = strongroom_core::json::canonical(&value);
+        prop_assert_eq!(strongroom_core::json::parse(canonical.as_bytes()).unwrap(), value);
+    }
+}

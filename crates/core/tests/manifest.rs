@@ -1,0 +1,165 @@
+//! What a function may say of itself, and what is refused when it is pushed.
+
+#![allow(clippy::unwrap_used)]
+
+use strongroom_core::{
+    limits::MIB,
+    manifest::{Files, Manifest, Runtime},
+};
+
+fn files(entries: &[(&str, &str)]) -> Files {
+    entries
+        .iter()
+        .map(|(path, text)| (path.parse().unwrap(), text.as_bytes().to_vec()))
+        .collect()
+}
+
+#[track_caller]
+fn refuses(entries: &[(&str, &str)], why: &str) {
+    let error = Manifest::of_files(&files(entries)).unwrap_err();
+    let mut whole = error.to_string();
+    if let Some(source) = std::error::Error::source(&error) {
+        whole = format!("{whole}: {source}");
+    }
+    assert!(whole.contains(why), "{whole}");
+}
+
+#[test]
+fn a_single_file_needs_no_manifest() {
+    let manifest = Manifest::of_files(&files(&[("hello.py", "print(1)")])).unwrap();
+    assert_eq!(manifest.runtime, Runtime::Python3);
+    assert_eq!(manifest.entry.as_str(), "hello.py");
+    let manifest = Manifest::of_files(&files(&[("hello.sh", "echo")])).unwrap();
+    assert_eq!(manifest.runtime, Runtime::Sh);
+}
+
+#[test]
+fn inline_metadata_and_a_manifest_file_say_the_same() {
+    let inline = "# /// script\n# requires-python = \">=3.9\"\n# dependencies = []\n# [tool.strongroom]\n# description = \"d\"\n# [tool.strongroom.limits]\n# memory = \"100 MiB\"\n# [tool.strongroom.args]\n# type = \"object\"\n# ///\n";
+    let one = Manifest::of_files(&files(&[("a.py", inline)])).unwrap();
+    let toml = "description = \"d\"\n[limits]\nmemory = \"100 MiB\"\n[args]\ntype = \"object\"\n";
+    let two = Manifest::of_files(&files(&[("a.py", ""), ("strongroom.toml", toml)])).unwrap();
+    assert_eq!(one, two);
+    assert_eq!(one.limits.memory_bytes, 100 * MIB);
+}
+
+#[test]
+fn a_folder_has_a_main_file_or_names_its_entry() {
+    let found = Manifest::of_files(&files(&[("main.py", ""), ("lib.py", "")])).unwrap();
+    assert_eq!(found.entry.as_str(), "main.py");
+    let named = [
+        ("x.py", ""),
+        ("lib.py", ""),
+        ("strongroom.toml", "entry = \"x.py\""),
+    ];
+    assert_eq!(
+        Manifest::of_files(&files(&named)).unwrap().entry.as_str(),
+        "x.py"
+    );
+    refuses(
+        &[("x.py", ""), ("lib.py", "")],
+        "there is no `main.py` or `main.sh`",
+    );
+    refuses(
+        &[("x.py", ""), ("strongroom.toml", "entry = \"y.py\"")],
+        "`y.py` is not among",
+    );
+    refuses(
+        &[("x.py", ""), ("strongroom.toml", "entry = \"../y.py\"")],
+        "`..`",
+    );
+    refuses(&[("data.csv", "")], "does not end in .py or .sh");
+}
+
+#[test]
+fn a_misspelt_key_is_an_error_with_its_line() {
+    refuses(
+        &[("a.py", ""), ("strongroom.toml", "\nruntim = \"sh\"")],
+        "strongroom.toml: line 2: unknown field",
+    );
+    refuses(
+        &[("a.py", ""), ("strongroom.toml", "[limits]\nmemroy = 1")],
+        "line 2",
+    );
+    refuses(
+        &[(
+            "a.py",
+            "# /// script\n# [tool.strongroom]\n# entrie = \"x\"\n# ///",
+        )],
+        "unknown field",
+    );
+    refuses(
+        &[("a.py", "# /// script\n# depend = []\n# ///")],
+        "line 2: unknown field",
+    );
+    refuses(
+        &[("a.py", ""), ("strongroom.toml", "runtime = 3")],
+        "line 1",
+    );
+    refuses(&[("a.py", ""), ("strongroom.toml", "= = =")], "line 1");
+    refuses(&[("a.py", "# /// script\n# x\nprint()")], "has no end");
+}
+
+#[test]
+fn what_cannot_be_kept_here_is_refused_at_push() {
+    refuses(
+        &[("a.py", ""), ("strongroom.toml", "runtime = \"cobol\"")],
+        "no runtime `cobol`",
+    );
+    refuses(
+        &[("a.py", "# /// script\n# dependencies = [\"pandas\"]\n# ///")],
+        "standard library alone",
+    );
+    refuses(
+        &[
+            ("a.py", ""),
+            ("strongroom.toml", "[download]\nhosts = [\"x\"]"),
+        ],
+        "no gateway",
+    );
+    refuses(
+        &[
+            ("a.py", ""),
+            ("strongroom.toml", "[release]\nmode = \"held\""),
+        ],
+        "at_once",
+    );
+    refuses(
+        &[
+            ("a.py", ""),
+            ("strongroom.toml", "[limits]\nmemory = \"1 KiB\""),
+        ],
+        "less than",
+    );
+    refuses(
+        &[
+            ("a.py", ""),
+            ("strongroom.toml", "[limits]\nmemory = \"9999 GiB\""),
+        ],
+        "more than",
+    );
+    refuses(
+        &[
+            ("a.py", ""),
+            ("strongroom.toml", "[args]\ntype = \"objekt\""),
+        ],
+        "not a JSON Schema",
+    );
+    refuses(
+        &[
+            ("a.py", ""),
+            (
+                "strongroom.toml",
+                "[args]\n\"$ref\" = \"https://example.org/s\"",
+            ),
+        ],
+        "not a JSON Schema",
+    );
+    refuses(
+        &[
+            ("a.py", ""),
+            ("strongroom.toml", "[inputs]\n\"Big Data\" = \"x\""),
+        ],
+        "input `Big Data`",
+    );
+}
