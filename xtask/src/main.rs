@@ -1,1 +1,46 @@
-fn main(){}
+//! The chores of this repository: `cargo xtask <chore>`.
+//!
+//! Each chore installs what it needs and says so, so that a fresh machine
+//! with cargo and Debian's or Ubuntu's packages needs nothing else by hand.
+
+mod bench;
+mod demo;
+mod needs;
+mod openapi;
+mod peers;
+mod shell;
+mod station;
+mod test;
+mod tidy;
+
+use clap::Parser;
+
+/// The chores of the Strongroom repository
+#[derive(Parser)]
+#[command(name = "cargo xtask")]
+enum Chore {
+    /// Play the main job with three users against a throw-away station
+    Demo(demo::DemoArgs),
+    /// Run every test, on SQLite and PostgreSQL, with real sandboxes
+    Test(test::TestArgs),
+    /// Do all that continuous integration does
+    Ci,
+    /// Check the house rules
+    Tidy,
+    /// Write openapi.json, or check that it is fresh
+    Openapi(openapi::OpenapiArgs),
+    /// Measure, beside the peers that are installed
+    Bench(bench::BenchArgs),
+}
+
+fn main() -> anyhow::Result<()> {
+    std::env::set_current_dir(shell::root())?;
+    match Chore::parse() {
+        Chore::Demo(args) => demo::run(&args),
+        Chore::Test(args) => test::run(&args),
+        Chore::Ci => test::ci(),
+        Chore::Tidy => tidy::run(),
+        Chore::Openapi(args) => openapi::run(&args),
+        Chore::Bench(args) => bench::run(&args),
+    }
+}

@@ -1,0 +1,89 @@
+//! Installs what a chore needs and a bare machine lacks, and says so.
+//!
+//! Only Debian's and Ubuntu's packages are installed, and only where this
+//! process may; elsewhere the command to type is the error.
+
+use std::{path::Path, process::Command};
+
+use anyhow::bail;
+
+use crate::shell::{run, say, which};
+
+/// Something that a chore needs.
+pub struct Need {
+    pub what: &'static str,
+    pub package: &'static str,
+    present: fn() -> bool,
+}
+
+pub const PYTHON: Need =
+    Need { what: "/usr/bin/python3", package: "python3", present: has_python };
+pub const COMPILER: Need = Need { what: "a C compiler", package: "gcc", present: has_compiler };
+pub const LIBC: Need =
+    Need { what: "the C library's headers", package: "libc6-dev", present: has_libc };
+pub const POSTGRES: Need =
+    Need { what: "PostgreSQL's initdb and postgres", package: "postgresql", present: has_postgres };
+pub const CURL: Need = Need { what: "curl", package: "curl", present: has_curl };
+
+fn has_python() -> bool {
+    // The minimal package lacks most of the standard library.
+    Path::new("/usr/bin/python3").exists()
+        && Command::new("/usr/bin/python3")
+            .args(["-I", "-S", "-c", "import csv, json, statistics, ctypes"])
+            .status()
+            .is_ok_and(|status| status.success())
+}
+
+fn has_compiler() -> bool {
+    which("cc").is_some()
+}
+
+fn has_libc() -> bool {
+    Path::new("/usr/include/stdio.h").exists()
+}
+
+fn has_curl() -> bool {
+    which("curl").is_some()
+}
+
+fn has_postgres() -> bool {
+    let versions = std::fs::read_dir("/usr/lib/postgresql").into_iter().flatten().flatten();
+    let mut folders = versions.map(|version| version.path().join("bin"));
+    which("initdb").is_some() || folders.any(|folder| folder.join("initdb").exists())
+}
+
+/// Installs those of `needs` that are missing.
+pub fn install(needs: &[Need]) -> anyhow::Result<()> {
+    let missing: Vec<&Need> = needs.iter().filter(|need| !(need.present)()).collect();
+    if missing.is_empty() {
+        return Ok(());
+    }
+    let packages: Vec<&str> = missing.iter().map(|need| need.package).collect();
+    for need in &missing {
+        say(&format!("{} is missing; installing the package {}", need.what, need.package));
+    }
+    if which("apt-get").is_none() {
+        bail!("this machine has no apt-get; install by hand what gives: {}", packages.join(", "));
+    }
+    let mut update = as_root("apt-get");
+    run(update.args(["update", "-qq"]))?;
+    let mut install = as_root("apt-get");
+    install.env("DEBIAN_FRONTEND", "noninteractive");
+    run(install.args(["install", "-y", "-qq", "--no-install-recommends"]).args(&packages))?;
+    match missing.iter().find(|need| !(need.present)()) {
+        Some(need) => bail!("{} is still missing after installing {}", need.what, need.package),
+        None => Ok(()),
+    }
+}
+
+/// `program` with the rights to install: by sudo, for an ordinary user.
+fn as_root(program: &str) -> Command {
+    let root = std::fs::read_to_string("/proc/self/status")
+        .is_ok_and(|status| status.lines().any(|line| line.starts_with("Uid:\t0\t")));
+    if root || which("sudo").is_none() {
+        return Command::new(program);
+    }
+    let mut command = Command::new("sudo");
+    command.arg(program);
+    command
+}

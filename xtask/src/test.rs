@@ -1,0 +1,52 @@
+//! Every test, and all that continuous integration does.
+
+use crate::{
+    needs::{self, COMPILER, CURL, LIBC, POSTGRES, PYTHON},
+    openapi::{self, OpenapiArgs},
+    shell::{cargo, read, say},
+    tidy,
+};
+
+/// Which tests.
+#[derive(clap::Args)]
+pub struct TestArgs {
+    /// Passed on to the test runner: a name or a part of one
+    filter: Vec<String>,
+}
+
+/// Runs every test: rules, promises on both databases, journeys with real sandboxes.
+pub fn run(args: &TestArgs) -> anyhow::Result<()> {
+    needs::install(&[COMPILER, LIBC, PYTHON, POSTGRES, CURL])?;
+    // The tests start these programs, so they are built first.
+    run_cargo(&["build", "--workspace", "--bins"])?;
+    let mut command = if has_nextest() {
+        cargo(&["nextest", "run", "--workspace", "--no-fail-fast"])
+    } else {
+        say("cargo-nextest is not installed; `cargo test` runs the same tests, slower");
+        cargo(&["test", "--workspace", "--no-fail-fast", "--"])
+    };
+    // What a developer may skip must run here.
+    crate::shell::run(command.args(&args.filter).env("STRONGROOM_TEST_ALL", "1"))
+}
+
+/// What continuous integration does, in the order that fails soonest.
+pub fn ci() -> anyhow::Result<()> {
+    needs::install(&[COMPILER, LIBC, PYTHON, POSTGRES, CURL])?;
+    run_cargo(&["fmt", "--all", "--check"])?;
+    tidy::run()?;
+    run_cargo(&["clippy", "--workspace", "--all-targets", "--", "-D", "warnings"])?;
+    openapi::run(&OpenapiArgs { check: true })?;
+    run(&TestArgs { filter: Vec::new() })
+}
+
+fn run_cargo(args: &[&str]) -> anyhow::Result<()> {
+    run_command(cargo(args))
+}
+
+fn run_command(mut command: std::process::Command) -> anyhow::Result<()> {
+    crate::shell::run(&mut command)
+}
+
+fn has_nextest() -> bool {
+    read(&mut cargo(&["nextest", "--version"])).is_ok()
+}
