@@ -1,0 +1,310 @@
+//! Datasets: chains of immutable versions.
+//!
+//! A version's digest covers its tree, its parent and who said what when, so
+//! it names a place in a history and not only some content. A push of what is
+//! already the newest content adds nothing.
+
+use serde_json::json;
+use strongroom_core::{
+    digest::Digest,
+    json::canonical,
+    name::{Name, ObjectName, Reference, VersionChoice},
+    tree::Tree,
+};
+
+use crate::{
+    Connection, Fields, Store, Tx,
+    database::Question,
+    error::StoreError,
+    event::Note,
+    fields::{as_number, without_nul},
+    page::{Page, Paged},
+    tree,
+};
+
+/// A dataset with its newest version.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub struct DatasetRow {
+    pub name: ObjectName,
+    pub newest: DatasetVersionRow,
+    pub version_count: u64,
+}
+
+/// One version of a dataset.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub struct DatasetVersionRow {
+    pub dataset: ObjectName,
+    pub version: Digest,
+    /// From 1, without gaps.
+    pub number: u64,
+    pub parent: Option<Digest>,
+    pub tree: Digest,
+    pub message: String,
+    pub author: Name,
+    pub at_ms: i64,
+    pub file_count: u64,
+    pub size_bytes: u64,
+    /// The push changed nothing, and this is the version that was there.
+    pub unchanged: bool,
+}
+
+const NEWEST: &str = "
+    SELECT owner, name, number, version, parent, tree, message, at_ms, file_count, size_bytes
+      FROM dataset_version WHERE owner = $1 AND name = $2
+     ORDER BY number DESC LIMIT 1";
+
+const ADD: &str = "
+    INSERT INTO dataset_version (owner, name, number, version, parent, tree, message,
+                                 at_ms, file_count, size_bytes)
+    VALUES ($1, $2, $3, $4, $5, $6, $7, $8, $9, $10)";
+
+const LIST: &str = "
+    SELECT v.owner, v.name, v.number, v.version, v.parent, v.tree, v.message, v.at_ms,
+           v.file_count, v.size_bytes
+      FROM dataset_version v
+     WHERE v.owner = $1 AND $2 < v.name
+       AND v.number = (SELECT MAX(o.number) FROM dataset_version o
+                        WHERE o.owner = v.owner AND o.name = v.name)
+     ORDER BY v.name LIMIT $3";
+
+const LOG: &str = "
+    SELECT owner, name, number, version, parent, tree, message, at_ms, file_count, size_bytes
+      FROM dataset_version WHERE owner = $1 AND name = $2 AND number < $3
+     ORDER BY number DESC LIMIT $4";
+
+const EXACTLY: &str = "
+    SELECT owner, name, number, version, parent, tree, message, at_ms, file_count, size_bytes
+      FROM dataset_version WHERE owner = $1 AND name = $2 AND version = $3";
+
+const BACK: &str = "
+    SELECT owner, name, number, version, parent, tree, message, at_ms, file_count, size_bytes
+      FROM dataset_version v WHERE v.owner = $1 AND v.name = $2
+       AND v.number = (SELECT MAX(o.number) FROM dataset_version o
+                        WHERE o.owner = $1 AND o.name = $2) - $3";
+
+const TREE: &str = "SELECT tree FROM dataset_version WHERE version = $1 LIMIT 1";
+
+impl Store {
+    /// Adds a version to a dataset of `actor`'s own, which begins with its first.
+    ///
+    /// # Errors
+    ///
+    /// [`StoreError::NotFound`] for a dataset of somebody else,
+    /// [`StoreError::BlobMissing`] for a file that `actor` has not uploaded.
+    pub async fn dataset_push(
+        &self,
+        actor: &Name,
+        name: &ObjectName,
+        tree: &Tree,
+        message: &str,
+        now_ms: i64,
+    ) -> Result<DatasetVersionRow, StoreError> {
+        if *actor != name.owner {
+            return Err(StoreError::NotFound);
+        }
+        // Before the change begins: what somebody has brought stays brought.
+        self.tree_check(actor, tree).await?;
+        let mut tx = self.write("push a dataset").await?;
+        let outcome = push(&mut tx, name, tree, &without_nul(message), now_ms).await;
+        tx.end(outcome).await
+    }
+
+    /// The datasets of `owner` by name, each with its newest version.
+    pub async fn dataset_list(
+        &self,
+        owner: &Name,
+        page: &Page,
+    ) -> Result<Paged<DatasetRow>, StoreError> {
+        let mut connection = self.read("list datasets").await?;
+        let question = sqlx::query(LIST)
+            .bind(owner.as_str())
+            .bind(page.cursor())
+            .bind(page.fetch());
+        let rows = connection.all(question).await?;
+        let datasets = rows.iter().map(|row| read(row).map(with_count));
+        let datasets = datasets.collect::<Result<_, _>>()?;
+        Ok(page.cut(datasets, |row: &DatasetRow| row.name.name.to_string()))
+    }
+
+    pub async fn dataset_find(&self, name: &ObjectName) -> Result<Option<DatasetRow>, StoreError> {
+        let mut connection = self.read("look for a dataset").await?;
+        Ok(newest(&mut connection, name).await?.map(with_count))
+    }
+
+    /// A dataset's versions, newest first.
+    pub async fn dataset_log(
+        &self,
+        name: &ObjectName,
+        page: &Page,
+    ) -> Result<Paged<DatasetVersionRow>, StoreError> {
+        let mut connection = self.read("list a dataset's versions").await?;
+        let question = sqlx::query(LOG)
+            .bind(name.owner.as_str())
+            .bind(name.name.as_str())
+            .bind(page.cursor_falling()?)
+            .bind(page.fetch());
+        let rows = connection.all(question).await?;
+        let versions = rows.iter().map(read).collect::<Result<_, _>>()?;
+        Ok(page.cut(versions, |row: &DatasetVersionRow| row.number.to_string()))
+    }
+
+    pub async fn dataset_version(
+        &self,
+        reference: &Reference,
+    ) -> Result<Option<DatasetVersionRow>, StoreError> {
+        let mut connection = self.read("look for a dataset's version").await?;
+        let name = &reference.name;
+        let question = match &reference.version {
+            VersionChoice::Exactly(version) => exactly(name, version),
+            VersionChoice::Back(back) => sqlx::query(BACK)
+                .bind(name.owner.as_str())
+                .bind(name.name.as_str())
+                .bind(i64::from(*back)),
+        };
+        let found = connection.one(question).await?;
+        found.as_ref().map(read).transpose()
+    }
+
+    /// The files of a version.
+    ///
+    /// # Errors
+    ///
+    /// [`StoreError::NotFound`] when no dataset has such a version.
+    pub async fn dataset_tree(&self, version: &Digest) -> Result<Tree, StoreError> {
+        let mut connection = self.read("read a dataset's files").await?;
+        let question = sqlx::query(TREE).bind(version.to_string());
+        let found = connection.one(question).await?;
+        let digest: Digest = found.ok_or(StoreError::NotFound)?.parsed("tree")?;
+        let tree = tree::find(&mut connection, &digest).await?;
+        tree.ok_or_else(|| StoreError::corrupt(format!("there is no tree {digest}")))
+    }
+}
+
+async fn newest(
+    connection: &mut Connection,
+    name: &ObjectName,
+) -> Result<Option<DatasetVersionRow>, StoreError> {
+    let question = sqlx::query(NEWEST)
+        .bind(name.owner.as_str())
+        .bind(name.name.as_str());
+    let found = connection.one(question).await?;
+    found.as_ref().map(read).transpose()
+}
+
+/// Whether a dataset has this version; asked again when a run is submitted.
+pub(crate) async fn has_version(
+    connection: &mut Connection,
+    name: &ObjectName,
+    version: &Digest,
+) -> Result<bool, StoreError> {
+    Ok(connection.one(exactly(name, version)).await?.is_some())
+}
+
+fn exactly(name: &ObjectName, version: &Digest) -> Question<'static> {
+    sqlx::query(EXACTLY)
+        .bind(name.owner.to_string())
+        .bind(name.name.to_string())
+        .bind(version.to_string())
+}
+
+async fn push(
+    tx: &mut Tx,
+    name: &ObjectName,
+    tree: &Tree,
+    message: &str,
+    now_ms: i64,
+) -> Result<DatasetVersionRow, StoreError> {
+    let digest = tree.digest();
+    let parent = newest(tx, name).await?;
+    if let Some(newest) = &parent
+        && newest.tree == digest
+    {
+        return Ok(DatasetVersionRow {
+            unchanged: true,
+            ..newest.clone()
+        });
+    }
+    let mut row = DatasetVersionRow {
+        dataset: name.clone(),
+        // Until the row is whole enough to be named.
+        version: digest,
+        number: parent.as_ref().map_or(1, |parent| parent.number + 1),
+        parent: parent.map(|parent| parent.version),
+        tree: digest,
+        message: message.to_owned(),
+        author: name.owner.clone(),
+        at_ms: now_ms,
+        file_count: tree.file_count() as u64,
+        size_bytes: tree.size_bytes(),
+        unchanged: false,
+    };
+    row.version = version_of(&row);
+    tree::keep(tx, &digest, tree).await?;
+    add(tx, &row).await?;
+    tx.note(Note {
+        at_ms: now_ms,
+        actor: name.owner.as_str(),
+        action: "dataset.push",
+        subject: name.to_string(),
+        detail: json!({ "version": row.version, "parent": row.parent, "tree": row.tree }),
+        parties: Vec::new(),
+    })
+    .await?;
+    Ok(row)
+}
+
+/// The digest over a version's place in the history and its content.
+fn version_of(row: &DatasetVersionRow) -> Digest {
+    let content = json!({
+        "parent": row.parent,
+        "tree": row.tree,
+        "message": row.message,
+        "author": row.author,
+        "at_ms": row.at_ms,
+    });
+    Digest::of(canonical(&content).as_bytes())
+}
+
+async fn add(tx: &mut Tx, row: &DatasetVersionRow) -> Result<(), StoreError> {
+    let question = sqlx::query(ADD)
+        .bind(row.dataset.owner.as_str())
+        .bind(row.dataset.name.as_str())
+        .bind(as_number(row.number))
+        .bind(row.version.to_string())
+        .bind(row.parent.map(|parent| parent.to_string()))
+        .bind(row.tree.to_string())
+        .bind(row.message.as_str())
+        .bind(row.at_ms)
+        .bind(as_number(row.file_count))
+        .bind(as_number(row.size_bytes));
+    tx.execute(question).await.map(drop)
+}
+
+fn read(row: &Fields) -> Result<DatasetVersionRow, StoreError> {
+    let owner: Name = row.parsed("owner")?;
+    Ok(DatasetVersionRow {
+        author: owner.clone(),
+        dataset: ObjectName {
+            owner,
+            name: row.parsed("name")?,
+        },
+        version: row.parsed("version")?,
+        number: row.count("number")?,
+        parent: row.parsed_maybe("parent")?,
+        tree: row.parsed("tree")?,
+        message: row.text("message")?,
+        at_ms: row.number("at_ms")?,
+        file_count: row.count("file_count")?,
+        size_bytes: row.count("size_bytes")?,
+        unchanged: false,
+    })
+}
+
+/// A newest version's number is how many there are.
+fn with_count(newest: DatasetVersionRow) -> DatasetRow {
+    DatasetRow {
+        name: newest.dataset.clone(),
+        version_count: newest.number,
+        newest,
+    }
+}

@@ -1,0 +1,97 @@
+//! Why the store could not do what was asked.
+//!
+//! A variant exists where a caller can act on it; the rest is `Db` and `Io`.
+//! After any of them nothing is half done and the next call works. What the
+//! database said is in `source`, for the station's own log and for nobody else.
+
+use std::{io, path::PathBuf};
+
+use strongroom_core::{digest::Digest, tree::TreePath};
+
+use crate::blob::BlobError;
+
+/// Why a question to the store has no good answer.
+#[derive(Debug, thiserror::Error)]
+pub enum StoreError {
+    #[error("there is no such thing here")]
+    NotFound,
+    /// What was asked does not fit what is there; the asker is at fault.
+    #[error("{what}")]
+    Conflict { what: String },
+    #[error("there are already {max} {what}")]
+    TooMany { what: &'static str, max: i64 },
+    #[error("the cursor is none that a list gave")]
+    Cursor,
+    #[error("file `{path}` ({digest}) was not uploaded by you in this size")]
+    BlobMissing { path: TreePath, digest: Digest },
+    #[error("could not {attempt}: the disk is full")]
+    DiskFull { attempt: &'static str },
+    #[error("the store holds something that breaks its own laws: {what}")]
+    Corrupt { what: String },
+    #[error("the audit record is broken at event {seq}")]
+    AuditBroken { seq: i64 },
+    #[error(
+        "the database has version {found}, which is newer than the {known} that this program knows"
+    )]
+    Newer { found: i64, known: i64 },
+    #[error("{} is in use by another station", home.display())]
+    InUse { home: PathBuf },
+    #[error("could not {attempt}")]
+    Db {
+        attempt: &'static str,
+        source: sqlx::Error,
+    },
+    #[error("could not {attempt}")]
+    Io {
+        attempt: &'static str,
+        source: io::Error,
+    },
+    #[error(transparent)]
+    Blob(#[from] BlobError),
+}
+
+impl StoreError {
+    pub(crate) fn conflict(what: impl Into<String>) -> Self {
+        Self::Conflict { what: what.into() }
+    }
+
+    pub(crate) fn corrupt(what: impl Into<String>) -> Self {
+        Self::Corrupt { what: what.into() }
+    }
+
+    pub(crate) fn db(attempt: &'static str) -> impl FnOnce(sqlx::Error) -> Self {
+        move |source| {
+            if is_disk_full(&source) {
+                return Self::DiskFull { attempt };
+            }
+            Self::Db { attempt, source }
+        }
+    }
+
+    pub(crate) fn io(attempt: &'static str) -> impl FnOnce(io::Error) -> Self {
+        move |source| {
+            if is_full(&source) {
+                return Self::DiskFull { attempt };
+            }
+            Self::Io { attempt, source }
+        }
+    }
+}
+
+/// Whether the disk, or the share of it that we may use, is full.
+pub(crate) fn is_full(error: &io::Error) -> bool {
+    matches!(
+        error.kind(),
+        io::ErrorKind::StorageFull | io::ErrorKind::QuotaExceeded
+    )
+}
+
+/// SQLITE_FULL; SQLITE_IOERR_SHMSIZE and SQLITE_IOERR_WRITE, with which SQLite
+/// reports a full disk under its shared memory and its log; `disk_full` of
+/// PostgreSQL.
+const DISK_FULL_CODES: [&str; 4] = ["13", "4874", "778", "53100"];
+
+fn is_disk_full(error: &sqlx::Error) -> bool {
+    let code = error.as_database_error().and_then(|error| error.code());
+    code.is_some_and(|code| DISK_FULL_CODES.contains(&&*code))
+}

@@ -1,0 +1,84 @@
+//! What the owners of some inputs answer without being asked in person.
+//!
+//! The judging is core's; this brings it the rules and approvals as they are
+//! inside the change that will write the answer.
+
+use std::collections::{BTreeMap, BTreeSet};
+
+use strongroom_core::{
+    approval::Approval,
+    name::{Name, ObjectName},
+    plan::{InputVersion, Inputs, Plan},
+    request::{self, Desk, Verdict, Verdicts},
+    rule::Ask,
+};
+
+use crate::{Connection, approval, error::StoreError, rule};
+
+/// What is asked of the owners.
+#[derive(Clone, Copy)]
+pub(crate) struct Asked<'a> {
+    pub caller: &'a Name,
+    pub function: &'a ObjectName,
+    pub plan: &'a Plan,
+    pub inputs: &'a Inputs<InputVersion>,
+    pub purpose: &'a str,
+}
+
+/// Who has a say in a run: the owner of each dataset that it reads.
+pub(crate) fn owners(inputs: &Inputs<InputVersion>) -> BTreeMap<Name, BTreeSet<ObjectName>> {
+    let mut owners: BTreeMap<Name, BTreeSet<ObjectName>> = BTreeMap::new();
+    for (_, input) in inputs.iter() {
+        let owner = input.dataset.owner.clone();
+        owners
+            .entry(owner)
+            .or_default()
+            .insert(input.dataset.clone());
+    }
+    owners
+}
+
+impl Asked<'_> {
+    /// Every owner's answer now.
+    pub async fn verdicts(
+        &self,
+        connection: &mut Connection,
+        now_ms: i64,
+    ) -> Result<Verdicts, StoreError> {
+        let mut verdicts = Verdicts::new();
+        for owner in owners(self.inputs).into_keys() {
+            let approvals = approval::usable(connection, &owner, self.caller, now_ms).await?;
+            let verdict = self.verdict(connection, &owner, &approvals, now_ms).await?;
+            verdicts.insert(owner, verdict);
+        }
+        Ok(verdicts)
+    }
+
+    /// One owner's answer, given these approvals of his.
+    pub async fn verdict(
+        &self,
+        connection: &mut Connection,
+        owner: &Name,
+        approvals: &[Approval],
+        now_ms: i64,
+    ) -> Result<Verdict, StoreError> {
+        let rules = rule::load(connection, owner).await?;
+        let datasets = owners(self.inputs).remove(owner).unwrap_or_default();
+        let datasets: Vec<ObjectName> = datasets.into_iter().collect();
+        let ask = Ask {
+            caller: self.caller,
+            function: self.function,
+            function_digest: self.plan.function,
+            purpose: self.purpose,
+            args: &self.plan.args,
+            limits: self.plan.limits,
+            datasets: &datasets,
+        };
+        let desk = Desk {
+            owner,
+            rules: rules.as_ref(),
+            approvals,
+        };
+        Ok(request::judge(&desk, &ask, self.plan, now_ms))
+    }
+}

@@ -1,0 +1,154 @@
+//! What Strongroom remembers: all SQL and all blobs.
+//!
+//! Every change is one transaction together with its entry in the audit
+//! record, so a change that nobody can account for does not exist. The two
+//! exceptions say so: a file that was uploaded ([`Store::blob_claim`]) and a
+//! line that a guest wrote ([`Store::log_append`]), which come in their
+//! thousands and are accounted for by the push and by the run.
+//!
+//! The same SQL text runs on SQLite and on PostgreSQL. Files are kept by the
+//! digest of their content and never change. Judging a request happens here,
+//! inside the transaction that writes the answer, because only there can no
+//! approval be spent twice.
+//!
+//! Absent on purpose: who may ask (that is the caller's to know, except where
+//! a method takes a viewer), clocks and randomness (they are arguments), and
+//! any deletion of what was once acknowledged.
+
+mod answer;
+mod approval;
+mod audit;
+mod blob;
+mod claim;
+mod content;
+mod database;
+mod dataset;
+mod error;
+mod event;
+mod fields;
+mod finish;
+mod function;
+mod judge;
+mod log;
+mod page;
+mod plan;
+mod recover;
+mod request;
+mod revoke;
+mod rule;
+mod run;
+mod schema;
+mod submit;
+mod token;
+mod tree;
+mod user;
+mod verdict;
+mod view;
+
+use std::{
+    fs::{self, DirBuilder, File, TryLockError},
+    os::unix::fs::DirBuilderExt as _,
+    path::Path,
+    sync::Arc,
+};
+
+pub use crate::{
+    answer::NewApproval,
+    audit::AuditRow,
+    blob::{BlobError, BlobPut, Blobs},
+    claim::ClaimedRun,
+    content::FunctionContent,
+    database::Database,
+    dataset::{DatasetRow, DatasetVersionRow},
+    error::StoreError,
+    finish::{CancelEffect, Finish, VALUE_BYTES_MAX},
+    function::{FunctionRow, FunctionVersionRow},
+    log::{LOG_PAGE_MAX, LogLine},
+    page::{Page, Paged},
+    recover::Recovered,
+    request::{RequestRow, Role},
+    revoke::Revoked,
+    run::{Kind, RunRow, Standing},
+    submit::{Idempotency, NewRun, RUNS_OPEN_MAX, Submitted},
+    token::{NewToken, Session, TokenRow},
+    user::UserRow,
+};
+use crate::{
+    database::{Connection, Connections, Tx},
+    fields::Fields,
+};
+
+/// A station's memory. Clones share it.
+#[derive(Clone, Debug)]
+pub struct Store {
+    inner: Arc<Inner>,
+}
+
+#[derive(Debug)]
+struct Inner {
+    connections: Connections,
+    blobs: Blobs,
+    /// Locked for as long as the store is open.
+    _lock: File,
+}
+
+impl Store {
+    /// Opens the store below `home`, which is made if it is not there.
+    ///
+    /// # Errors
+    ///
+    /// [`StoreError::InUse`] when another station has it open,
+    /// [`StoreError::Newer`] when a newer program wrote it.
+    pub async fn open(home: &Path, database: Database) -> Result<Self, StoreError> {
+        let attempt = "open the home folder";
+        let mut folders = DirBuilder::new();
+        folders.recursive(true).mode(0o700);
+        folders.create(home).map_err(StoreError::io(attempt))?;
+        let home = fs::canonicalize(home).map_err(StoreError::io(attempt))?;
+        let lock = lock(&home)?;
+        let blobs = Blobs::open_home(&home)?;
+        let connections = Connections::open(&home, &database).await?;
+        schema::migrate(&connections).await?;
+        let inner = Arc::new(Inner {
+            connections,
+            blobs,
+            _lock: lock,
+        });
+        Ok(Self { inner })
+    }
+
+    /// The files.
+    pub fn blobs(&self) -> &Blobs {
+        &self.inner.blobs
+    }
+
+    /// Closes every connection. Whatever was acknowledged is on the disk without it.
+    pub async fn close(&self) {
+        self.inner.connections.close().await;
+    }
+
+    async fn write(&self, attempt: &'static str) -> Result<Tx, StoreError> {
+        self.inner.connections.write(attempt).await
+    }
+
+    async fn read(&self, attempt: &'static str) -> Result<Connection, StoreError> {
+        self.inner.connections.read(attempt).await
+    }
+}
+
+fn lock(home: &Path) -> Result<File, StoreError> {
+    let attempt = "lock the home folder";
+    let file = File::options()
+        .create(true)
+        .truncate(false)
+        .write(true)
+        .open(home.join("lock"))
+        .map_err(StoreError::io(attempt))?;
+    match file.try_lock() {
+        Ok(()) => Ok(file),
+        Err(TryLockError::WouldBlock) => Err(StoreError::InUse {
+            home: home.to_owned(),
+        }),
+        Err(TryLockError::Error(source)) => Err(StoreError::io(attempt)(source)),
+    }
+}

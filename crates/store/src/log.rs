@@ -1,0 +1,129 @@
+//! What guests wrote, line by line.
+//!
+//! Lines are kept in the batches they came in: one row and one change each.
+//! They are numbered by whoever appends, from 1 without gaps, and a batch may
+//! be appended again by somebody who does not know whether he did. There is no
+//! audit event: the run is the event.
+
+use serde::{Deserialize, Serialize};
+use strongroom_core::{id::RunId, json::canonical_of, run::Stream};
+
+use crate::{Connection, Store, Tx, error::StoreError};
+
+/// The most lines of one page.
+pub const LOG_PAGE_MAX: u32 = 10_000;
+
+/// How many batches are read at once.
+const CHUNKS_STEP: i64 = 8;
+
+/// One line that a guest wrote.
+#[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
+pub struct LogLine {
+    /// From 1, without gaps.
+    pub seq: i64,
+    pub at_ms: i64,
+    pub stream: Stream,
+    pub text: String,
+}
+
+const LAST: &str = "
+    SELECT COALESCE(MAX(seq_last), 0) AS number FROM log_chunk WHERE run = $1";
+
+const ADD: &str = "
+    INSERT INTO log_chunk (run, seq_first, seq_last, content) VALUES ($1, $2, $3, $4)";
+
+const SAME: &str = "
+    SELECT COUNT(*) AS number FROM log_chunk WHERE run = $1 AND seq_last = $2 AND content = $3";
+
+const PAGE: &str = "
+    SELECT seq_last, content FROM log_chunk WHERE run = $1 AND $2 < seq_last
+     ORDER BY seq_last LIMIT $3";
+
+impl Store {
+    /// Appends a batch of lines.
+    ///
+    /// # Errors
+    ///
+    /// [`StoreError::Conflict`] when it does not begin where the last one ended.
+    pub async fn log_append(&self, run: &RunId, lines: &[LogLine]) -> Result<(), StoreError> {
+        let (Some(first), Some(last)) = (lines.first(), lines.last()) else {
+            return Ok(());
+        };
+        let without_gaps = lines.windows(2).all(|two| two[0].seq + 1 == two[1].seq);
+        if !without_gaps {
+            return Err(StoreError::conflict("the lines have gaps"));
+        }
+        let content = canonical_of(&lines);
+        let mut tx = self.write("write a log").await?;
+        let outcome = append(&mut tx, run, (first.seq, last.seq), &content).await;
+        tx.end(outcome).await
+    }
+
+    /// At most `limit` lines after `after_seq`.
+    pub async fn log_page(
+        &self,
+        run: &RunId,
+        after_seq: i64,
+        limit: u32,
+    ) -> Result<Vec<LogLine>, StoreError> {
+        let mut connection = self.read("read a log").await?;
+        let limit = usize::try_from(limit.clamp(1, LOG_PAGE_MAX)).unwrap_or(usize::MAX);
+        let mut lines: Vec<LogLine> = Vec::new();
+        let mut after = after_seq;
+        while lines.len() < limit {
+            let Some(seq_last) = read_some(&mut connection, run, after, &mut lines).await? else {
+                break;
+            };
+            after = seq_last;
+        }
+        lines.retain(|line| after_seq < line.seq);
+        lines.truncate(limit);
+        Ok(lines)
+    }
+}
+
+async fn append(
+    tx: &mut Tx,
+    run: &RunId,
+    (first, last): (i64, i64),
+    content: &str,
+) -> Result<(), StoreError> {
+    let written = tx.count(sqlx::query(LAST).bind(run.as_str())).await?;
+    if first == written + 1 {
+        let question = sqlx::query(ADD)
+            .bind(run.as_str())
+            .bind(first)
+            .bind(last)
+            .bind(content);
+        return tx.execute(question).await.map(drop);
+    }
+    let same = sqlx::query(SAME)
+        .bind(run.as_str())
+        .bind(last)
+        .bind(content);
+    match tx.count(same).await? {
+        0 => Err(StoreError::conflict(format!(
+            "the log has {written} lines; the next is not {first}"
+        ))),
+        _ => Ok(()),
+    }
+}
+
+/// Reads some batches after `after`; the last line's number, if there were any.
+async fn read_some(
+    connection: &mut Connection,
+    run: &RunId,
+    after: i64,
+    lines: &mut Vec<LogLine>,
+) -> Result<Option<i64>, StoreError> {
+    let question = sqlx::query(PAGE)
+        .bind(run.as_str())
+        .bind(after)
+        .bind(CHUNKS_STEP);
+    let mut seq_last = None;
+    for row in connection.all(question).await? {
+        lines.extend(row.json::<Vec<LogLine>>("content")?);
+        seq_last = Some(row.number("seq_last")?);
+    }
+    Ok(seq_last)
+}

@@ -1,0 +1,270 @@
+//! Runs, as rows: what is known of each, and who may see how much of it.
+//!
+//! A caller sees all of his run. An owner of an input sees that it ran and
+//! how it ended, but not what it returned, wrote or named its files. For
+//! anybody else there is no such run.
+
+use serde::{Deserialize, Serialize};
+use serde_json::Value;
+use strongroom_core::{
+    approval::Approval,
+    digest::Digest,
+    id::{RequestId, RunId, TokenId},
+    name::{Name, ObjectName},
+    permit,
+    request::{self, Verdicts},
+    run::{Enforced, OutputFile, Reason, State, Usage},
+};
+
+use crate::{
+    Connection, Fields, Store, approval,
+    error::StoreError,
+    judge,
+    page::{Page, Paged},
+    request as asked, verdict,
+};
+
+/// What a run is a run of.
+#[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
+#[serde(tag = "kind", rename_all = "snake_case")]
+pub enum Kind {
+    Function {
+        name: ObjectName,
+    },
+    /// A script of the script API, for the token that sent it.
+    Script {
+        token: TokenId,
+        client: String,
+        script_name: String,
+    },
+}
+
+/// What is known of a run.
+#[derive(Clone, Debug, PartialEq)]
+pub struct RunRow {
+    pub id: RunId,
+    pub request: RequestId,
+    pub caller: Name,
+    pub kind: Kind,
+    pub plan: Digest,
+    pub state: State,
+    /// Whose answer it waits for.
+    pub waits_for: Vec<Name>,
+    pub reason: Option<Reason>,
+    pub at_ms: i64,
+    pub started_ms: Option<i64>,
+    pub ended_ms: Option<i64>,
+    pub usage: Option<Usage>,
+    /// Absent in lists.
+    pub value: Option<Value>,
+    /// Empty in lists.
+    pub files: Vec<OutputFile>,
+    pub enforced: Option<Enforced>,
+    /// Somebody wants it to end, and its guest still runs.
+    pub cancel_requested_by: Option<Name>,
+    /// Whether all of it is shown, or only what an owner of an input may see.
+    pub viewer_is_caller: bool,
+}
+
+impl RunRow {
+    /// The function, unless it is a script.
+    pub fn function(&self) -> Option<&ObjectName> {
+        match &self.kind {
+            Kind::Function { name } => Some(name),
+            Kind::Script { .. } => None,
+        }
+    }
+}
+
+/// All that decides whether a run may be launched now.
+#[derive(Clone, Debug)]
+pub struct Standing {
+    pub state: request::State,
+    pub caller: Name,
+    /// The owners of the inputs.
+    pub owners: Vec<Name>,
+    pub verdicts: Verdicts,
+    /// The approvals that the verdicts rest on.
+    pub approvals: Vec<Approval>,
+}
+
+impl Standing {
+    /// As [`permit::mint`] takes it.
+    pub fn as_core(&self) -> permit::Standing<'_> {
+        permit::Standing {
+            state: self.state,
+            caller: &self.caller,
+            owners: &self.owners,
+            verdicts: &self.verdicts,
+            approvals: &self.approvals,
+        }
+    }
+}
+
+const FIND: &str = "
+    SELECT id, request, caller, kind, plan, state, at_ms, started_ms, ended_ms, cancel_by, reason,
+           usage, value, files, enforced
+      FROM run WHERE id = $1";
+
+const LIST: &str = "
+    SELECT id, request, caller, kind, plan, state, at_ms, started_ms, ended_ms, cancel_by, reason,
+           usage, CAST(NULL AS TEXT) AS value, CAST(NULL AS TEXT) AS files, enforced
+      FROM run
+     WHERE caller = $1 AND ($2 = '' OR state = $2) AND ($3 = '' OR id < $3)
+     ORDER BY id DESC LIMIT $4";
+
+const IS_OWNER: &str = "
+    SELECT COUNT(*) AS number FROM verdict WHERE request = $1 AND owner = $2";
+
+const WAITS_FOR: &str = "
+    SELECT owner FROM verdict WHERE request = $1 AND answer = 'pending' ORDER BY owner";
+
+const PARTIES: &str = "
+    SELECT caller AS party FROM run WHERE id = $1
+     UNION
+    SELECT v.owner AS party FROM run r JOIN verdict v ON v.request = r.request WHERE r.id = $1";
+
+impl Store {
+    /// A run, as `viewer` may see it.
+    pub async fn run_find(&self, viewer: &Name, id: &RunId) -> Result<Option<RunRow>, StoreError> {
+        let mut connection = self.read("look for a run").await?;
+        let Some(row) = load(&mut connection, id).await? else {
+            return Ok(None);
+        };
+        if row.caller == *viewer {
+            return Ok(Some(row));
+        }
+        let question = sqlx::query(IS_OWNER)
+            .bind(row.request.as_str())
+            .bind(viewer.as_str());
+        match connection.count(question).await? {
+            0 => Ok(None),
+            _ => Ok(Some(for_owner(row))),
+        }
+    }
+
+    /// A caller's runs, newest first, without values and files.
+    pub async fn run_list(
+        &self,
+        caller: &Name,
+        state: Option<State>,
+        page: &Page,
+    ) -> Result<Paged<RunRow>, StoreError> {
+        let mut connection = self.read("list runs").await?;
+        let question = sqlx::query(LIST)
+            .bind(caller.as_str())
+            .bind(state.map_or("", State::as_str))
+            .bind(page.cursor())
+            .bind(page.fetch());
+        let mut rows = Vec::new();
+        for fields in connection.all(question).await? {
+            let mut row = read(&fields)?;
+            fill_waits_for(&mut connection, &mut row).await?;
+            rows.push(row);
+        }
+        Ok(page.cut(rows, |row: &RunRow| row.id.to_string()))
+    }
+
+    /// Whose answer a run waits for.
+    pub async fn run_waits_for(&self, id: &RunId) -> Result<Vec<Name>, StoreError> {
+        let mut connection = self.read("look whom a run waits for").await?;
+        let row = load(&mut connection, id).await?;
+        Ok(row.ok_or(StoreError::NotFound)?.waits_for)
+    }
+
+    /// What a permit for this run has to be minted from, as of now.
+    pub async fn run_standing(&self, id: &RunId) -> Result<Standing, StoreError> {
+        let mut connection = self.read("look at a run's approvals").await?;
+        let row = load(&mut connection, id).await?;
+        let request = row.ok_or(StoreError::NotFound)?.request;
+        let found = asked::load(&mut connection, &request).await?;
+        let found = found.ok_or_else(|| StoreError::corrupt(format!("{id} has no request")))?;
+        Ok(Standing {
+            state: found.state,
+            owners: judge::owners(&found.inputs).into_keys().collect(),
+            verdicts: verdict::of(&mut connection, &request).await?,
+            approvals: approval::of_request(&mut connection, &request).await?,
+            caller: found.caller,
+        })
+    }
+}
+
+/// Everybody whom a run concerns: its caller and the owners of its inputs.
+pub(crate) async fn parties(
+    connection: &mut Connection,
+    id: &RunId,
+) -> Result<Vec<Name>, StoreError> {
+    let rows = connection
+        .all(sqlx::query(PARTIES).bind(id.as_str()))
+        .await?;
+    rows.iter().map(|row| row.parsed("party")).collect()
+}
+
+/// All of a run.
+pub(crate) async fn load(
+    connection: &mut Connection,
+    id: &RunId,
+) -> Result<Option<RunRow>, StoreError> {
+    let question = sqlx::query(FIND).bind(id.as_str());
+    let Some(fields) = connection.one(question).await? else {
+        return Ok(None);
+    };
+    let mut row = read(&fields)?;
+    fill_waits_for(connection, &mut row).await?;
+    Ok(Some(row))
+}
+
+async fn fill_waits_for(connection: &mut Connection, row: &mut RunRow) -> Result<(), StoreError> {
+    if row.state == State::Waiting {
+        let question = sqlx::query(WAITS_FOR).bind(row.request.as_str());
+        for fields in connection.all(question).await? {
+            row.waits_for.push(fields.parsed("owner")?);
+        }
+    }
+    Ok(())
+}
+
+/// What an owner of an input may see. A reason keeps its kind, but not what
+/// the guest put into it.
+fn for_owner(row: RunRow) -> RunRow {
+    let reason = row.reason.map(|reason| match reason {
+        Reason::Failed { .. } => Reason::Failed {
+            exit_code: None,
+            signal: None,
+        },
+        Reason::OutputRefused { .. } => Reason::OutputRefused {
+            path: String::new(),
+            why: String::new(),
+        },
+        other => other,
+    });
+    RunRow {
+        reason,
+        value: None,
+        files: Vec::new(),
+        viewer_is_caller: false,
+        ..row
+    }
+}
+
+fn read(row: &Fields) -> Result<RunRow, StoreError> {
+    Ok(RunRow {
+        id: row.parsed("id")?,
+        request: row.parsed("request")?,
+        caller: row.parsed("caller")?,
+        kind: row.json("kind")?,
+        plan: row.parsed("plan")?,
+        state: row.parsed("state")?,
+        waits_for: Vec::new(),
+        reason: row.json_maybe("reason")?,
+        at_ms: row.number("at_ms")?,
+        started_ms: row.number_maybe("started_ms")?,
+        ended_ms: row.number_maybe("ended_ms")?,
+        usage: row.json_maybe("usage")?,
+        value: row.json_maybe("value")?,
+        files: row.json_maybe("files")?.unwrap_or_default(),
+        enforced: row.json_maybe("enforced")?,
+        cancel_requested_by: row.parsed_maybe("cancel_by")?,
+        viewer_is_caller: true,
+    })
+}

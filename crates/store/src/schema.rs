@@ -1,0 +1,181 @@
+//! The tables, as numbered steps that run once each.
+//!
+//! The text is portable: `TEXT` and `BIGINT` only, no defaults, no sequences,
+//! no triggers. A step that has run is never edited; a change is a new step.
+//! A database from a newer program is refused, not guessed at.
+
+use crate::{
+    database::{Connections, Tx},
+    error::StoreError,
+};
+
+const VERSIONS: &str = "
+    CREATE TABLE IF NOT EXISTS schema_version (version BIGINT PRIMARY KEY)";
+
+const FOUND: &str = "SELECT COALESCE(MAX(version), 0) AS number FROM schema_version";
+
+const RECORD: &str = "INSERT INTO schema_version (version) VALUES ($1)";
+
+/// Step `n` leads from version `n` to `n + 1`.
+const STEPS: [&[&str]; 1] = [FIRST];
+
+const FIRST: &[&str] = &[
+    "CREATE TABLE station_user (
+        name TEXT PRIMARY KEY,
+        admin BIGINT NOT NULL,
+        at_ms BIGINT NOT NULL)",
+    "CREATE TABLE token (
+        id TEXT PRIMARY KEY,
+        owner TEXT NOT NULL REFERENCES station_user (name),
+        label TEXT NOT NULL,
+        secret_hash TEXT NOT NULL UNIQUE,
+        at_ms BIGINT NOT NULL,
+        until_ms BIGINT,
+        revoked BIGINT NOT NULL)",
+    "CREATE INDEX token_by_owner ON token (owner, id)",
+    "CREATE TABLE blob_owner (
+        owner TEXT NOT NULL REFERENCES station_user (name),
+        digest TEXT NOT NULL,
+        size_bytes BIGINT NOT NULL,
+        PRIMARY KEY (owner, digest))",
+    "CREATE TABLE tree (
+        digest TEXT PRIMARY KEY,
+        content TEXT NOT NULL)",
+    "CREATE TABLE dataset_version (
+        owner TEXT NOT NULL REFERENCES station_user (name),
+        name TEXT NOT NULL,
+        number BIGINT NOT NULL,
+        version TEXT NOT NULL,
+        parent TEXT,
+        tree TEXT NOT NULL REFERENCES tree (digest),
+        message TEXT NOT NULL,
+        at_ms BIGINT NOT NULL,
+        file_count BIGINT NOT NULL,
+        size_bytes BIGINT NOT NULL,
+        PRIMARY KEY (owner, name, number),
+        UNIQUE (owner, name, version))",
+    "CREATE INDEX dataset_version_by_digest ON dataset_version (version)",
+    "CREATE TABLE function_content (
+        version TEXT PRIMARY KEY,
+        tree TEXT NOT NULL REFERENCES tree (digest),
+        manifest TEXT NOT NULL)",
+    "CREATE TABLE function_version (
+        owner TEXT NOT NULL REFERENCES station_user (name),
+        name TEXT NOT NULL,
+        number BIGINT NOT NULL,
+        version TEXT NOT NULL REFERENCES function_content (version),
+        message TEXT NOT NULL,
+        at_ms BIGINT NOT NULL,
+        PRIMARY KEY (owner, name, number))",
+    "CREATE INDEX function_version_by_digest ON function_version (version)",
+    "CREATE TABLE plan (
+        digest TEXT PRIMARY KEY,
+        content TEXT NOT NULL)",
+    "CREATE TABLE request (
+        id TEXT PRIMARY KEY,
+        state TEXT NOT NULL,
+        caller TEXT NOT NULL REFERENCES station_user (name),
+        run TEXT NOT NULL UNIQUE,
+        function TEXT,
+        function_version TEXT NOT NULL,
+        plan TEXT NOT NULL REFERENCES plan (digest),
+        inputs TEXT NOT NULL,
+        purpose TEXT NOT NULL,
+        at_ms BIGINT NOT NULL)",
+    "CREATE INDEX request_by_caller ON request (caller, id)",
+    "CREATE INDEX request_by_state ON request (state, at_ms)",
+    "CREATE TABLE approval (
+        id TEXT PRIMARY KEY,
+        owner TEXT NOT NULL REFERENCES station_user (name),
+        caller TEXT NOT NULL REFERENCES station_user (name),
+        request TEXT NOT NULL REFERENCES request (id),
+        scope TEXT NOT NULL,
+        limits_max TEXT NOT NULL,
+        uses_left BIGINT,
+        until_ms BIGINT,
+        revoked BIGINT NOT NULL,
+        at_ms BIGINT NOT NULL)",
+    "CREATE INDEX approval_by_owner ON approval (owner, caller, revoked)",
+    "CREATE TABLE verdict (
+        request TEXT NOT NULL REFERENCES request (id),
+        owner TEXT NOT NULL REFERENCES station_user (name),
+        answer TEXT NOT NULL,
+        approval TEXT REFERENCES approval (id),
+        content TEXT NOT NULL,
+        PRIMARY KEY (request, owner))",
+    "CREATE INDEX verdict_by_owner ON verdict (owner, answer, request)",
+    "CREATE INDEX verdict_by_approval ON verdict (approval)",
+    "CREATE TABLE run (
+        id TEXT PRIMARY KEY,
+        request TEXT NOT NULL UNIQUE REFERENCES request (id),
+        caller TEXT NOT NULL REFERENCES station_user (name),
+        kind TEXT NOT NULL,
+        plan TEXT NOT NULL REFERENCES plan (digest),
+        state TEXT NOT NULL,
+        at_ms BIGINT NOT NULL,
+        started_ms BIGINT,
+        ended_ms BIGINT,
+        boot TEXT,
+        cancel_by TEXT,
+        reason TEXT,
+        usage TEXT,
+        value TEXT,
+        files TEXT,
+        enforced TEXT)",
+    "CREATE INDEX run_by_state ON run (state, caller, id)",
+    "CREATE INDEX run_by_caller ON run (caller, id)",
+    "CREATE TABLE idempotency (
+        caller TEXT NOT NULL REFERENCES station_user (name),
+        label TEXT NOT NULL,
+        body TEXT NOT NULL,
+        run TEXT NOT NULL REFERENCES run (id),
+        PRIMARY KEY (caller, label))",
+    "CREATE TABLE log_chunk (
+        run TEXT NOT NULL REFERENCES run (id),
+        seq_first BIGINT NOT NULL,
+        seq_last BIGINT NOT NULL,
+        content TEXT NOT NULL,
+        PRIMARY KEY (run, seq_last))",
+    "CREATE TABLE rule (
+        owner TEXT PRIMARY KEY REFERENCES station_user (name),
+        content TEXT NOT NULL,
+        at_ms BIGINT NOT NULL)",
+    "CREATE TABLE audit (
+        seq BIGINT PRIMARY KEY,
+        at_ms BIGINT NOT NULL,
+        actor TEXT NOT NULL,
+        action TEXT NOT NULL,
+        subject TEXT NOT NULL,
+        detail TEXT NOT NULL,
+        chain TEXT NOT NULL)",
+    "CREATE TABLE audit_party (
+        party TEXT NOT NULL,
+        seq BIGINT NOT NULL REFERENCES audit (seq),
+        PRIMARY KEY (party, seq))",
+];
+
+/// Brings the tables to what this program knows.
+pub(crate) async fn migrate(connections: &Connections) -> Result<(), StoreError> {
+    let mut tx = connections.write("prepare the database's tables").await?;
+    let outcome = steps(&mut tx).await;
+    tx.end(outcome).await
+}
+
+async fn steps(tx: &mut Tx) -> Result<(), StoreError> {
+    tx.execute(sqlx::query(VERSIONS)).await?;
+    let found = tx.count(sqlx::query(FOUND)).await?;
+    let known = STEPS.len() as i64;
+    if known < found {
+        return Err(StoreError::Newer { found, known });
+    }
+    for (step, version) in STEPS.iter().zip(1i64..) {
+        if version <= found {
+            continue;
+        }
+        for statement in *step {
+            tx.execute(sqlx::query(*statement)).await?;
+        }
+        tx.execute(sqlx::query(RECORD).bind(version)).await?;
+    }
+    Ok(())
+}

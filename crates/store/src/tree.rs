@@ -1,0 +1,52 @@
+//! Trees, kept once each by their digest.
+
+use std::collections::BTreeSet;
+
+use strongroom_core::{digest::Digest, json, name::Name, tree::Tree};
+
+use crate::{Connection, Store, Tx, error::StoreError, user};
+
+const KEEP: &str = "
+    INSERT INTO tree (digest, content) VALUES ($1, $2) ON CONFLICT (digest) DO NOTHING";
+
+const FIND: &str = "SELECT content FROM tree WHERE digest = $1";
+
+pub(crate) async fn keep(tx: &mut Tx, digest: &Digest, tree: &Tree) -> Result<(), StoreError> {
+    let content = json::canonical_of(tree);
+    let question = sqlx::query(KEEP).bind(digest.to_string()).bind(content);
+    tx.execute(question).await.map(drop)
+}
+
+pub(crate) async fn find(
+    connection: &mut Connection,
+    digest: &Digest,
+) -> Result<Option<Tree>, StoreError> {
+    let question = sqlx::query(FIND).bind(digest.to_string());
+    let Some(row) = connection.one(question).await? else {
+        return Ok(None);
+    };
+    let tree: Tree = row.json("content")?;
+    if tree.digest() != *digest {
+        return Err(StoreError::corrupt(format!("tree {digest} is another")));
+    }
+    Ok(Some(tree))
+}
+
+impl Store {
+    /// Refuses a tree with a file that `user` has not brought himself.
+    pub(crate) async fn tree_check(&self, user: &Name, tree: &Tree) -> Result<(), StoreError> {
+        let mut connection = self.read("look for a tree's files").await?;
+        let digests: BTreeSet<Digest> = tree.files().map(|(_, file)| file.digest).collect();
+        let digests: Vec<Digest> = digests.into_iter().collect();
+        let held = user::held(&mut connection, user, &digests).await?;
+        for (path, file) in tree.files() {
+            if held.get(&file.digest) != Some(&file.size_bytes) {
+                return Err(StoreError::BlobMissing {
+                    path: path.clone(),
+                    digest: file.digest,
+                });
+            }
+        }
+        Ok(())
+    }
+}
