@@ -54,7 +54,7 @@ impl Store {
     pub async fn approval_list(
         &self,
         owner: &Name,
-        page: &Page,
+        page: Page,
     ) -> Result<Paged<Approval>, StoreError> {
         let mut connection = self.read("list approvals").await?;
         let question = sqlx::query(LIST)

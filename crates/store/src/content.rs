@@ -10,7 +10,6 @@ use strongroom_core::{
     digest::Digest,
     json::{canonical, canonical_of},
     manifest::Manifest,
-    name::Name,
     tree::Tree,
 };
 
@@ -41,13 +40,16 @@ const CONTENT: &str = "SELECT tree, manifest FROM function_content WHERE version
 impl Store {
     /// Keeps content that has no name, for a script; the version to plan with.
     /// There is no audit event: the run that uses it is the event.
+    ///
+    /// # Errors
+    ///
+    /// [`StoreError::BlobMissing`] for a file that was not put.
     pub async fn function_keep(
         &self,
-        actor: &Name,
         tree: &Tree,
         manifest: &Manifest,
     ) -> Result<Digest, StoreError> {
-        self.tree_check(actor, tree).await?;
+        self.blobs().check(tree).await?;
         let mut tx = self.write("keep a script").await?;
         let outcome = keep(&mut tx, tree, manifest).await;
         tx.end(outcome).await

@@ -82,8 +82,6 @@ const BACK: &str = "
        AND v.number = (SELECT MAX(o.number) FROM dataset_version o
                         WHERE o.owner = $1 AND o.name = $2) - $3";
 
-const TREE: &str = "SELECT tree FROM dataset_version WHERE version = $1 LIMIT 1";
-
 impl Store {
     /// Adds a version to a dataset of `actor`'s own, which begins with its first.
     ///
@@ -113,7 +111,7 @@ impl Store {
     pub async fn dataset_list(
         &self,
         owner: &Name,
-        page: &Page,
+        page: Page,
     ) -> Result<Paged<DatasetRow>, StoreError> {
         let mut connection = self.read("list datasets").await?;
         let question = sqlx::query(LIST)
@@ -135,7 +133,7 @@ impl Store {
     pub async fn dataset_log(
         &self,
         name: &ObjectName,
-        page: &Page,
+        page: Page,
     ) -> Result<Paged<DatasetVersionRow>, StoreError> {
         let mut connection = self.read("list a dataset's versions").await?;
         let question = sqlx::query(LOG)
@@ -163,20 +161,6 @@ impl Store {
         };
         let found = connection.one(question).await?;
         found.as_ref().map(read).transpose()
-    }
-
-    /// The files of a version.
-    ///
-    /// # Errors
-    ///
-    /// [`StoreError::NotFound`] when no dataset has such a version.
-    pub async fn dataset_tree(&self, version: &Digest) -> Result<Tree, StoreError> {
-        let mut connection = self.read("read a dataset's files").await?;
-        let question = sqlx::query(TREE).bind(version.to_string());
-        let found = connection.one(question).await?;
-        let digest: Digest = found.ok_or(StoreError::NotFound)?.parsed("tree")?;
-        let tree = tree::find(&mut connection, &digest).await?;
-        tree.ok_or_else(|| StoreError::corrupt(format!("there is no tree {digest}")))
     }
 }
 

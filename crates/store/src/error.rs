@@ -22,7 +22,7 @@ pub enum StoreError {
     TooMany { what: &'static str, max: i64 },
     #[error("the cursor is none that a list gave")]
     Cursor,
-    #[error("file `{path}` ({digest}) was not uploaded by you in this size")]
+    #[error("file `{path}` ({digest}) was not uploaded in this size")]
     BlobMissing { path: TreePath, digest: Digest },
     #[error("could not {attempt}: the disk is full")]
     DiskFull { attempt: &'static str },

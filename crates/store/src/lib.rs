@@ -69,7 +69,7 @@ pub use crate::{
     request::{RequestRow, Role},
     revoke::Revoked,
     run::{Kind, RunRow, Standing},
-    submit::{Idempotency, NewRun, RUNS_OPEN_MAX, Submitted},
+    submit::{NewRun, RUNS_OPEN_MAX, Submitted},
     token::{NewToken, Session, TokenRow},
     user::UserRow,
 };

@@ -112,7 +112,7 @@ impl Store {
         viewer: &Name,
         role: Role,
         state: Option<State>,
-        page: &Page,
+        page: Page,
     ) -> Result<Paged<RequestRow>, StoreError> {
         let mut connection = self.read("list requests").await?;
         let text = match role {

@@ -148,7 +148,7 @@ impl Store {
         &self,
         caller: &Name,
         state: Option<State>,
-        page: &Page,
+        page: Page,
     ) -> Result<Paged<RunRow>, StoreError> {
         let mut connection = self.read("list runs").await?;
         let question = sqlx::query(LIST)

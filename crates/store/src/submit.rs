@@ -40,15 +40,9 @@ pub struct NewRun {
     /// What the plan's inputs are called.
     pub inputs: Inputs<InputVersion>,
     pub purpose: String,
-    /// Set by a caller who may send the same twice.
-    pub idempotency: Option<Idempotency>,
-}
-
-/// The caller's name for one submission, and the digest of what he sent.
-#[derive(Clone, Debug, PartialEq, Eq)]
-pub struct Idempotency {
-    pub key: String,
-    pub body: Digest,
+    /// From a caller who may send the same twice: his key, and the digest of
+    /// what he sent.
+    pub idempotency: Option<(String, Digest)>,
 }
 
 /// What came of asking.
@@ -119,8 +113,8 @@ async fn submit(tx: &mut Tx, new: &NewRun, now_ms: i64) -> Result<Submitted, Sto
     add_request(tx, new, state, &digest, now_ms).await?;
     add_verdicts(tx, new, state, &verdicts).await?;
     add_run(tx, new, (state, &verdicts), &digest, now_ms).await?;
-    if let Some(given) = &new.idempotency {
-        remember(tx, new, given).await?;
+    if let Some((key, body)) = &new.idempotency {
+        remember(tx, new, key, body).await?;
     }
     note(tx, new, (state, &verdicts), &digest, now_ms).await?;
     let run = run::load(tx, &new.run).await?;
@@ -131,16 +125,16 @@ async fn submit(tx: &mut Tx, new: &NewRun, now_ms: i64) -> Result<Submitted, Sto
 }
 
 async fn earlier(tx: &mut Tx, new: &NewRun) -> Result<Option<RunRow>, StoreError> {
-    let Some(given) = &new.idempotency else {
+    let Some((key, body)) = &new.idempotency else {
         return Ok(None);
     };
     let question = sqlx::query(EARLIER)
         .bind(new.caller.as_str())
-        .bind(without_nul(&given.key).into_owned());
+        .bind(without_nul(key).into_owned());
     let Some(row) = tx.one(question).await? else {
         return Ok(None);
     };
-    if row.parsed::<Digest>("body")? != given.body {
+    if row.parsed::<Digest>("body")? != *body {
         let what = "the idempotency key was used for another request";
         return Err(StoreError::conflict(what));
     }
@@ -258,11 +252,11 @@ fn run_state(state: request::State) -> State {
     }
 }
 
-async fn remember(tx: &mut Tx, new: &NewRun, given: &Idempotency) -> Result<(), StoreError> {
+async fn remember(tx: &mut Tx, new: &NewRun, key: &str, body: &Digest) -> Result<(), StoreError> {
     let question = sqlx::query(REMEMBER)
         .bind(new.caller.as_str())
-        .bind(without_nul(&given.key).into_owned())
-        .bind(given.body.to_string())
+        .bind(without_nul(key).into_owned())
+        .bind(body.to_string())
         .bind(new.run.as_str());
     tx.execute(question).await.map(drop)
 }

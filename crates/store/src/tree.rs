@@ -11,6 +11,8 @@ const KEEP: &str = "
 
 const FIND: &str = "SELECT content FROM tree WHERE digest = $1";
 
+const OF_DATASET: &str = "SELECT tree FROM dataset_version WHERE version = $1 LIMIT 1";
+
 pub(crate) async fn keep(tx: &mut Tx, digest: &Digest, tree: &Tree) -> Result<(), StoreError> {
     let content = json::canonical_of(tree);
     let question = sqlx::query(KEEP).bind(digest.to_string()).bind(content);
@@ -33,6 +35,20 @@ pub(crate) async fn find(
 }
 
 impl Store {
+    /// The files of a version.
+    ///
+    /// # Errors
+    ///
+    /// [`StoreError::NotFound`] when no dataset has such a version.
+    pub async fn dataset_tree(&self, version: &Digest) -> Result<Tree, StoreError> {
+        let mut connection = self.read("read a dataset's files").await?;
+        let question = sqlx::query(OF_DATASET).bind(version.to_string());
+        let found = connection.one(question).await?;
+        let digest: Digest = found.ok_or(StoreError::NotFound)?.parsed("tree")?;
+        let tree = find(&mut connection, &digest).await?;
+        tree.ok_or_else(|| StoreError::corrupt(format!("there is no tree {digest}")))
+    }
+
     /// Refuses a tree with a file that `user` has not brought himself.
     pub(crate) async fn tree_check(&self, user: &Name, tree: &Tree) -> Result<(), StoreError> {
         let mut connection = self.read("look for a tree's files").await?;

@@ -64,7 +64,7 @@ impl Store {
     }
 
     /// All users by name.
-    pub async fn user_list(&self, page: &Page) -> Result<Paged<UserRow>, StoreError> {
+    pub async fn user_list(&self, page: Page) -> Result<Paged<UserRow>, StoreError> {
         let mut connection = self.read("list users").await?;
         let question = sqlx::query(LIST).bind(page.cursor()).bind(page.fetch());
         let rows = connection.all(question).await?;

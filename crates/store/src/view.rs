@@ -35,6 +35,24 @@ impl Blobs {
         blocking(move || blobs.view_now(&tree)).await
     }
 
+    /// Refuses a tree with a file that was never put, or in another size.
+    pub(crate) async fn check(&self, tree: &Tree) -> Result<(), StoreError> {
+        let (blobs, tree) = (self.clone(), tree.clone());
+        blocking(move || {
+            for (path, file) in tree.files() {
+                let found = fs::metadata(blobs.path(&file.digest));
+                if !found.is_ok_and(|found| found.len() == file.size_bytes) {
+                    return Err(StoreError::BlobMissing {
+                        path: path.clone(),
+                        digest: file.digest,
+                    });
+                }
+            }
+            Ok(())
+        })
+        .await
+    }
+
     fn view_now(&self, tree: &Tree) -> Result<PathBuf, StoreError> {
         let path = self.views().join(tree.digest().hex());
         if path.is_dir() {
