@@ -1,3 +1,27 @@
 //! The station: the HTTP door, the app behind it, and the worker.
+//!
+//! Three descents, none of which ever calls upwards. `http` parses text into
+//! types, the `app` decides and changes things through the store, and the
+//! `worker` takes what was approved and runs it. A trial run takes the last
+//! way only, without a store.
 
 pub mod api;
+pub mod app;
+pub mod config;
+mod doctor;
+pub mod http;
+mod serve;
+pub mod trial;
+mod worker;
+
+pub use config::{Config, ConfigError};
+pub use doctor::doctor;
+pub use http::openapi;
+pub use serve::{Ready, ServeError, TOKEN_FILE_NAME, serve};
+pub use worker::Worker;
+
+/// Becomes the jail's warden and never returns, if this process was started
+/// to be one. Call it first thing in `main`, before there is a second thread.
+pub fn become_warden_if_asked() {
+    strongroom_run::become_warden_if_asked();
+}

@@ -1,0 +1,117 @@
+//! Requests, approvals, rules and the audit record, as bodies.
+
+use std::collections::BTreeMap;
+
+use serde::{Deserialize, Serialize};
+use serde_json::Value;
+use strongroom_core::approval::Scope;
+use strongroom_core::digest::Digest;
+use strongroom_core::event::Event;
+use strongroom_core::id::ApprovalId;
+use strongroom_core::id::RequestId;
+use strongroom_core::id::RunId;
+use strongroom_core::limits::Limits;
+use strongroom_core::limits::LimitsAsked;
+use strongroom_core::manifest::Manifest;
+use strongroom_core::name::Name;
+use strongroom_core::name::ObjectName;
+use strongroom_core::plan::InputVersion;
+use strongroom_core::plan::Inputs;
+use strongroom_core::plan::Plan;
+use strongroom_core::request::Verdict;
+use strongroom_core::request;
+use utoipa::ToSchema;
+
+use super::Source;
+
+/// A request as its owners and its caller see it.
+#[derive(Debug, Clone, Serialize, Deserialize, ToSchema)]
+pub struct Request {
+    pub id: RequestId,
+    pub state: request::State,
+    pub caller: Name,
+    pub run: RunId,
+    pub purpose: String,
+    pub function: ObjectName,
+    pub function_version: Digest,
+    pub plan_digest: Digest,
+    pub inputs: Inputs<InputVersion>,
+    pub at_ms: i64,
+    /// Each owner's answer, and what it rests on.
+    #[schema(value_type = BTreeMap<String, Verdict>)]
+    pub verdicts: BTreeMap<Name, Verdict>,
+    /// Absent in lists.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub detail: Option<RequestDetail>,
+}
+
+/// All that an owner needs to decide.
+#[derive(Debug, Clone, Serialize, Deserialize, ToSchema)]
+pub struct RequestDetail {
+    pub plan: Plan,
+    pub manifest: Manifest,
+    /// The source that would run; text where it is UTF-8.
+    pub files: BTreeMap<String, Source>,
+    /// What this owner last approved of this function; absent the first time.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub approved_before: Option<Digest>,
+    /// A unified diff from that version to this one; empty when they are the same.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub diff: Option<String>,
+}
+
+#[derive(Debug, Clone, Default, Serialize, Deserialize, ToSchema)]
+#[serde(deny_unknown_fields)]
+pub struct NewApproval {
+    /// Absent: exactly this plan. Present: this function on these inputs with
+    /// any arguments that satisfy this JSON Schema.
+    #[serde(default)]
+    pub args_schema: Option<Value>,
+    /// How many runs it is good for, this one included; absent: without bound.
+    #[serde(default)]
+    pub uses: Option<u32>,
+    /// When it ends, in milliseconds since 1970; absent: when it is revoked.
+    #[serde(default)]
+    pub until_ms: Option<i64>,
+    /// Cuts runs down to these limits.
+    #[serde(default)]
+    pub limits: LimitsAsked,
+}
+
+#[derive(Debug, Clone, Default, Serialize, Deserialize, ToSchema)]
+#[serde(deny_unknown_fields)]
+pub struct Rejection {
+    #[serde(default)]
+    pub reason: String,
+}
+
+#[derive(Debug, Clone, Serialize, Deserialize, ToSchema)]
+pub struct Approval {
+    pub id: ApprovalId,
+    pub owner: Name,
+    pub caller: Name,
+    pub request: RequestId,
+    pub scope: Scope,
+    pub limits_max: Limits,
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub uses_left: Option<u32>,
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub until_ms: Option<i64>,
+    pub revoked: bool,
+    pub at_ms: i64,
+}
+
+/// An owner's standing rules, in Cedar.
+#[derive(Debug, Clone, Serialize, Deserialize, ToSchema)]
+#[serde(deny_unknown_fields)]
+pub struct Rules {
+    pub text: String,
+}
+
+/// One entry of the audit record with the digest that chains it to the one before.
+#[derive(Debug, Clone, Serialize, Deserialize, ToSchema)]
+pub struct Audited {
+    #[serde(flatten)]
+    pub event: Event,
+    pub chain: Digest,
+}

@@ -1,0 +1,93 @@
+//! The use cases: what the station does for its users.
+//!
+//! A use case takes parsed words, decides who may, resolves names to digests,
+//! and makes one call to the store for each change, so that nothing is ever
+//! half done. There are no status codes here and no SQL, and nothing calls
+//! back up to the door.
+
+pub mod access;
+pub mod archive;
+pub mod audit;
+pub mod clock;
+pub mod data;
+mod diff;
+pub mod error;
+pub mod functions;
+pub mod incoming;
+pub mod live;
+pub mod requests;
+pub mod runs;
+pub mod scripts;
+mod show;
+pub mod source;
+pub mod tar;
+pub mod watch;
+
+use std::{ops::Deref, sync::Arc};
+
+use strongroom_core::{manifest::Runtime, plan::RuntimePin};
+use strongroom_run::{RuntimeError, Runtimes};
+use strongroom_store::Store;
+use tokio::sync::Notify;
+use tokio_util::sync::CancellationToken;
+
+pub use access::Actor;
+pub use error::AppError;
+
+use crate::{api, config::Config};
+use clock::Clock;
+use live::Live;
+use watch::Watch;
+
+/// The station's one state, shared by the doors and the worker.
+#[derive(Clone)]
+pub struct App(Arc<Inner>);
+
+/// What every use case can reach.
+pub struct Inner {
+    pub config: Config,
+    pub store: Store,
+    pub clock: Clock,
+    /// Who waits for news of a run.
+    pub watch: Watch,
+    /// Wakes the worker when something was queued.
+    pub queued: Notify,
+    /// Runs that are executing now.
+    pub live: Live,
+    /// Cancelled when the station stops.
+    pub stop: CancellationToken,
+    /// The runtimes of this host.
+    pub runtimes: Arc<Runtimes>,
+    /// What was seen of the jail's walls at start.
+    pub walls: Vec<api::Wall>,
+    pub tier: String,
+}
+
+impl App {
+    pub fn new(inner: Inner) -> Self {
+        Self(Arc::new(inner))
+    }
+
+    pub fn now_ms(&self) -> i64 {
+        self.clock.now_ms()
+    }
+
+    /// What a run on `runtime` would run on.
+    pub fn runtime(&self, runtime: Runtime) -> Result<RuntimePin, AppError> {
+        self.runtimes.pin(runtime).map_err(|error| match error {
+            RuntimeError::Missing { runtime, .. } => AppError::Invalid {
+                code: "no_runtime",
+                detail: format!("the host of this station has no runtime `{}`", runtime.as_str()),
+            },
+            other => AppError::internal("pin a runtime")(other),
+        })
+    }
+}
+
+impl Deref for App {
+    type Target = Inner;
+
+    fn deref(&self) -> &Inner {
+        &self.0
+    }
+}

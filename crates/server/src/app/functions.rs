@@ -1,0 +1,79 @@
+//! Functions and their versions.
+//!
+//! Everyone on the station may know which functions there are, what they say
+//! of themselves and their digests. The source is for its developer, and for
+//! the owners who are asked to let it run.
+
+use strongroom_core::{
+    digest::Digest,
+    manifest::{Files, Manifest},
+    name::{ObjectName, Reference},
+};
+use strongroom_store::{FunctionContent, Page};
+
+use super::{Actor, App, AppError, data::MESSAGE_LEN_MAX, show, source};
+use crate::api;
+
+impl App {
+    pub async fn function_push(
+        &self,
+        actor: &Actor,
+        name: &ObjectName,
+        files: Files,
+        message: &str,
+    ) -> Result<api::FunctionVersion, AppError> {
+        actor.owns(&name.owner, "function")?;
+        show::text_len("message", message, MESSAGE_LEN_MAX)?;
+        let manifest = Manifest::of_files(&files)?;
+        let tree = self.source_store(actor, &files, self.config.body.function_bytes_max).await?;
+        let now_ms = self.now_ms();
+        let row =
+            self.store.function_push(&actor.user, name, &tree, &manifest, message, now_ms).await?;
+        Ok(show::function_version(row, None))
+    }
+
+    pub async fn function_list(&self, page: Page) -> Result<api::Page<api::Function>, AppError> {
+        Ok(show::page(self.store.function_list(&page).await?, show::function))
+    }
+
+    pub async fn function(&self, name: &ObjectName) -> Result<api::Function, AppError> {
+        let found = self.store.function_find(name).await?;
+        found.map(show::function).ok_or(AppError::NotFound("function"))
+    }
+
+    pub async fn function_log(
+        &self,
+        name: &ObjectName,
+        page: Page,
+    ) -> Result<api::Page<api::FunctionVersion>, AppError> {
+        self.function(name).await?;
+        let found = self.store.function_log(name, &page).await?;
+        Ok(show::page(found, |row| show::function_version(row, None)))
+    }
+
+    /// One version, with its source for its developer.
+    pub async fn function_version(
+        &self,
+        actor: &Actor,
+        reference: &Reference,
+    ) -> Result<api::FunctionVersion, AppError> {
+        let found = self.store.function_version(reference).await?;
+        let row = found.ok_or(AppError::NotFound("function version"))?;
+        let files = if actor.user == reference.name.owner {
+            let content = self.function_content(&row.version).await?;
+            Some(source::shown(self.source_read(&content.tree).await?))
+        } else {
+            None
+        };
+        Ok(show::function_version(row, files))
+    }
+
+    /// What a version is, by its digest.
+    pub(super) async fn function_content(
+        &self,
+        version: &Digest,
+    ) -> Result<FunctionContent, AppError> {
+        let found = self.store.function_content(version).await?;
+        found.ok_or(AppError::NotFound("function version"))
+    }
+}

@@ -1,0 +1,209 @@
+//! Runs: asked for, waited for, read and cancelled.
+//!
+//! What a caller names is resolved to digests here and pinned into a plan;
+//! from then on nothing that is renamed or pushed can change what runs. Only
+//! the caller sees what came out; an owner of the data sees that it ran.
+
+use strongroom_core::{
+    digest::Digest,
+    id::{RequestId, RunId},
+    json,
+    name::Reference,
+    plan::{self, InputVersion, Inputs, Plan},
+    run::State,
+    tree::TreePath,
+};
+use strongroom_store::{CancelEffect, FunctionVersionRow, Idempotency, Kind, NewRun, Page, RunRow, Submitted};
+
+use super::{
+    Actor, App, AppError,
+    clock::random,
+    data::OpenFile,
+    show,
+};
+use crate::api;
+
+/// The longest purpose, in characters.
+pub const PURPOSE_LEN_MAX: usize = 2000;
+/// The longest idempotency key, in bytes.
+pub const KEY_LEN_MAX: usize = 200;
+
+impl App {
+    /// Asks for a run; `key` makes asking twice the same as once.
+    pub async fn run_ask(
+        &self,
+        actor: &Actor,
+        asked: api::NewRun,
+        key: Option<String>,
+    ) -> Result<api::Run, AppError> {
+        show::text_len("purpose", &asked.purpose, PURPOSE_LEN_MAX)?;
+        let body = Digest::of(json::canonical_of(&asked).as_bytes());
+        let found = self.store.function_version(&asked.function).await?;
+        let function = found.ok_or(AppError::NotFound("function"))?;
+        let (plan, inputs) = self.pinned(&function, &asked).await?;
+        let kind = Kind::Function { name: asked.function.name };
+        let idempotency = key.map(|key| Idempotency { key, body });
+        self.submit(actor, kind, plan, inputs, asked.purpose, idempotency).await
+    }
+
+    async fn pinned(
+        &self,
+        function: &FunctionVersionRow,
+        asked: &api::NewRun,
+    ) -> Result<(Plan, Inputs<InputVersion>), AppError> {
+        let references = Inputs::parse(asked.on.iter().map(String::as_str))?;
+        let inputs = self.resolved(references).await?;
+        let digests = inputs.clone().try_map(|input| Ok::<_, AppError>(input.version))?;
+        let manifest = &function.manifest;
+        let limits = asked.limits.over(manifest.limits).map_err(plan::PlanError::from)?;
+        let plan = plan::pin(
+            manifest,
+            function.version,
+            self.runtime(manifest.runtime)?,
+            digests,
+            asked.args.clone(),
+            limits,
+            self.config.limits_max,
+        )?;
+        Ok((plan, inputs))
+    }
+
+    /// Names become digests here, once.
+    async fn resolved(
+        &self,
+        references: Inputs<Reference>,
+    ) -> Result<Inputs<InputVersion>, AppError> {
+        let mut versions = Vec::new();
+        for (_, reference) in references.iter() {
+            let found = self.store.dataset_version(reference).await?;
+            let row = found.ok_or(AppError::NotFound("dataset"))?;
+            versions.push(InputVersion { dataset: row.dataset, version: row.version });
+        }
+        let mut versions = versions.into_iter();
+        references.try_map(|_| versions.next().ok_or(AppError::NotFound("dataset")))
+    }
+
+    pub(super) async fn submit(
+        &self,
+        actor: &Actor,
+        kind: Kind,
+        plan: Plan,
+        inputs: Inputs<InputVersion>,
+        purpose: String,
+        idempotency: Option<Idempotency>,
+    ) -> Result<api::Run, AppError> {
+        let now_ms = self.now_ms();
+        let new = NewRun {
+            run: RunId::new(now_ms, random()),
+            request: RequestId::new(now_ms, random()),
+            caller: actor.user.clone(),
+            kind,
+            plan,
+            inputs,
+            purpose,
+            idempotency,
+        };
+        let Submitted { run, .. } = self.store.run_submit(new, now_ms).await?;
+        if run.state == State::Queued {
+            self.queued.notify_one();
+        }
+        Ok(show::run(run))
+    }
+
+    pub async fn run_list(
+        &self,
+        actor: &Actor,
+        state: Option<State>,
+        page: Page,
+    ) -> Result<api::Page<api::Run>, AppError> {
+        let found = self.store.run_list(&actor.user, state, &page).await?;
+        let mine = found.items.into_iter().filter(|row| may_see(actor, row));
+        let items = mine.map(show::run).collect();
+        Ok(api::Page { items, next: found.next })
+    }
+
+    pub async fn run(&self, actor: &Actor, id: &RunId) -> Result<api::Run, AppError> {
+        Ok(show::run(self.run_row(actor, id).await?))
+    }
+
+    /// The run as it is when it ends, or when `patience` does.
+    pub async fn run_ended(
+        &self,
+        actor: &Actor,
+        id: &RunId,
+        patience: impl Future<Output = ()>,
+    ) -> Result<api::Run, AppError> {
+        let mut patience = std::pin::pin!(patience);
+        let mut ear = self.watch.listen(id);
+        loop {
+            let row = self.run_row(actor, id).await?;
+            if row.state == State::Ended {
+                return Ok(show::run(row));
+            }
+            tokio::select! {
+                () = ear.news() => {}
+                () = &mut patience => return self.run(actor, id).await,
+                () = self.stop.cancelled() => return Ok(show::run(row)),
+            }
+        }
+    }
+
+    pub async fn run_cancel(&self, actor: &Actor, id: &RunId) -> Result<api::Run, AppError> {
+        self.run_of_caller(actor, id).await?;
+        let effect = self.store.run_cancel(id, &actor.user, self.now_ms()).await?;
+        // Also when it ended before its guest began: its sandbox may be there already.
+        if effect != CancelEffect::AlreadyEnded {
+            self.live.kill(id, &actor.user);
+        }
+        self.watch.changed(id);
+        self.run(actor, id).await
+    }
+
+    /// Log lines after `after_seq`; for the caller only.
+    pub async fn run_log(
+        &self,
+        actor: &Actor,
+        id: &RunId,
+        after_seq: i64,
+        limit: u32,
+    ) -> Result<Vec<api::LogLine>, AppError> {
+        self.run_of_caller(actor, id).await?;
+        let lines = self.store.log_page(id, after_seq, limit).await?;
+        Ok(lines.into_iter().map(show::log_line).collect())
+    }
+
+    /// Opens a file that the run wrote; for the caller only.
+    pub async fn run_file(
+        &self,
+        actor: &Actor,
+        id: &RunId,
+        path: &TreePath,
+    ) -> Result<OpenFile, AppError> {
+        let row = self.run_of_caller(actor, id).await?;
+        let file = row.files.iter().find(|file| file.path == *path);
+        let file = file.ok_or(AppError::NotFound("file"))?;
+        self.blob_open(file.digest, file.size_bytes, path).await
+    }
+
+    pub(super) async fn run_of_caller(
+        &self,
+        actor: &Actor,
+        id: &RunId,
+    ) -> Result<RunRow, AppError> {
+        let row = self.run_row(actor, id).await?;
+        if row.viewer_is_caller { Ok(row) } else { Err(AppError::NotFound("run")) }
+    }
+
+    pub(super) async fn run_row(&self, actor: &Actor, id: &RunId) -> Result<RunRow, AppError> {
+        let found = self.store.run_find(&actor.user, id).await?;
+        found.filter(|row| may_see(actor, row)).ok_or(AppError::NotFound("run"))
+    }
+}
+
+/// A script belongs to the token that sent it, not to all of its user's.
+fn may_see(actor: &Actor, row: &RunRow) -> bool {
+    match &row.kind {
+        Kind::Function { .. } => true,
+        Kind::Script { token, .. } => *token == actor.token,
+    }
+}

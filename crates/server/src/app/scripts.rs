@@ -1,0 +1,180 @@
+//! The script API: a script in, what it printed out.
+//!
+//! A script is a function without a name, an owner or data, so its run is
+//! approved at once and goes the way of every run: a plan, a permit, the
+//! jail. It belongs to the token that sent it. Names and clients are labels
+//! that follow the laws of names; neither ever becomes a path on the host.
+
+use strongroom_core::{
+    id::RunId,
+    limits::Limits,
+    manifest::{Files, Manifest, Runtime},
+    name::Name,
+    plan::{self, Inputs},
+    run::{Reason, State, Stream},
+    tree::TreePath,
+};
+use strongroom_store::{Kind, RunRow};
+
+use super::{Actor, App, AppError};
+use crate::api;
+
+/// The file that is run when there is more than one.
+const MAIN: &str = "main.py";
+/// Log lines read from the store at once.
+const LINES_PER_READ: u32 = 1000;
+
+/// A script as it was sent, checked.
+pub struct Script {
+    client: Option<Name>,
+    entry: TreePath,
+    files: Files,
+}
+
+impl Script {
+    /// Takes files and a client's name, if they follow the laws.
+    pub fn new(client: &str, files: Files) -> Result<Self, AppError> {
+        let client = match client {
+            "" => None,
+            raw => Some(raw.parse().map_err(|error: strongroom_core::name::NameError| {
+                AppError::Invalid { code: "bad_client", detail: format!("client: {error}") }
+            })?),
+        };
+        for path in files.keys() {
+            if !path.as_str().ends_with(".py") {
+                let detail = format!("`{path}`: only files that end in .py are taken");
+                return Err(AppError::Invalid { code: "bad_script", detail });
+            }
+        }
+        let entry = entry(&files)?;
+        Ok(Self { client, entry, files })
+    }
+
+    /// Takes the body of `/run-json`.
+    pub fn of_json(body: api::ScriptJson) -> Result<Self, AppError> {
+        let path: TreePath = body.script_name.parse()?;
+        let code = match body.code {
+            api::Code::Text(text) => text,
+            api::Code::Lines(lines) => lines.join("\n"),
+        };
+        Self::new(&body.client, Files::from([(path, code.into_bytes())]))
+    }
+
+    fn manifest(&self, limits: Limits) -> Manifest {
+        Manifest {
+            runtime: Runtime::Python3,
+            entry: self.entry.clone(),
+            description: String::new(),
+            inputs: None,
+            args: None,
+            limits,
+        }
+    }
+}
+
+fn entry(files: &Files) -> Result<TreePath, AppError> {
+    let mut paths = files.keys();
+    match (paths.next(), paths.next()) {
+        (Some(only), None) => Ok(only.clone()),
+        (None, _) => Err(AppError::Malformed {
+            code: "no_file",
+            detail: "there is no file part `files[]` in the request".to_owned(),
+        }),
+        _ => {
+            let main = files.keys().find(|path| path.as_str() == MAIN);
+            main.cloned().ok_or_else(|| AppError::Invalid {
+                code: "bad_script",
+                detail: format!("of several files, one is `{MAIN}`"),
+            })
+        }
+    }
+}
+
+impl App {
+    /// Queues a script.
+    pub async fn script_submit(&self, actor: &Actor, script: Script) -> Result<RunId, AppError> {
+        let config = &self.config.script;
+        let tree = self.source_store(actor, &script.files, config.upload_bytes_max).await?;
+        let manifest = script.manifest(config.limits);
+        let function = self.store.function_keep(&actor.user, &tree, &manifest).await?;
+        let plan = plan::pin(
+            &manifest,
+            function,
+            self.runtime(Runtime::Python3)?,
+            Inputs::None,
+            serde_json::json!({}),
+            config.limits,
+            self.config.limits_max,
+        )?;
+        let kind = Kind::Script {
+            client: script.client.map(|client| client.to_string()).unwrap_or_default(),
+            script_name: script.entry.to_string(),
+            token: actor.token.clone(),
+        };
+        let run = self.submit(actor, kind, plan, Inputs::None, String::new(), None).await?;
+        Ok(run.id)
+    }
+
+    /// What became of a script that this token sent.
+    pub async fn script(&self, actor: &Actor, id: &RunId) -> Result<api::ScriptStatus, AppError> {
+        let row = self.run_row(actor, id).await?;
+        let Kind::Script { client, script_name, .. } = row.kind.clone() else {
+            return Err(AppError::NotFound("script"));
+        };
+        let (stdout, stderr) = self.script_voices(&row).await?;
+        Ok(api::ScriptStatus {
+            id: row.id,
+            client,
+            script_name,
+            state: row.state,
+            exit_code: exit_code(row.reason.as_ref()),
+            reason: row.reason,
+            stdout,
+            stderr,
+            usage: row.usage,
+            files: row.files,
+        })
+    }
+
+    /// The script as it is when it ended, or when the wait's bound is reached.
+    pub async fn script_ended(
+        &self,
+        actor: &Actor,
+        id: &RunId,
+    ) -> Result<api::ScriptStatus, AppError> {
+        let most = std::time::Duration::from_millis(self.config.script.wait_ms_max);
+        self.run_ended(actor, id, tokio::time::sleep(most)).await?;
+        self.script(actor, id).await
+    }
+
+    /// Both voices as texts. The log's bound bounds them.
+    async fn script_voices(&self, row: &RunRow) -> Result<(String, String), AppError> {
+        let (mut stdout, mut stderr) = (String::new(), String::new());
+        if matches!(row.state, State::Waiting | State::Queued) {
+            return Ok((stdout, stderr));
+        }
+        let mut after = 0;
+        loop {
+            let lines = self.store.log_page(&row.id, after, LINES_PER_READ).await?;
+            let Some(last) = lines.last() else { return Ok((stdout, stderr)) };
+            after = last.seq;
+            for line in lines {
+                let voice = match line.stream {
+                    Stream::Stdout => &mut stdout,
+                    Stream::Stderr => &mut stderr,
+                };
+                voice.push_str(&line.text);
+                voice.push('\n');
+            }
+        }
+    }
+}
+
+/// The exit code, where the script itself ended with one.
+fn exit_code(reason: Option<&Reason>) -> Option<i32> {
+    match reason? {
+        Reason::Succeeded => Some(0),
+        Reason::Failed { exit_code, .. } => *exit_code,
+        _ => None,
+    }
+}

@@ -1,0 +1,171 @@
+//! How the store's rows look from outside.
+//!
+//! Each conversion decides what is shown; a row's field that is not named
+//! here never leaves the station.
+
+use std::collections::BTreeMap;
+
+use strongroom_core::tree::TreeFile;
+use strongroom_store::{
+    AuditRow, DatasetRow, DatasetVersionRow, FunctionRow, FunctionVersionRow, Kind, LogLine, Paged,
+    RequestRow, RunRow, StoreError, TokenRow, UserRow,
+};
+
+use super::AppError;
+use crate::api;
+
+/// A page of rows as a page of what is shown.
+pub(super) fn page<T, U>(paged: Paged<T>, show: impl FnMut(T) -> U) -> api::Page<U> {
+    api::Page { items: paged.items.into_iter().map(show).collect(), next: paged.next }
+}
+
+/// Refuses a text that is longer than `chars_max` characters.
+pub(super) fn text_len(field: &str, text: &str, chars_max: usize) -> Result<(), AppError> {
+    match text.chars().count() {
+        len if len <= chars_max => Ok(()),
+        len => Err(AppError::Invalid {
+            code: "too_long",
+            detail: format!("{field}: {len} characters, more than {chars_max}"),
+        }),
+    }
+}
+
+/// The same error, which says what it is that is not there.
+pub(super) fn missing(error: StoreError, what: &'static str) -> AppError {
+    match error {
+        StoreError::NotFound => AppError::NotFound(what),
+        other => other.into(),
+    }
+}
+
+pub(super) fn user(row: UserRow) -> api::User {
+    api::User { name: row.name, admin: row.admin, at_ms: row.at_ms }
+}
+
+pub(super) fn token(row: TokenRow) -> api::Token {
+    api::Token {
+        id: row.id,
+        user: row.user,
+        label: row.label,
+        at_ms: row.at_ms,
+        until_ms: row.until_ms,
+        revoked: row.revoked,
+        secret: None,
+    }
+}
+
+pub(super) fn dataset(row: DatasetRow) -> api::Dataset {
+    api::Dataset {
+        name: row.newest.dataset.clone(),
+        newest: dataset_version(row.newest, None),
+        version_count: row.version_count,
+    }
+}
+
+pub(super) fn dataset_version(
+    row: DatasetVersionRow,
+    files: Option<BTreeMap<String, TreeFile>>,
+) -> api::DatasetVersion {
+    api::DatasetVersion {
+        dataset: row.dataset,
+        version: row.version,
+        parent: row.parent,
+        message: row.message,
+        author: row.author,
+        at_ms: row.at_ms,
+        file_count: row.file_count,
+        size_bytes: row.size_bytes,
+        unchanged: row.unchanged,
+        files,
+    }
+}
+
+pub(super) fn function(row: FunctionRow) -> api::Function {
+    api::Function {
+        name: row.newest.function.clone(),
+        newest: function_version(row.newest, None),
+        version_count: row.version_count,
+    }
+}
+
+pub(super) fn function_version(
+    row: FunctionVersionRow,
+    files: Option<BTreeMap<String, api::Source>>,
+) -> api::FunctionVersion {
+    api::FunctionVersion {
+        function: row.function,
+        version: row.version,
+        manifest: row.manifest,
+        message: row.message,
+        at_ms: row.at_ms,
+        unchanged: row.unchanged,
+        files,
+    }
+}
+
+/// A run for its caller; for an owner of its inputs, without what came out.
+pub(super) fn run(row: RunRow) -> api::Run {
+    let mine = row.viewer_is_caller;
+    let function = match row.kind {
+        Kind::Function { name } => Some(name),
+        Kind::Script { .. } => None,
+    };
+    api::Run {
+        id: row.id,
+        request: row.request,
+        caller: row.caller,
+        function,
+        plan: row.plan,
+        state: row.state,
+        waits_for: row.waits_for,
+        reason: row.reason,
+        at_ms: row.at_ms,
+        started_ms: row.started_ms,
+        ended_ms: row.ended_ms,
+        usage: row.usage,
+        value: row.value.filter(|_| mine),
+        files: if mine { row.files } else { Vec::new() },
+        enforced: row.enforced,
+    }
+}
+
+pub(super) fn log_line(line: LogLine) -> api::LogLine {
+    api::LogLine { seq: line.seq, at_ms: line.at_ms, stream: line.stream, text: line.text }
+}
+
+pub(super) fn request(row: RequestRow, detail: Option<api::RequestDetail>) -> Option<api::Request> {
+    Some(api::Request {
+        id: row.id,
+        state: row.state,
+        caller: row.caller,
+        run: row.run,
+        purpose: row.purpose,
+        // A script of the script API reads no data and asks nobody.
+        function: row.function?,
+        function_version: row.function_version,
+        plan_digest: row.plan_digest,
+        inputs: row.inputs,
+        at_ms: row.at_ms,
+        verdicts: row.verdicts,
+        detail,
+    })
+}
+
+pub(super) fn approval(row: strongroom_core::approval::Approval) -> api::Approval {
+    api::Approval {
+        id: row.id,
+        owner: row.owner,
+        caller: row.caller,
+        request: row.request,
+        scope: row.scope,
+        limits_max: row.limits_max,
+        uses_left: row.uses_left,
+        until_ms: row.until_ms,
+        revoked: row.revoked,
+        at_ms: row.at_ms,
+    }
+}
+
+pub(super) fn audited(row: AuditRow) -> api::Audited {
+    api::Audited { event: row.event, chain: row.chain }
+}

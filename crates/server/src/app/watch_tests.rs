@@ -1,0 +1,39 @@
+//! Promises about news of runs.
+#![allow(clippy::unwrap_used)]
+
+use futures::FutureExt as _;
+
+use super::*;
+
+fn run(n: u8) -> RunId {
+    RunId::new(1, [n; 10])
+}
+
+#[tokio::test]
+async fn what_changes_after_listening_began_is_heard_even_when_nobody_waits_yet() {
+    let watch = Watch::default();
+    let mut ear = watch.listen(&run(1));
+    watch.changed(&run(1));
+    ear.news().await;
+    assert!(ear.news().now_or_never().is_none());
+}
+
+#[tokio::test]
+async fn news_of_one_run_does_not_wake_the_listeners_of_another() {
+    let watch = Watch::default();
+    let mut other = watch.listen(&run(2));
+    watch.changed(&run(1));
+    assert!(other.news().now_or_never().is_none());
+    watch.all_changed();
+    other.news().await;
+}
+
+#[test]
+fn nothing_is_kept_of_a_run_that_nobody_listens_to() {
+    let watch = Watch::default();
+    let (first, second) = (watch.listen(&run(1)), watch.listen(&run(1)));
+    drop(first);
+    assert_eq!(watch.with(|runs| runs.len()), 1);
+    drop(second);
+    assert_eq!(watch.with(|runs| runs.len()), 0);
+}

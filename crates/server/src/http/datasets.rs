@@ -1,0 +1,169 @@
+//! `/v1/blobs` and `/v1/datasets`.
+
+use axum::{
+    Json,
+    extract::{Request, State},
+    http::{HeaderMap, StatusCode},
+    response::Response,
+};
+use strongroom_core::{
+    digest::Digest,
+    name::{Name, ObjectName, Reference},
+    tree::TreePath,
+};
+use utoipa_axum::{router::OpenApiRouter, routes};
+
+use super::{
+    file,
+    problem::{Answer, Refusal},
+    query::{Message, Paging, Version},
+    read::{self, JsonBody, Query, Segments},
+};
+use crate::{
+    api::{BlobsAsked, BlobsMissing, Dataset, DatasetVersion, NewDatasetVersion, Page},
+    app::{Actor, App},
+};
+
+pub fn routes() -> OpenApiRouter<App> {
+    OpenApiRouter::new()
+        .routes(routes!(blob_missing))
+        .routes(routes!(blob_put))
+        .routes(routes!(dataset_list))
+        .routes(routes!(dataset_show))
+        .routes(routes!(dataset_log, dataset_push))
+        .routes(routes!(dataset_version_show))
+        .routes(routes!(dataset_file_get))
+}
+
+/// Tells which files you have still to upload
+#[utoipa::path(post, path = "/v1/blobs/missing", tag = "datasets", request_body = BlobsAsked,
+    responses((status = 200, body = BlobsMissing)))]
+async fn blob_missing(
+    State(app): State<App>,
+    actor: Actor,
+    JsonBody(asked): JsonBody<BlobsAsked>,
+) -> Answer<Json<BlobsMissing>> {
+    Ok(Json(app.blobs_missing(&actor, asked).await?))
+}
+
+/// Uploads a file under its digest
+///
+/// The body is the file, of any size that the disk holds.
+#[utoipa::path(put, path = "/v1/blobs/{digest}", tag = "datasets",
+    params(("digest" = String, Path, description = "`sha256:` and 64 hex digits")),
+    request_body(content = Vec<u8>, content_type = "application/octet-stream"),
+    responses((status = 204)))]
+async fn blob_put(
+    State(app): State<App>,
+    actor: Actor,
+    Segments(digest): Segments<Digest>,
+    request: Request,
+) -> Answer<StatusCode> {
+    let body = read::incoming(request, app.config.body.blob_bytes_max)?;
+    app.blob_put(&actor, digest, body).await?;
+    Ok(StatusCode::NO_CONTENT)
+}
+
+/// Lists your datasets
+#[utoipa::path(get, path = "/v1/datasets", tag = "datasets", params(Paging),
+    responses((status = 200, body = Page<Dataset>)))]
+async fn dataset_list(
+    State(app): State<App>,
+    actor: Actor,
+    Query(paging): Query<Paging>,
+) -> Answer<Json<Page<Dataset>>> {
+    Ok(Json(app.dataset_list(&actor, paging.page()?).await?))
+}
+
+/// Shows a dataset and its newest version
+#[utoipa::path(get, path = "/v1/datasets/{owner}/{name}", tag = "datasets",
+    params(("owner" = String, Path), ("name" = String, Path)),
+    responses((status = 200, body = Dataset)))]
+async fn dataset_show(
+    State(app): State<App>,
+    actor: Actor,
+    Segments((owner, name)): Segments<(Name, Name)>,
+) -> Answer<Json<Dataset>> {
+    Ok(Json(app.dataset(&actor, &ObjectName { owner, name }).await?))
+}
+
+/// Lists a dataset's versions, newest first
+#[utoipa::path(get, path = "/v1/datasets/{owner}/{name}/versions", tag = "datasets",
+    params(("owner" = String, Path), ("name" = String, Path), Paging),
+    responses((status = 200, body = Page<DatasetVersion>)))]
+async fn dataset_log(
+    State(app): State<App>,
+    actor: Actor,
+    Segments((owner, name)): Segments<(Name, Name)>,
+    Query(paging): Query<Paging>,
+) -> Answer<Json<Page<DatasetVersion>>> {
+    Ok(Json(app.dataset_log(&actor, &ObjectName { owner, name }, paging.page()?).await?))
+}
+
+/// Pushes a version of a dataset
+///
+/// As JSON that names uploaded files by digest, or as a tar archive of any
+/// size with regular files and folders only.
+#[utoipa::path(post, path = "/v1/datasets/{owner}/{name}/versions", tag = "datasets",
+    params(("owner" = String, Path), ("name" = String, Path), Message),
+    request_body(content((NewDatasetVersion = "application/json"), (Vec<u8> = "application/x-tar"))),
+    responses((status = 201, body = DatasetVersion),
+        (status = 200, body = DatasetVersion, description = "the newest version is the same")))]
+async fn dataset_push(
+    State(app): State<App>,
+    actor: Actor,
+    Segments((owner, name)): Segments<(Name, Name)>,
+    Query(Message { message }): Query<Message>,
+    request: Request,
+) -> Answer<(StatusCode, Json<DatasetVersion>)> {
+    let name = ObjectName { owner, name };
+    // Who may not push is told so before anything is read.
+    actor.owns(&name.owner, "dataset")?;
+    let pushed = if is_tar(&request) {
+        let body = read::incoming(request, u64::MAX)?;
+        app.dataset_push_tar(&actor, &name, &message, body).await?
+    } else {
+        let most = app.config.body.dataset_json_bytes_max;
+        let new: NewDatasetVersion = read::json_body(request, &app, most).await?;
+        app.dataset_push(&actor, &name, new).await?
+    };
+    let status = if pushed.unchanged { StatusCode::OK } else { StatusCode::CREATED };
+    Ok((status, Json(pushed)))
+}
+
+/// Whether the body is a tar archive.
+pub fn is_tar(request: &Request) -> bool {
+    read::content_type(request.headers()).eq_ignore_ascii_case("application/x-tar")
+}
+
+/// Shows one version with its files
+#[utoipa::path(get, path = "/v1/datasets/{owner}/{name}/versions/{version}", tag = "datasets",
+    params(("owner" = String, Path), ("name" = String, Path),
+        ("version" = String, Path, description = "`latest`, `~1` or a digest")),
+    responses((status = 200, body = DatasetVersion)))]
+async fn dataset_version_show(
+    State(app): State<App>,
+    actor: Actor,
+    Segments((owner, name, version)): Segments<(Name, Name, Version)>,
+) -> Answer<Json<DatasetVersion>> {
+    let reference = Reference { name: ObjectName { owner, name }, version: version.0 };
+    Ok(Json(app.dataset_version(&actor, &reference).await?))
+}
+
+/// Reads one file back, whole or one range of it
+#[utoipa::path(get, path = "/v1/datasets/{owner}/{name}/versions/{version}/files/{*path}",
+    tag = "datasets",
+    params(("owner" = String, Path), ("name" = String, Path),
+        ("version" = String, Path, description = "`latest`, `~1` or a digest"),
+        ("path" = String, Path)),
+    responses((status = 200, content_type = "application/octet-stream", body = Vec<u8>)))]
+async fn dataset_file_get(
+    State(app): State<App>,
+    actor: Actor,
+    Segments((owner, name, version, path)): Segments<(Name, Name, Version, TreePath)>,
+    headers: HeaderMap,
+) -> Answer<Response> {
+    let reference = Reference { name: ObjectName { owner, name }, version: version.0 };
+    let open = app.dataset_file(&actor, &reference, &path).await.map_err(Refusal::from)?;
+    file::send(open, &headers).await
+}

@@ -1,0 +1,133 @@
+//! A run while it happens, as server-sent events.
+//!
+//! `log` carries one line and its number as the event's id, so a listener
+//! that lost the connection goes on after the last line it saw. `state` says
+//! that the run came into another state, `end` carries the whole run and is
+//! the last. Every line was stored before it is sent, and none is skipped.
+
+use std::{collections::VecDeque, convert::Infallible, time::Duration};
+
+use axum::{
+    extract::State,
+    http::HeaderMap,
+    response::sse::{Event, KeepAlive, Sse},
+};
+use futures::{Stream, stream};
+use strongroom_core::{id::RunId, run};
+
+use super::{problem::Answer, query::LINES_MAX, read::Segments, runs::last_event_id};
+use crate::{
+    api::{self, RunState},
+    app::{Actor, App, AppError, watch::Ear},
+};
+
+/// How often a silent stream says that it is alive.
+const KEEP_ALIVE: Duration = Duration::from_secs(15);
+
+/// Follows a run: its log lines, its states, its end
+#[utoipa::path(get, path = "/v1/runs/{id}/events", tag = "runs",
+    params(("id" = String, Path),
+        ("Last-Event-ID" = Option<i64>, Header, description = "Go on after this line.")),
+    responses((status = 200, content_type = "text/event-stream", body = String,
+        description = "events `log` (LogLine), `state` (RunState) and, last, `end` (Run)")))]
+pub(super) async fn run_events(
+    State(app): State<App>,
+    actor: Actor,
+    Segments(id): Segments<RunId>,
+    headers: HeaderMap,
+) -> Answer<Sse<impl Stream<Item = Result<Event, Infallible>>>> {
+    let after_seq = last_event_id(&headers)?;
+    // Listening begins before the first look, so that nothing falls between.
+    let ear = app.watch.listen(&id);
+    let run = app.run(&actor, &id).await?;
+    let mut follow =
+        Follow { app, actor, id, ear, after_seq, state: None, ready: VecDeque::new(), over: false };
+    follow.look_at(run).await?;
+    let events = stream::unfold(follow, |mut follow| async move {
+        let event = follow.next().await?;
+        Some((Ok(event), follow))
+    });
+    Ok(Sse::new(events).keep_alive(KeepAlive::new().interval(KEEP_ALIVE)))
+}
+
+/// One listener and how far he has come.
+struct Follow {
+    app: App,
+    actor: Actor,
+    id: RunId,
+    ear: Ear,
+    after_seq: i64,
+    state: Option<run::State>,
+    ready: VecDeque<Event>,
+    over: bool,
+}
+
+impl Follow {
+    async fn next(&mut self) -> Option<Event> {
+        loop {
+            if let Some(event) = self.ready.pop_front() {
+                return Some(event);
+            }
+            if self.over {
+                return None;
+            }
+            tokio::select! {
+                () = self.ear.news() => {}
+                () = self.app.stop.cancelled() => return None,
+            }
+            // A listener whose run cannot be read any more comes back and is told why.
+            let run = self.app.run(&self.actor, &self.id).await.ok()?;
+            self.look_at(run).await.ok()?;
+        }
+    }
+
+    /// Makes events of what is new. The log comes after the state was read
+    /// and before it is told, so that `end` is last.
+    async fn look_at(&mut self, run: api::Run) -> Result<(), AppError> {
+        let ended = run.state == run::State::Ended;
+        if self.state != Some(run.state) && !ended {
+            let state = RunState { state: run.state, waits_for: run.waits_for.clone() };
+            self.push("state", &state, None);
+        }
+        self.state = Some(run.state);
+        if run.caller == self.actor.user {
+            self.look_at_log(ended).await?;
+        }
+        if ended {
+            self.push("end", &run, None);
+            self.over = true;
+        }
+        Ok(())
+    }
+
+    /// Reads lines until there are none left, or until enough wait to be
+    /// sent; a run that has ended is read to the end of its bounded log.
+    async fn look_at_log(&mut self, to_the_end: bool) -> Result<(), AppError> {
+        loop {
+            let lines =
+                self.app.run_log(&self.actor, &self.id, self.after_seq, LINES_MAX).await?;
+            let count = lines.len();
+            for line in lines {
+                self.after_seq = line.seq;
+                self.push("log", &line, Some(line.seq));
+            }
+            if count < LINES_MAX as usize {
+                return Ok(());
+            }
+            if !to_the_end {
+                // There is more: look again as soon as these are sent.
+                self.app.watch.changed(&self.id);
+                return Ok(());
+            }
+        }
+    }
+
+    fn push(&mut self, name: &str, data: &impl serde::Serialize, id: Option<i64>) {
+        let data = serde_json::to_string(data).expect("our own types serialise");
+        let mut event = Event::default().event(name).data(data);
+        if let Some(id) = id {
+            event = event.id(id.to_string());
+        }
+        self.ready.push_back(event);
+    }
+}

@@ -1,0 +1,246 @@
+//! A run without a station: one's own code on one's own files.
+//!
+//! It is what a developer tries before pushing: the same manifest, plan, jail,
+//! view and limits as on a station. Nobody is asked, since everything belongs
+//! to whoever runs it, and nothing is kept but the files that were asked for.
+
+mod files;
+mod keep;
+
+use std::{
+    collections::BTreeMap,
+    io,
+    path::{Path, PathBuf},
+};
+
+use serde_json::Value;
+use strongroom_core::{
+    digest::Digest,
+    id::RunId,
+    limits::{Limits, LimitsAsked, LimitsError},
+    manifest::{Files, Manifest, ManifestError},
+    name::{Name, NameError},
+    permit::Permit,
+    plan::{self, Inputs, Plan, PlanError},
+    run::{Enforced, OutputFile, Reason, Stream, Usage},
+    tree::TreeError,
+};
+use strongroom_run::{Job, Local, LogChunk, RuntimeError, StartError};
+use tokio::sync::{mpsc, oneshot};
+
+use crate::{
+    app::clock::{Clock, random},
+    config::JailConfig,
+    serve::local_config,
+};
+
+/// What is tried.
+#[derive(Debug, Clone, Default)]
+pub struct Trial {
+    /// A file or a folder.
+    pub function: PathBuf,
+    /// A path alone, or `input=path` each.
+    pub on: Vec<String>,
+    pub args: Value,
+    pub limits: LimitsAsked,
+    /// Where files from `/out` are written; nowhere if absent.
+    pub out: Option<PathBuf>,
+    pub jail: JailConfig,
+}
+
+/// How it ended.
+#[derive(Debug, Clone)]
+pub struct TrialEnded {
+    pub run: RunId,
+    pub plan: Plan,
+    pub reason: Reason,
+    pub usage: Usage,
+    pub value: Option<Value>,
+    pub files: Vec<OutputFile>,
+    pub enforced: Enforced,
+}
+
+/// Why nothing was tried.
+#[derive(Debug, thiserror::Error)]
+pub enum TrialError {
+    #[error("could not read {}", .path.display())]
+    Read { path: PathBuf, source: io::Error },
+    #[error("{} is {kind}; only regular files and folders are taken", .path.display())]
+    Kind { path: PathBuf, kind: &'static str },
+    #[error("{}", .path.display())]
+    Tree { path: PathBuf, source: TreeError },
+    #[error("the function is larger than {} bytes", files::FUNCTION_BYTES_MAX)]
+    FunctionTooLarge,
+    #[error("{}", .path.display())]
+    Manifest { path: PathBuf, source: ManifestError },
+    #[error("input `{raw}`")]
+    InputName { raw: String, source: NameError },
+    #[error("only a lone input may go without a name; give each as NAME=PATH")]
+    TwoUnnamed,
+    #[error("the input `{0}` is there twice")]
+    InputTwice(Name),
+    #[error(transparent)]
+    Plan(#[from] PlanError),
+    #[error(transparent)]
+    Limits(#[from] LimitsError),
+    #[error(transparent)]
+    Runtime(#[from] RuntimeError),
+    #[error("could not lay out what the guest will see")]
+    LayOut(#[source] io::Error),
+    #[error("could not start the jail; `strongroom doctor` says what is missing")]
+    Jail(#[from] StartError),
+    #[error("could not start the async runtime")]
+    Async(#[source] io::Error),
+}
+
+/// Tries a function. Blocks until it has ended; Ctrl-C cancels it.
+///
+/// `on_line` gets each line as it comes. Call it from the main thread.
+///
+/// # Errors
+///
+/// [`TrialError`] when it never began because of what was given; a wall that
+/// is missing is a [`Reason`], as on a station.
+pub fn run(trial: &Trial, on_line: impl FnMut(Stream, &str)) -> Result<TrialEnded, TrialError> {
+    let source = files::function(&trial.function)?;
+    let manifest = Manifest::of_files(&source)
+        .map_err(|source| TrialError::Manifest { path: trial.function.clone(), source })?;
+    let paths = inputs(&trial.on)?;
+    let laid = tempfile::Builder::new()
+        .prefix("strongroom-trial-")
+        .tempdir()
+        .map_err(TrialError::LayOut)?;
+    let local = Local::start(local_config(&trial.jail, 1))?;
+    let plan = pinned(trial, &manifest, &source, &paths, &local)?;
+    let job = lay_out(laid.path(), plan, manifest, &source, paths)?;
+    let runtime = tokio::runtime::Builder::new_current_thread()
+        .enable_all()
+        .build()
+        .map_err(TrialError::Async)?;
+    Ok(runtime.block_on(execute(&local, job, trial.out.clone(), on_line)))
+}
+
+fn pinned(
+    trial: &Trial,
+    manifest: &Manifest,
+    source: &Files,
+    paths: &Inputs<PathBuf>,
+    local: &Local,
+) -> Result<Plan, TrialError> {
+    // The plan is shown to nobody, so what stands for its parts need only be
+    // one thing for one thing: the source by content, the data by its place.
+    let listing: BTreeMap<String, Digest> =
+        source.iter().map(|(path, bytes)| (path.to_string(), Digest::of(bytes))).collect();
+    let function = Digest::of(strongroom_core::json::canonical_of(&listing).as_bytes());
+    let inputs = paths.clone().try_map(|path| {
+        Ok::<_, TrialError>(Digest::of(path.as_os_str().as_encoded_bytes()))
+    })?;
+    let limits = trial.limits.over(manifest.limits)?;
+    let pin = local.pin(manifest.runtime)?;
+    let args = trial.args.clone();
+    Ok(plan::pin(manifest, function, pin, inputs, args, limits, Limits::MAX)?)
+}
+
+/// Reads `path` alone or `input=path` each.
+fn inputs(raw: &[String]) -> Result<Inputs<PathBuf>, TrialError> {
+    let mut only = None;
+    let mut named = BTreeMap::new();
+    for text in raw {
+        // A path that exists is a path, even with a `=` in it.
+        match text.split_once('=').filter(|_| !Path::new(text).exists()) {
+            None if only.is_some() => return Err(TrialError::TwoUnnamed),
+            None => only = Some(PathBuf::from(text)),
+            Some((name, path)) => {
+                let name: Name = name
+                    .parse()
+                    .map_err(|source| TrialError::InputName { raw: text.clone(), source })?;
+                if named.insert(name.clone(), PathBuf::from(path)).is_some() {
+                    return Err(TrialError::InputTwice(name));
+                }
+            }
+        }
+    }
+    match (only, named.is_empty()) {
+        (None, true) => Ok(Inputs::None),
+        (Some(path), true) => Ok(Inputs::Only(path)),
+        (None, false) => Ok(Inputs::Named(named)),
+        (Some(_), false) => Err(TrialError::TwoUnnamed),
+    }
+}
+
+fn lay_out(
+    below: &Path,
+    plan: Plan,
+    manifest: Manifest,
+    source: &Files,
+    paths: Inputs<PathBuf>,
+) -> Result<Job, TrialError> {
+    let function_dir = below.join("function");
+    files::write(&function_dir, source).map_err(TrialError::LayOut)?;
+    let mut count = 0;
+    let inputs = paths.try_map(|path| {
+        count += 1;
+        files::view(&path, &below.join(format!("input-{count}")))
+    })?;
+    Ok(Job { plan, entry: manifest.entry, function_dir, inputs })
+}
+
+async fn execute(
+    local: &Local,
+    job: Job,
+    out: Option<PathBuf>,
+    on_line: impl FnMut(Stream, &str),
+) -> TrialEnded {
+    let run = RunId::new(Clock::default().now_ms(), random());
+    let plan = job.plan.clone();
+    let permit = Permit::trial(run.clone(), &plan);
+    let mut ended = TrialEnded {
+        run,
+        reason: Reason::Succeeded,
+        usage: Usage::default(),
+        value: None,
+        files: Vec::new(),
+        enforced: Enforced::default(),
+        plan,
+    };
+    let prepared = match local.prepare(permit, job).await {
+        Ok(prepared) => prepared,
+        Err(error) => {
+            ended.reason = error.reason();
+            return ended;
+        }
+    };
+    ended.enforced = prepared.enforced().clone();
+    let (sender, lines) = mpsc::channel(256);
+    let (cancel, cancelled) = oneshot::channel();
+    let interrupt = tokio::spawn(async move {
+        if tokio::signal::ctrl_c().await.is_ok() {
+            let you: Name = "you".parse().expect("a constant, plain name");
+            let _ = cancel.send(you);
+        }
+    });
+    let (guest, ()) = tokio::join!(prepared.run(sender, cancelled), tell(lines, on_line));
+    interrupt.abort();
+    ended.reason = guest.reason;
+    ended.usage = guest.usage;
+    if matches!(ended.reason, Reason::Succeeded | Reason::Failed { .. }) {
+        ended.value = guest.value;
+        if let Some(folder) = guest.out {
+            let limits = ended.plan.limits;
+            // Nothing else is going on in this process.
+            match folder.collect(&limits, |path, _, from| keep::keep(out.as_deref(), path, from)) {
+                Ok(files) => ended.files = files,
+                Err(error) if ended.reason.is_success() => ended.reason = error.reason(),
+                Err(_) => {}
+            }
+        }
+    }
+    ended.usage.out_bytes += ended.files.iter().map(|file| file.size_bytes).sum::<u64>();
+    ended
+}
+
+async fn tell(mut lines: mpsc::Receiver<LogChunk>, mut on_line: impl FnMut(Stream, &str)) {
+    while let Some(LogChunk { stream, text }) = lines.recv().await {
+        on_line(stream, &text);
+    }
+}
