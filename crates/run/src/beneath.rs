@@ -1,0 +1,95 @@
+//! Opening what a guest made, below one folder and nowhere else.
+//!
+//! Every open is of one name in an open folder: never through a link, never
+//! onto another file system, never waiting for the other end of a FIFO. There
+//! is no function here that takes a path of more than one part from a guest
+//! and hands it to the kernel.
+
+use std::{
+    ffi::{CStr, CString},
+    os::fd::{AsFd, AsRawFd, BorrowedFd, OwnedFd},
+};
+
+use rustix::{
+    fs::{Mode, OFlags, ResolveFlags, Stat},
+    io::Errno,
+};
+use strongroom_core::tree::TreePath;
+
+/// How anything a guest made is opened: no link, no wait, no terminal.
+const OPEN: OFlags = OFlags::RDONLY
+    .union(OFlags::CLOEXEC)
+    .union(OFlags::NOFOLLOW)
+    .union(OFlags::NONBLOCK)
+    .union(OFlags::NOCTTY);
+
+fn resolve() -> ResolveFlags {
+    ResolveFlags::BENEATH
+        | ResolveFlags::NO_SYMLINKS
+        | ResolveFlags::NO_MAGICLINKS
+        | ResolveFlags::NO_XDEV
+}
+
+/// Opens the folder itself for reading, whatever mode the guest gave it.
+pub(crate) fn open_root(root: &OwnedFd) -> Result<OwnedFd, Errno> {
+    mend(root, &rustix::fs::fstat(root)?, Mode::RUSR | Mode::XUSR);
+    rustix::fs::openat(root, c".", OPEN | OFlags::DIRECTORY, Mode::empty())
+}
+
+/// Opens one entry of `folder`. `name` has no `/` in it.
+pub(crate) fn open_one(
+    folder: BorrowedFd<'_>,
+    name: &CStr,
+    flags: OFlags,
+) -> Result<OwnedFd, Errno> {
+    match rustix::fs::openat2(folder, name, OPEN | flags, Mode::empty(), resolve()) {
+        // A kernel or an outer sandbox without this call: one name and
+        // O_NOFOLLOW cannot leave the folder either.
+        Err(Errno::NOSYS | Errno::PERM) => {
+            rustix::fs::openat(folder, name, OPEN | flags, Mode::empty())
+        }
+        other => other,
+    }
+}
+
+/// Opens a file by its path below `root`, one part at a time.
+pub(crate) fn open_path(root: BorrowedFd<'_>, path: &TreePath) -> Result<OwnedFd, Errno> {
+    let mut parts = path.as_str().split('/').peekable();
+    let mut folder: Option<OwnedFd> = None;
+    while let Some(part) = parts.next() {
+        let name = CString::new(part).map_err(|_| Errno::INVAL)?;
+        let here = folder.as_ref().map_or(root, |folder| folder.as_fd());
+        let flags = if parts.peek().is_some() {
+            OFlags::DIRECTORY
+        } else {
+            OFlags::empty()
+        };
+        folder = Some(open_one(here, &name, flags)?);
+    }
+    folder.ok_or(Errno::INVAL)
+}
+
+/// Gives the owner back the bits of `needed` on one entry of `folder`, which
+/// a station without privileges needs to read it.
+///
+/// It may fail: then opening fails too, and the entry is refused by name.
+pub(crate) fn mend_mode(folder: BorrowedFd<'_>, name: &CStr, stat: &Stat, needed: Mode) {
+    if Mode::from_raw_mode(stat.st_mode).contains(needed) {
+        return;
+    }
+    let flags = OFlags::PATH | OFlags::NOFOLLOW | OFlags::CLOEXEC;
+    if let Ok(handle) = rustix::fs::openat(folder, name, flags, Mode::empty()) {
+        mend(&handle, stat, needed);
+    }
+}
+
+fn mend(handle: &OwnedFd, stat: &Stat, needed: Mode) {
+    let mode = Mode::from_raw_mode(stat.st_mode);
+    if !mode.contains(needed) {
+        // The handle is the entry itself and no link, so this goes nowhere else.
+        let _ = rustix::fs::chmod(
+            format!("/proc/self/fd/{}", handle.as_raw_fd()),
+            mode | needed,
+        );
+    }
+}
