@@ -1,0 +1,224 @@
+"""The main program of the runtime python3: runs one file for one run.
+
+The file is run as `__main__`. If it then defines `transform(data, ctx)` or
+`handle(event, context)`, that is called, and what it returns goes as one JSON
+document to descriptor 3. Everything here runs inside the sandbox and can be
+altered by the function: the station trusts none of it. What is not needed by
+every run is imported late, since starting fast is a feature.
+"""
+
+import os
+import sys
+
+FUNCTION = "/function"
+DATA = "/data"
+OUT = "/out"
+RESULT = 3
+
+
+class Data:
+    """The inputs: the files in `/data`, or those in one named input."""
+
+    def __init__(self, root):
+        self._root = root
+
+    @property
+    def path(self):
+        """The folder as a `pathlib.Path`, or None when there are no inputs."""
+        if self._root is None:
+            return None
+        from pathlib import Path
+
+        return Path(self._root)
+
+    def names(self):
+        """The paths of all files below the folder, sorted."""
+        if self._root is None:
+            return []
+        found = []
+        for folder, _, files in os.walk(self._root):
+            found.extend(os.path.relpath(os.path.join(folder, file), self._root) for file in files)
+        return sorted(found)
+
+    def open(self, name=None, mode="r"):
+        """Opens one file; the name may be left out when there is only one."""
+        path = os.path.join(self._root or DATA, self._only() if name is None else name)
+        if "b" in mode:
+            return open(path, mode)
+        return open(path, mode, encoding="utf-8", newline="")
+
+    def text(self, name=None):
+        """The whole text of one file."""
+        with self.open(name) as file:
+            return file.read()
+
+    def rows(self, name=None):
+        """The rows of one CSV file, each a dict by the names in its first line."""
+        import csv
+
+        with self.open(name) as file:
+            yield from csv.DictReader(file)
+
+    def __getitem__(self, name):
+        """One named input."""
+        root = os.path.join(self._root or DATA, name)
+        if self._root is None or not os.path.isdir(root):
+            raise KeyError(name)
+        return Data(root)
+
+    def _only(self):
+        names = self.names()
+        if len(names) != 1:
+            raise ValueError(f"say which file is meant; there are {len(names)}: {', '.join(names[:10])}")
+        return names[0]
+
+
+class Context:
+    """What a transform knows of its run."""
+
+    def __init__(self, args):
+        self.args = args
+        self.run_id = os.environ.get("STRONGROOM_RUN_ID", "")
+        self.stage = os.environ.get("STRONGROOM_STAGE", "")
+
+    @property
+    def out(self):
+        """The folder whose files become the outputs, as a `pathlib.Path`."""
+        from pathlib import Path
+
+        return Path(OUT)
+
+
+class Event:
+    """What a handler is asked: a POST of the arguments."""
+
+    def __init__(self, body):
+        self.body = body
+        self.headers = {"Content-Type": "application/json"}
+        self.method = "POST"
+        self.query = {}
+        self.path = "/"
+
+
+class HandlerContext:
+    """What a handler knows of where it runs."""
+
+    def __init__(self):
+        self.hostname = os.uname().nodename
+
+
+def arguments():
+    """The bytes of the arguments, whatever the function has read of them."""
+    size = os.fstat(0).st_size
+    raw = b""
+    while len(raw) < size:
+        part = os.pread(0, size - len(raw), len(raw))
+        if not part:
+            break
+        raw += part
+    return raw
+
+
+def send(value, who):
+    """Sends the returned value as strict JSON."""
+    import json
+
+    try:
+        raw = json.dumps(value, allow_nan=False, ensure_ascii=False).encode("utf-8")
+    except (TypeError, ValueError, RecursionError) as error:
+        raise TypeError(f"{who} returned what JSON cannot carry: {error}") from None
+    with open(RESULT, "wb") as pipe:
+        pipe.write(raw)
+
+
+def transform(function):
+    import json
+
+    args = json.loads(arguments())
+    root = DATA if os.path.isdir(DATA) else None
+    send(function(Data(root), Context({} if args is None else args)), "transform")
+
+
+def handle(function):
+    answer = answered(function(Event(arguments()), HandlerContext()))
+    send(answer, "handle")
+    if 400 <= answer["statusCode"]:
+        print(f"strongroom: handle answered {answer['statusCode']}", file=sys.stderr)
+        sys.exit(1)
+
+
+def answered(raw):
+    """A handler's answer with every part there."""
+    raw = {} if raw is None else raw
+    if not isinstance(raw, dict):
+        raise TypeError(f"handle returns None or a dict, not {type(raw).__name__}")
+    status = raw.get("statusCode", 200)
+    if type(status) is not int or not 100 <= status <= 599:
+        raise TypeError(f"statusCode is a number from 100 to 599, not {status!r}")
+    body = raw.get("body", "")
+    if body is None:
+        body = ""
+    elif isinstance(body, bytes):
+        body = body.decode("utf-8")
+    elif not isinstance(body, (dict, list, str)):
+        body = str(body)
+    headers = raw.get("headers") or {}
+    pairs = headers.items() if isinstance(headers, dict) else headers
+    return {"statusCode": status, "body": body, "headers": {str(k): str(v) for k, v in pairs}}
+
+
+def entry_of(names):
+    """What to call after the file itself has run, or None for a plain script."""
+    given = [name for name in ("transform", "handle") if callable(names.get(name))]
+    if not given:
+        return None
+    if len(given) == 2:
+        raise TypeError("the file defines both transform and handle; keep one of them")
+    for stage in ("download", "expose"):
+        if callable(names.get(stage)):
+            raise TypeError(f"the file defines {stage}, and this station has no stage with a network")
+    return given[0]
+
+
+def run(path):
+    import _sitebuiltins
+    import builtins
+
+    # Scripts use these two, and `-S` leaves them out.
+    builtins.exit = _sitebuiltins.Quitter("exit", "Ctrl-D (i.e. EOF)")
+    builtins.quit = _sitebuiltins.Quitter("quit", "Ctrl-D (i.e. EOF)")
+    sys.argv = [path]
+    sys.path.insert(0, FUNCTION)
+    module = type(sys)("__main__")
+    module.__file__ = path
+    sys.modules["__main__"] = module
+    with open(path, "rb") as file:
+        source = file.read()
+    exec(compile(source, path, "exec", dont_inherit=True), module.__dict__)
+    entry = entry_of(module.__dict__)
+    if entry == "transform":
+        transform(module.transform)
+    elif entry == "handle":
+        handle(module.handle)
+
+
+def own(trace):
+    return trace.tb_frame.f_globals is globals()
+
+
+def main():
+    # A process that the function starts has no use for the result's descriptor.
+    os.set_inheritable(RESULT, False)
+    sys.stdout.reconfigure(line_buffering=True)
+    try:
+        run(FUNCTION + "/" + sys.argv[1])
+    except Exception as error:
+        # The writer of the function sees a traceback of their own frames.
+        trace = error.__traceback__
+        while trace is not None and own(trace):
+            trace = trace.tb_next
+        sys.excepthook(type(error), error.with_traceback(trace), trace)
+        sys.exit(1)
+
+
+main()
