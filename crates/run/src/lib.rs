@@ -1,0 +1,35 @@
+//! Launches guests, and takes what comes out of them.
+//!
+//! From a permit and a job to an ended run: the runtime is furnished, the
+//! jail is built, the guest runs, its log and its returned value are read
+//! while it does, and its files are collected once it is dead. Nothing here
+//! can reach the database, and nothing that a guest wrote is trusted.
+
+mod beneath;
+pub mod collect;
+pub mod job;
+pub mod keeper;
+pub mod local;
+pub mod log;
+pub mod prepare;
+pub mod prepared;
+mod reason;
+pub mod result;
+pub mod runtime;
+mod slot;
+
+pub use collect::{CollectError, OutFolder};
+pub use job::Job;
+pub use keeper::StartError;
+pub use local::{Local, LocalConfig};
+pub use log::LogChunk;
+pub use prepare::PrepareError;
+pub use prepared::{Ended, Prepared};
+pub use runtime::{RuntimeError, Runtimes};
+pub use strongroom_jail::{Kernel, Wall};
+
+/// Becomes the warden and never returns, if this process was started to be
+/// one. Call it first thing in `main`, before there is a second thread.
+pub fn become_warden_if_asked() {
+    strongroom_jail::warden::main_if_asked();
+}

@@ -1,0 +1,179 @@
+//! The backend `local`: guests in the jail of this host.
+//!
+//! It holds one warden. When that dies, every run in it ends as the station's
+//! fault, and the next run gets a new warden; one that keeps dying is given
+//! up, since something is wrong that a restart does not mend.
+
+use std::{
+    path::PathBuf,
+    sync::{Arc, Mutex, PoisonError},
+};
+
+use strongroom_core::{manifest::Runtime, plan::RuntimePin};
+use strongroom_jail::{Kernel, Wall, WardenConfig};
+use tokio::sync::Semaphore;
+
+use crate::{
+    keeper::{Keeper, StartError},
+    runtime::{RuntimeError, Runtimes},
+    slot::Live,
+};
+
+/// How often in a row a warden may die before any guest ended in it.
+pub const WARDEN_DEATHS_MAX: u32 = 5;
+
+/// How the backend is set up.
+#[derive(Clone, Debug)]
+pub struct LocalConfig {
+    /// The program that becomes the warden, which must call
+    /// [`become_warden_if_asked`](crate::become_warden_if_asked) first thing;
+    /// this very program unless a test has another one.
+    pub program: PathBuf,
+    /// Guests at once.
+    pub slots_max: u32,
+    /// The first of the host's user ids that guests run as.
+    pub uid_base: u32,
+    /// A cgroup directory that the station may write, where it cannot find one itself.
+    pub cgroup: Option<PathBuf>,
+}
+
+/// The backend. Dropping it ends every guest.
+pub struct Local {
+    pub(crate) shared: Arc<Shared>,
+}
+
+pub(crate) struct Shared {
+    keeper: Keeper,
+    slots_max: u32,
+    pub(crate) places: Arc<Semaphore>,
+    pub(crate) runtimes: Runtimes,
+    kernel: Kernel,
+    state: Mutex<State>,
+}
+
+struct State {
+    live: Arc<Live>,
+    deaths: u32,
+}
+
+impl Local {
+    /// Starts the warden. May be called before there is an async runtime.
+    ///
+    /// # Errors
+    ///
+    /// [`StartError`] when there is no warden; the host is at fault.
+    pub fn start(config: LocalConfig) -> Result<Self, StartError> {
+        let slots_max = config.slots_max;
+        let keeper = Keeper::new(config.into())?;
+        let warden = keeper.start()?;
+        let kernel = warden.kernel().clone();
+        let state = State {
+            live: Live::new(warden, slots_max),
+            deaths: 0,
+        };
+        let shared = Shared {
+            keeper,
+            slots_max,
+            places: Arc::new(Semaphore::new(slots_max as usize)),
+            runtimes: Runtimes::default(),
+            kernel,
+            state: Mutex::new(state),
+        };
+        Ok(Self {
+            shared: Arc::new(shared),
+        })
+    }
+
+    /// What the warden found that this kernel enforces, by trying.
+    pub fn kernel(&self) -> &Kernel {
+        &self.shared.kernel
+    }
+
+    /// The rows of [`Local::kernel`].
+    pub fn walls(&self) -> &[Wall] {
+        &self.shared.kernel.walls
+    }
+
+    /// The runtime as it is on this host now. Reads the interpreter's file
+    /// when it is new: blocking, the first time.
+    ///
+    /// # Errors
+    ///
+    /// [`RuntimeError::Missing`] when the host lacks the interpreter.
+    pub fn pin(&self, runtime: Runtime) -> Result<RuntimePin, RuntimeError> {
+        self.shared.runtimes.pin(runtime)
+    }
+
+    /// The number of guests that could be prepared now.
+    pub fn slots_free(&self) -> usize {
+        self.shared.places.available_permits()
+    }
+}
+
+impl Drop for Local {
+    fn drop(&mut self) {
+        self.shared.lock().live.close();
+    }
+}
+
+impl Shared {
+    /// The living warden, or else a new one. Blocks while one starts.
+    pub(crate) fn live(&self) -> Result<Arc<Live>, StartError> {
+        let mut state = self.lock();
+        if !state.live.is_dead() {
+            return Ok(Arc::clone(&state.live));
+        }
+        let deaths = if state.live.is_proven() {
+            1
+        } else {
+            state.deaths + 1
+        };
+        if WARDEN_DEATHS_MAX < deaths {
+            return Err(StartError::KeepsDying(state.deaths));
+        }
+        let warden = self.keeper.start()?;
+        state.deaths = deaths;
+        state.live = Live::new(warden, self.slots_max);
+        Ok(Arc::clone(&state.live))
+    }
+
+    /// The living warden, if it is known to live.
+    pub(crate) fn live_now(&self) -> Option<Arc<Live>> {
+        let state = self.state.try_lock().ok()?;
+        (!state.live.is_dead()).then(|| Arc::clone(&state.live))
+    }
+
+    fn lock(&self) -> std::sync::MutexGuard<'_, State> {
+        self.state.lock().unwrap_or_else(PoisonError::into_inner)
+    }
+}
+
+impl Default for LocalConfig {
+    fn default() -> Self {
+        let jail = WardenConfig::default();
+        Self {
+            program: jail.program,
+            slots_max: jail.slots_max,
+            uid_base: jail.uid_base,
+            cgroup: jail.cgroup,
+        }
+    }
+}
+
+impl From<LocalConfig> for WardenConfig {
+    fn from(config: LocalConfig) -> Self {
+        let LocalConfig {
+            program,
+            slots_max,
+            uid_base,
+            cgroup,
+        } = config;
+        Self {
+            program,
+            slots_max,
+            uid_base,
+            cgroup,
+            ..Self::default()
+        }
+    }
+}

@@ -1,0 +1,153 @@
+//! From a permit and a job to a guest that waits behind every wall.
+//!
+//! Nothing of the guest has run when this fails. Preparing and running are
+//! apart so that a sandbox can be built before there is work for it.
+
+use std::{io, sync::Arc, time::Duration};
+
+use strongroom_core::{permit::Permit, run::Reason};
+use strongroom_jail::{Event, Jail, Pipes, SealError, Sealed, WardenError};
+use tokio::time::timeout;
+
+use crate::{
+    job::Job,
+    keeper::StartError,
+    local::{Local, Shared},
+    prepared::Prepared,
+    runtime::RuntimeError,
+    slot::{Live, Slot},
+};
+
+/// How long a run may wait for the place of one that is being cleared away.
+pub const PLACE_WAIT_MS_MAX: u64 = 10_000;
+/// How long the warden may take to build one sandbox.
+pub const PREPARE_MS_MAX: u64 = 10_000;
+
+/// Why a guest was not prepared. Nothing of it has run.
+#[derive(Debug, thiserror::Error)]
+pub enum PrepareError {
+    #[error("the permit is for another plan")]
+    NotPermitted,
+    #[error("the runtime is not the one in the plan any more")]
+    RuntimeChanged,
+    #[error("the inputs are not those in the plan")]
+    Inputs,
+    #[error("{wall}: {detail}")]
+    Refused { wall: String, detail: String },
+    #[error("could not write down what the guest is to see: {0}")]
+    Spec(String),
+    #[error("could not furnish the runtime")]
+    Runtime(#[from] RuntimeError),
+    #[error("could not hand over the arguments")]
+    Arguments(#[source] io::Error),
+    #[error("no place became free for this run")]
+    Busy,
+    #[error("could not have a warden")]
+    Start(#[from] StartError),
+    #[error("could not ask the warden for a sandbox")]
+    Warden(#[source] WardenError),
+    #[error("the warden died while it built the sandbox")]
+    WardenDied,
+    #[error("the warden took too long to build the sandbox")]
+    TooSlow,
+    #[error("could not read from the guest's pipes")]
+    Pipes(#[source] io::Error),
+}
+
+impl PrepareError {
+    /// The reason that the run ends with.
+    pub fn reason(&self) -> Reason {
+        match self {
+            Self::NotPermitted | Self::RuntimeChanged | Self::Refused { .. } | Self::Runtime(_) => {
+                Reason::Refused {
+                    why: with_sources(self),
+                }
+            }
+            _ => Reason::HostError {
+                what: with_sources(self),
+            },
+        }
+    }
+}
+
+/// The message with those of its causes.
+fn with_sources(error: &dyn std::error::Error) -> String {
+    let mut out = error.to_string();
+    let mut source = error.source();
+    while let Some(cause) = source {
+        out = format!("{out}: {cause}");
+        source = cause.source();
+    }
+    out
+}
+
+impl Local {
+    /// Builds the sandbox for `job`, up to the moment before its guest begins.
+    ///
+    /// Dropping the returned [`Prepared`], or this future, ends the guest.
+    ///
+    /// # Errors
+    ///
+    /// [`PrepareError`]; nothing of the guest has run and nothing is left of it.
+    pub async fn prepare(&self, permit: Permit, job: Job) -> Result<Prepared, PrepareError> {
+        let jail = job.jail(&permit, &self.shared.runtimes)?;
+        let places = Arc::clone(&self.shared.places);
+        let place = timeout(
+            Duration::from_millis(PLACE_WAIT_MS_MAX),
+            places.acquire_owned(),
+        )
+        .await
+        .map_err(|_| PrepareError::Busy)?
+        .expect("the semaphore is never closed");
+        let live = live(&self.shared).await?;
+        let jail = jail.seal(live.warden.kernel()).map_err(of_seal)?;
+        live.dispatch();
+        let mut slot = live.take(place).ok_or(PrepareError::WardenDied)?;
+        let pipes = ready(&mut slot, jail).await?;
+        Prepared::new(slot, pipes.0, pipes.1, permit.limits()).map_err(PrepareError::Pipes)
+    }
+}
+
+async fn live(shared: &Arc<Shared>) -> Result<Arc<Live>, PrepareError> {
+    if let Some(live) = shared.live_now() {
+        return Ok(live);
+    }
+    let shared = Arc::clone(shared);
+    let started = tokio::task::spawn_blocking(move || shared.live());
+    Ok(started.await.map_err(|_| PrepareError::WardenDied)??)
+}
+
+async fn ready(
+    slot: &mut Slot,
+    jail: Jail<Sealed>,
+) -> Result<(Pipes, strongroom_jail::Enforced), PrepareError> {
+    let pipes = slot
+        .warden()
+        .prepare(slot.id(), jail)
+        .map_err(PrepareError::Warden)?;
+    match timeout(Duration::from_millis(PREPARE_MS_MAX), slot.event()).await {
+        Ok(Some(Event::Ready { enforced, .. })) => Ok((pipes, enforced)),
+        Ok(Some(Event::Refused { wall, detail, .. })) => {
+            Err(PrepareError::Refused { wall, detail })
+        }
+        Ok(Some(Event::Exited { .. })) => Err(PrepareError::Refused {
+            wall: "init".to_owned(),
+            detail: "the sandbox ended before its guest began".to_owned(),
+        }),
+        Ok(None) => Err(PrepareError::WardenDied),
+        Err(_) => Err(PrepareError::TooSlow),
+    }
+}
+
+fn of_seal(error: SealError) -> PrepareError {
+    match error {
+        SealError::Wall { name, why, fix } => PrepareError::Refused {
+            wall: name,
+            detail: match fix {
+                Some(fix) => format!("{why}; to mend it: {fix}"),
+                None => why,
+            },
+        },
+        other => PrepareError::Spec(other.to_string()),
+    }
+}

@@ -1,0 +1,272 @@
+//! A guest behind every wall, and its one run.
+//!
+//! While the guest runs, four things are watched at once and none waits for
+//! another: its end, its log, its returned value and the wish to cancel it.
+//! The jail keeps the time limit; a deadline here catches a jail that is gone
+//! silent. Nothing that the guest writes is trusted.
+
+use std::{
+    io,
+    sync::atomic::{AtomicBool, Ordering},
+    time::Duration,
+};
+
+use serde_json::Value;
+use strongroom_core::{
+    limits::Limits,
+    name::Name,
+    run::{Enforced, Reason, Stream, Usage},
+    text,
+};
+use strongroom_jail::{Event, Exit, Pipes};
+use tokio::{
+    net::unix::pipe::Receiver,
+    sync::{mpsc, oneshot},
+    time::{Instant, sleep_until, timeout},
+};
+
+use crate::{
+    collect::OutFolder,
+    log::{self, LogChunk},
+    reason::{self, Stopped},
+    result::{self, Written},
+    slot::Slot,
+};
+
+/// How much later than the time limit the jail may report the end.
+pub const REPORT_MS_MAX: u64 = 10_000;
+/// How long what a dead guest wrote may take to be read and taken.
+pub const DRAIN_MS_MAX: u64 = 30_000;
+
+/// A guest that waits to begin. Dropping it ends the guest.
+#[must_use]
+pub struct Prepared {
+    slot: Slot,
+    pipes: Readers,
+    enforced: Enforced,
+    limits: Limits,
+}
+
+struct Readers {
+    stdout: Receiver,
+    stderr: Receiver,
+    result: Receiver,
+}
+
+/// How a run ended.
+#[derive(Debug)]
+pub struct Ended {
+    pub reason: Reason,
+    /// What it used. The files in `/out` are added by who collects them.
+    pub usage: Usage,
+    /// What the function returned.
+    pub value: Option<Value>,
+    /// `/out`, if the sandbox stood.
+    pub out: Option<OutFolder>,
+}
+
+/// What was seen of a guest until it was dead.
+enum Death {
+    Reported(Exit, OutFolder),
+    Host(&'static str),
+}
+
+impl Prepared {
+    pub(crate) fn new(
+        slot: Slot,
+        pipes: Pipes,
+        enforced: strongroom_jail::Enforced,
+        limits: Limits,
+    ) -> io::Result<Self> {
+        let pipes = Readers {
+            stdout: Receiver::from_owned_fd(pipes.stdout)?,
+            stderr: Receiver::from_owned_fd(pipes.stderr)?,
+            result: Receiver::from_owned_fd(pipes.result)?,
+        };
+        let enforced = Enforced {
+            tier: enforced.tier,
+            walls: enforced.walls,
+        };
+        Ok(Self {
+            slot,
+            pipes,
+            enforced,
+            limits,
+        })
+    }
+
+    /// The walls that stand around this guest.
+    pub fn enforced(&self) -> &Enforced {
+        &self.enforced
+    }
+
+    /// Runs the guest to its end. Dropping the future ends the guest.
+    ///
+    /// Lines go to `log` as they come; a full channel slows the guest and not
+    /// its clock. Whoever sends a name to `cancel` ends the run in that name,
+    /// before its start as well; a sender that is dropped asks for nothing.
+    pub async fn run(self, log: mpsc::Sender<LogChunk>, cancel: oneshot::Receiver<Name>) -> Ended {
+        let Self {
+            mut slot,
+            pipes,
+            limits,
+            ..
+        } = self;
+        let killer = slot.killer();
+        let mut stopped = Stopped::default();
+        let log_over = AtomicBool::new(false);
+        let value_max = result::value_len_max(limits.out_bytes);
+        let mut written = None;
+        let log_read = log::follow(pipes.stdout, pipes.stderr, limits.log_bytes, &log, || {
+            log_over.store(true, Ordering::Relaxed);
+            killer.kill();
+        });
+        let value_read = async {
+            written = Some(result::read(pipes.result, value_max, || killer.kill()).await);
+        };
+        let (death, all_read) = {
+            let read = async { tokio::join!(log_read, value_read) };
+            tokio::pin!(read);
+            let mut all_read = false;
+            let end = watch(&mut slot, &limits, cancel, &mut stopped);
+            tokio::pin!(end);
+            let death = loop {
+                tokio::select! {
+                    death = &mut end => break death,
+                    _ = &mut read, if !all_read => all_read = true,
+                }
+            };
+            if !all_read {
+                // The guest is dead, so the pipes end as soon as they are empty.
+                all_read = timeout(Duration::from_millis(DRAIN_MS_MAX), read)
+                    .await
+                    .is_ok();
+            }
+            (death, all_read)
+        };
+        stopped.log_over = log_over.into_inner();
+        if matches!(written, Some(Written::TooLong)) {
+            stopped.value_over = Some(value_max);
+        }
+        let mut ended = ended(death, written, &stopped, &limits, &log).await;
+        if !all_read && ended.reason.is_success() {
+            ended.reason = Reason::HostError {
+                what: "nobody took the guest's log".to_owned(),
+            };
+        }
+        ended
+    }
+}
+
+/// Starts the guest and waits until it is dead, killing it when asked.
+async fn watch(
+    slot: &mut Slot,
+    limits: &Limits,
+    mut cancel: oneshot::Receiver<Name>,
+    stopped: &mut Stopped,
+) -> Death {
+    let killer = slot.killer();
+    if let Ok(by) = cancel.try_recv() {
+        stopped.cancelled = Some(by);
+        killer.kill();
+    } else if let Err(error) = slot.start() {
+        tracing::error!(
+            error = &error as &dyn std::error::Error,
+            "could not start a guest"
+        );
+        return Death::Host("the guest could not be started");
+    }
+    let latest =
+        Instant::now() + Duration::from_millis(limits.time_ms.saturating_add(REPORT_MS_MAX));
+    let mut may_cancel = stopped.cancelled.is_none();
+    loop {
+        tokio::select! {
+            event = slot.event() => match event {
+                Some(Event::Exited { exit, out, .. }) => return Death::Reported(exit, OutFolder::new(out)),
+                Some(Event::Refused { .. }) => return Death::Host("the sandbox fell before its guest began"),
+                Some(Event::Ready { .. }) => {}
+                None => return Death::Host("interrupted: the warden died"),
+            },
+            by = &mut cancel, if may_cancel => {
+                may_cancel = false;
+                if let Ok(by) = by {
+                    stopped.cancelled = Some(by);
+                    killer.kill();
+                }
+            }
+            () = sleep_until(latest) => return Death::Host("the warden did not report the guest's end"),
+        }
+    }
+}
+
+async fn ended(
+    death: Death,
+    written: Option<Written>,
+    stopped: &Stopped,
+    limits: &Limits,
+    log: &mpsc::Sender<LogChunk>,
+) -> Ended {
+    let (exit, out) = match death {
+        Death::Host(what) => return lost(stopped, what),
+        Death::Reported(exit, out) => (exit, out),
+    };
+    let mut reason = reason::of(stopped, &exit, limits);
+    let bytes = match written {
+        Some(Written::Bytes(bytes)) => bytes,
+        Some(Written::TooLong) | None => Vec::new(),
+    };
+    let out_bytes = bytes.len() as u64;
+    let value = match result::parse(bytes).await {
+        Ok(value) => value,
+        Err(error) if reason.is_success() => {
+            say(log, &format!("strongroom: the returned value is {error}")).await;
+            reason = Reason::Failed {
+                exit_code: None,
+                signal: None,
+            };
+            None
+        }
+        // A guest that was ended in the middle of its sentence.
+        Err(_) => None,
+    };
+    let usage = Usage {
+        wall_ms: exit.wall_ms,
+        cpu_ms: exit.cpu_ms,
+        memory_peak_bytes: exit.memory_peak_bytes,
+        out_bytes,
+    };
+    Ended {
+        reason,
+        usage,
+        value,
+        out: Some(out.beside_value(out_bytes)),
+    }
+}
+
+/// A run whose jail is gone; its cancel may have come in time all the same.
+fn lost(stopped: &Stopped, what: &str) -> Ended {
+    let reason = match &stopped.cancelled {
+        Some(by) => Reason::Cancelled { by: by.clone() },
+        None => Reason::HostError {
+            what: what.to_owned(),
+        },
+    };
+    Ended {
+        reason,
+        usage: Usage::default(),
+        value: None,
+        out: None,
+    }
+}
+
+/// A line of the station's own in the guest's log.
+async fn say(log: &mpsc::Sender<LogChunk>, line: &str) {
+    let chunk = LogChunk {
+        stream: Stream::Stderr,
+        text: text::line_shown(line),
+    };
+    let sent = timeout(Duration::from_millis(DRAIN_MS_MAX), log.send(chunk)).await;
+    if sent.is_err() {
+        tracing::warn!("gave up on a log that nobody took");
+    }
+}
