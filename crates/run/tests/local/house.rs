@@ -1,0 +1,262 @@
+//! A backend with one job at a time, and what came out of it.
+
+use std::{
+    fs,
+    path::{Path, PathBuf},
+    time::{Duration, Instant},
+};
+
+use serde_json::{Value, json};
+use strongroom_core::{
+    digest::Digest,
+    id::RunId,
+    limits::Limits,
+    manifest::Runtime,
+    name::Name,
+    permit::Permit,
+    plan::{Inputs, Plan, Stage},
+    run::{OutputFile, Reason, Stream},
+    tree::TreePath,
+};
+use strongroom_run::{
+    CollectError, Ended, Job, Local, LocalConfig, LogChunk, PrepareError, Prepared,
+};
+use tokio::sync::{mpsc, oneshot};
+
+/// How long a test waits for what must come.
+pub const PATIENCE: Duration = Duration::from_secs(20);
+
+/// The most lines that wait to be taken in a test.
+const LINES_MAX: usize = 10_000;
+
+pub struct House {
+    pub local: Local,
+    dir: tempfile::TempDir,
+}
+
+/// What is to be run, with the defaults of a test.
+#[derive(Clone)]
+pub struct Task {
+    pub files: Vec<(String, String)>,
+    pub inputs: Inputs<Vec<(String, String)>>,
+    pub args: Value,
+    pub limits: Limits,
+}
+
+/// What a run left.
+#[derive(Debug)]
+pub struct Outcome {
+    pub ended: Ended,
+    pub lines: Vec<LogChunk>,
+}
+
+impl Task {
+    pub fn file(name: &str, code: &str) -> Self {
+        Self {
+            files: vec![(name.to_owned(), code.to_owned())],
+            inputs: Inputs::None,
+            args: json!({}),
+            limits: Limits::DEFAULT,
+        }
+    }
+
+    pub fn python(code: &str) -> Self {
+        Self::file("main.py", code)
+    }
+
+    pub fn sh(code: &str) -> Self {
+        Self::file("main.sh", code)
+    }
+
+    pub fn and_file(mut self, name: &str, content: &str) -> Self {
+        self.files.push((name.to_owned(), content.to_owned()));
+        self
+    }
+
+    pub fn on(mut self, inputs: Inputs<Vec<(String, String)>>) -> Self {
+        self.inputs = inputs;
+        self
+    }
+
+    pub fn args(mut self, args: Value) -> Self {
+        self.args = args;
+        self
+    }
+
+    pub fn limits(mut self, change: impl FnOnce(&mut Limits)) -> Self {
+        change(&mut self.limits);
+        self
+    }
+
+    fn runtime(&self) -> Runtime {
+        if self.files[0].0.ends_with(".py") {
+            Runtime::Python3
+        } else {
+            Runtime::Sh
+        }
+    }
+}
+
+impl House {
+    pub fn new() -> Self {
+        Self::with_slots(2)
+    }
+
+    pub fn with_slots(slots_max: u32) -> Self {
+        let config = LocalConfig {
+            program: jail_program(),
+            slots_max,
+            // Tests run beside each other; guests of two never share a user.
+            uid_base: 1_000_000_000 + std::process::id() % 100_000 * 64,
+            ..LocalConfig::default()
+        };
+        Self {
+            local: Local::start(config).unwrap(),
+            dir: tempfile::tempdir().unwrap(),
+        }
+    }
+
+    pub fn job(&self, task: &Task) -> Job {
+        let place = |files: &[(String, String)]| {
+            let dir = tempfile::tempdir_in(self.dir.path()).unwrap().keep();
+            write_files(&dir, files);
+            dir
+        };
+        let digest = |files: &Vec<(String, String)>| Digest::of(format!("{files:?}").as_bytes());
+        let inputs = task.inputs.clone();
+        Job {
+            plan: Plan {
+                function: digest(&task.files),
+                runtime: self.local.pin(task.runtime()).unwrap(),
+                inputs: inputs
+                    .clone()
+                    .try_map(|files| Ok::<_, ()>(digest(&files)))
+                    .unwrap(),
+                args: task.args.clone(),
+                limits: task.limits,
+                stages: vec![Stage::Transform],
+            },
+            entry: task.files[0].0.parse().unwrap(),
+            function_dir: place(&task.files),
+            inputs: inputs.try_map(|files| Ok::<_, ()>(place(&files))).unwrap(),
+        }
+    }
+
+    pub async fn prepare(&self, task: &Task) -> Result<Prepared, PrepareError> {
+        let job = self.job(task);
+        self.local
+            .prepare(Permit::trial(run_id(), &job.plan), job)
+            .await
+    }
+
+    pub async fn run(&self, task: Task) -> Outcome {
+        let prepared = self.prepare(&task).await.unwrap();
+        let (sender, mut taken) = mpsc::channel(LINES_MAX);
+        let (_keep, cancel) = oneshot::channel();
+        let ended = prepared.run(sender, cancel).await;
+        let mut lines = Vec::new();
+        while let Ok(chunk) = taken.try_recv() {
+            lines.push(chunk);
+        }
+        Outcome { ended, lines }
+    }
+
+    /// Waits until all places are free again, as they must become.
+    pub async fn until_empty(&self, slots: usize) {
+        until("all slots are free", || self.local.slots_free() == slots).await;
+    }
+}
+
+impl Outcome {
+    pub fn reason(&self) -> &Reason {
+        &self.ended.reason
+    }
+
+    pub fn stdout(&self) -> String {
+        self.text(Stream::Stdout)
+    }
+
+    pub fn stderr(&self) -> String {
+        self.text(Stream::Stderr)
+    }
+
+    fn text(&self, stream: Stream) -> String {
+        let of_stream = self.lines.iter().filter(|line| line.stream == stream);
+        of_stream
+            .map(|line| line.text.as_str())
+            .collect::<Vec<_>>()
+            .join("\n")
+    }
+
+    #[track_caller]
+    pub fn value(self) -> Value {
+        assert_eq!(*self.reason(), Reason::Succeeded, "{self:?}");
+        self.ended.value.unwrap()
+    }
+
+    #[track_caller]
+    pub fn succeeded(self) -> Self {
+        assert_eq!(*self.reason(), Reason::Succeeded, "{self:?}");
+        self
+    }
+
+    pub fn collect(self, limits: &Limits) -> Result<Vec<(OutputFile, String)>, CollectError> {
+        let mut texts = Vec::new();
+        let files = self.ended.out.unwrap().collect(limits, |_, _, reader| {
+            let mut bytes = Vec::new();
+            reader.read_to_end(&mut bytes)?;
+            texts.push(String::from_utf8_lossy(&bytes).into_owned());
+            Ok(Digest::of(&bytes))
+        })?;
+        Ok(files.into_iter().zip(texts).collect())
+    }
+}
+
+pub fn run_id() -> RunId {
+    RunId::new(1, *b"0123456789")
+}
+
+pub fn name(raw: &str) -> Name {
+    raw.parse().unwrap()
+}
+
+pub fn files(rows: &[(&str, &str)]) -> Vec<(String, String)> {
+    rows.iter()
+        .map(|(path, text)| ((*path).to_owned(), (*text).to_owned()))
+        .collect()
+}
+
+/// Waits for something that must come to be.
+pub async fn until(what: &str, is: impl Fn() -> bool) {
+    let latest = Instant::now() + PATIENCE;
+    while !is() {
+        assert!(Instant::now() < latest, "never came to be: {what}");
+        tokio::time::sleep(Duration::from_millis(5)).await;
+    }
+}
+
+fn write_files(dir: &Path, files: &[(String, String)]) {
+    for (path, text) in files {
+        let path: TreePath = path.parse().unwrap();
+        let whole = dir.join(path.as_str());
+        fs::create_dir_all(whole.parent().unwrap()).unwrap();
+        fs::write(whole, text).unwrap();
+    }
+}
+
+/// The program that becomes the warden, built beside this test.
+fn jail_program() -> PathBuf {
+    let this = std::env::current_exe().unwrap();
+    let program = this
+        .parent()
+        .unwrap()
+        .parent()
+        .unwrap()
+        .join("strongroom-jail");
+    assert!(
+        program.is_file(),
+        "{} is missing: build it with `cargo build -p strongroom-jail`",
+        program.display()
+    );
+    program
+}

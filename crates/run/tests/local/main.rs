@@ -1,0 +1,13 @@
+//! Guests in the real jail of this host, through the public API.
+//!
+//! Each test has its own backend. They need what a station needs: a kernel
+//! that can build every wall, and `strongroom-jail` built beside this binary.
+#![allow(clippy::unwrap_used)]
+
+mod ends;
+mod house;
+mod logs;
+mod outputs;
+mod scripts;
+mod values;
+mod wardens;
