@@ -11,6 +11,7 @@ mod datasets;
 mod events;
 mod file;
 mod functions;
+mod impatient;
 mod problem;
 mod query;
 mod read;

@@ -180,7 +180,7 @@ async fn first_admin(app: &App) -> Result<bool, ServeError> {
     let admin: Name = ADMIN.parse().expect("a constant, plain name");
     let now_ms = app.now_ms();
     let store = &app.store;
-    let users = store.user_list(&Page { after: None, limit: 1 }).await.map_err(ServeError::Admin)?;
+    let users = store.user_list(Page { after: None, limit: 1 }).await.map_err(ServeError::Admin)?;
     if users.items.is_empty() {
         store.user_add(&admin, &admin, true, now_ms).await.map_err(ServeError::Admin)?;
     } else if !store.user_exists(&admin).await.map_err(ServeError::Admin)? {

@@ -82,7 +82,7 @@ impl App {
         page: strongroom_store::Page,
     ) -> Result<api::Page<api::User>, AppError> {
         actor.admin("page")?;
-        Ok(super::show::page(self.store.user_list(&page).await?, super::show::user))
+        Ok(super::show::page(self.store.user_list(page).await?, super::show::user))
     }
 
     /// Makes a token; its secret is in this answer and nowhere else.

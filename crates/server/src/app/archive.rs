@@ -13,8 +13,9 @@ use std::{
 };
 
 use strongroom_core::{
+    digest::Digest,
     text,
-    tree::{FILES_MAX, TreeError, TreePath},
+    tree::{FILES_MAX, Tree, TreeError, TreeFile, TreePath},
 };
 use tar::EntryType;
 
@@ -208,7 +209,10 @@ impl<T> Names<T> {
         }
     }
 
+    /// The files, if their names make a tree.
     fn done(self) -> Result<BTreeMap<TreePath, T>, ArchiveError> {
+        let nothing = TreeFile { digest: Digest::of(b""), size_bytes: 0 };
+        Tree::new(self.files.keys().map(|path| (path.clone(), nothing.clone())))?;
         Ok(self.files.into_iter().filter_map(|(path, stored)| Some((path, stored?))).collect())
     }
 }

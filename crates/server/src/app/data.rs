@@ -95,7 +95,7 @@ impl App {
         actor: &Actor,
         page: Page,
     ) -> Result<api::Page<api::Dataset>, AppError> {
-        let found = self.store.dataset_list(&actor.user, &page).await?;
+        let found = self.store.dataset_list(&actor.user, page).await?;
         Ok(show::page(found, show::dataset))
     }
 
@@ -112,7 +112,7 @@ impl App {
         page: Page,
     ) -> Result<api::Page<api::DatasetVersion>, AppError> {
         self.dataset(actor, name).await?;
-        let found = self.store.dataset_log(name, &page).await?;
+        let found = self.store.dataset_log(name, page).await?;
         Ok(show::page(found, |row| show::dataset_version(row, None)))
     }
 

@@ -25,7 +25,7 @@ impl App {
         actor.owns(&name.owner, "function")?;
         show::text_len("message", message, MESSAGE_LEN_MAX)?;
         let manifest = Manifest::of_files(&files)?;
-        let tree = self.source_store(actor, &files, self.config.body.function_bytes_max).await?;
+        let tree = self.source_store(&files, self.config.body.function_bytes_max).await?;
         let now_ms = self.now_ms();
         let row =
             self.store.function_push(&actor.user, name, &tree, &manifest, message, now_ms).await?;
@@ -33,7 +33,7 @@ impl App {
     }
 
     pub async fn function_list(&self, page: Page) -> Result<api::Page<api::Function>, AppError> {
-        Ok(show::page(self.store.function_list(&page).await?, show::function))
+        Ok(show::page(self.store.function_list(page).await?, show::function))
     }
 
     pub async fn function(&self, name: &ObjectName) -> Result<api::Function, AppError> {
@@ -47,7 +47,7 @@ impl App {
         page: Page,
     ) -> Result<api::Page<api::FunctionVersion>, AppError> {
         self.function(name).await?;
-        let found = self.store.function_log(name, &page).await?;
+        let found = self.store.function_log(name, page).await?;
         Ok(show::page(found, |row| show::function_version(row, None)))
     }
 

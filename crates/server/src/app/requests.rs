@@ -23,7 +23,7 @@ impl App {
         state: Option<State>,
         page: Page,
     ) -> Result<api::Page<api::Request>, AppError> {
-        let found = self.store.request_list(&actor.user, role, state, &page).await?;
+        let found = self.store.request_list(&actor.user, role, state, page).await?;
         let items = found.items.into_iter().filter_map(|row| show::request(row, None)).collect();
         Ok(api::Page { items, next: found.next })
     }
@@ -160,7 +160,7 @@ impl App {
         actor: &Actor,
         page: Page,
     ) -> Result<api::Page<api::Approval>, AppError> {
-        Ok(show::page(self.store.approval_list(&actor.user, &page).await?, show::approval))
+        Ok(show::page(self.store.approval_list(&actor.user, page).await?, show::approval))
     }
 
     /// Ends requests that nobody answered in time. Returns how many.

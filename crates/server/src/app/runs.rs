@@ -13,7 +13,7 @@ use strongroom_core::{
     run::State,
     tree::TreePath,
 };
-use strongroom_store::{CancelEffect, FunctionVersionRow, Idempotency, Kind, NewRun, Page, RunRow, Submitted};
+use strongroom_store::{CancelEffect, FunctionVersionRow, Kind, NewRun, Page, RunRow, Submitted};
 
 use super::{
     Actor, App, AppError,
@@ -42,7 +42,7 @@ impl App {
         let function = found.ok_or(AppError::NotFound("function"))?;
         let (plan, inputs) = self.pinned(&function, &asked).await?;
         let kind = Kind::Function { name: asked.function.name };
-        let idempotency = key.map(|key| Idempotency { key, body });
+        let idempotency = key.map(|key| (key, body));
         self.submit(actor, kind, plan, inputs, asked.purpose, idempotency).await
     }
 
@@ -90,7 +90,7 @@ impl App {
         plan: Plan,
         inputs: Inputs<InputVersion>,
         purpose: String,
-        idempotency: Option<Idempotency>,
+        idempotency: Option<(String, Digest)>,
     ) -> Result<api::Run, AppError> {
         let now_ms = self.now_ms();
         let new = NewRun {
@@ -116,7 +116,7 @@ impl App {
         state: Option<State>,
         page: Page,
     ) -> Result<api::Page<api::Run>, AppError> {
-        let found = self.store.run_list(&actor.user, state, &page).await?;
+        let found = self.store.run_list(&actor.user, state, page).await?;
         let mine = found.items.into_iter().filter(|row| may_see(actor, row));
         let items = mine.map(show::run).collect();
         Ok(api::Page { items, next: found.next })

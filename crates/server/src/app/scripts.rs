@@ -94,9 +94,9 @@ impl App {
     /// Queues a script.
     pub async fn script_submit(&self, actor: &Actor, script: Script) -> Result<RunId, AppError> {
         let config = &self.config.script;
-        let tree = self.source_store(actor, &script.files, config.upload_bytes_max).await?;
+        let tree = self.source_store(&script.files, config.upload_bytes_max).await?;
         let manifest = script.manifest(config.limits);
-        let function = self.store.function_keep(&actor.user, &tree, &manifest).await?;
+        let function = self.store.function_keep(&tree, &manifest).await?;
         let plan = plan::pin(
             &manifest,
             function,

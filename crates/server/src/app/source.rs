@@ -9,7 +9,7 @@ use strongroom_core::{
     tree::{Tree, TreeFile, TreePath},
 };
 
-use super::{Actor, App, AppError};
+use super::{App, AppError};
 use crate::api::Source;
 
 /// Parses the files of a JSON body.
@@ -48,7 +48,6 @@ impl App {
     /// When the paths break a tree's laws or the files are too large together.
     pub(super) async fn source_store(
         &self,
-        actor: &Actor,
         files: &Files,
         bytes_max: u64,
     ) -> Result<Tree, AppError> {
@@ -64,8 +63,7 @@ impl App {
         });
         let tree = Tree::new(entries)?;
         for bytes in files.values() {
-            let put = self.store.blobs().put_bytes(bytes).await?;
-            self.store.blob_claim(&actor.user, &put.digest, put.size_bytes).await?;
+            self.store.blobs().put_bytes(bytes).await?;
         }
         Ok(tree)
     }

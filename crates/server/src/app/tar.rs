@@ -4,7 +4,7 @@
 //! memory; only when the whole archive was lawful do they become the pusher's
 //! and a version. A function is small and is read as a whole.
 
-use std::{collections::BTreeMap, io::Read as _};
+use std::collections::BTreeMap;
 
 use strongroom_core::{
     manifest::Files,

@@ -4,13 +4,7 @@
 //! not read what he asked for is cut off, so that slow and hung clients cost
 //! nobody else anything. HTTP/1.1 in clear text: TLS is a proxy's business.
 
-use std::{
-    io,
-    pin::Pin,
-    sync::Arc,
-    task::{Context, Poll},
-    time::Duration,
-};
+use std::{sync::Arc, time::Duration};
 
 use axum::Router;
 use hyper::server::conn::http1;
@@ -20,13 +14,13 @@ use hyper_util::{
     service::TowerToHyperService,
 };
 use tokio::{
-    io::{AsyncRead, AsyncWrite, ReadBuf},
     net::{TcpListener, TcpStream},
     sync::Semaphore,
-    time::{Instant, Sleep, sleep},
+    time::sleep,
 };
 use tokio_util::sync::CancellationToken;
 
+use super::impatient::Impatient;
 use crate::config::{BodyLimits, CONNECTIONS_MAX};
 
 /// The largest head of a request, in bytes.
@@ -85,81 +79,5 @@ async fn accept(
             sleep(ACCEPT_REST).await;
             None
         }
-    }
-}
-
-/// A stream whose reader must keep reading.
-struct Impatient {
-    stream: TcpStream,
-    idle: Duration,
-    deadline: Option<Pin<Box<Sleep>>>,
-}
-
-impl Impatient {
-    fn new(stream: TcpStream, idle: Duration) -> Self {
-        Self { stream, idle, deadline: None }
-    }
-
-    /// Passes on what a write came to, unless it has been waiting too long.
-    fn hurry<T>(
-        &mut self,
-        cx: &mut Context<'_>,
-        outcome: Poll<io::Result<T>>,
-    ) -> Poll<io::Result<T>> {
-        if outcome.is_ready() {
-            self.deadline = None;
-            return outcome;
-        }
-        let idle = self.idle;
-        let deadline = self.deadline.get_or_insert_with(|| Box::pin(sleep(idle)));
-        match deadline.as_mut().poll(cx) {
-            Poll::Ready(()) => {
-                deadline.as_mut().reset(Instant::now() + idle);
-                Poll::Ready(Err(io::ErrorKind::TimedOut.into()))
-            }
-            Poll::Pending => Poll::Pending,
-        }
-    }
-}
-
-impl AsyncRead for Impatient {
-    fn poll_read(
-        mut self: Pin<&mut Self>,
-        cx: &mut Context<'_>,
-        into: &mut ReadBuf<'_>,
-    ) -> Poll<io::Result<()>> {
-        Pin::new(&mut self.stream).poll_read(cx, into)
-    }
-}
-
-impl AsyncWrite for Impatient {
-    fn poll_write(
-        mut self: Pin<&mut Self>,
-        cx: &mut Context<'_>,
-        bytes: &[u8],
-    ) -> Poll<io::Result<usize>> {
-        let outcome = Pin::new(&mut self.stream).poll_write(cx, bytes);
-        self.hurry(cx, outcome)
-    }
-
-    fn poll_write_vectored(
-        mut self: Pin<&mut Self>,
-        cx: &mut Context<'_>,
-        bytes: &[io::IoSlice<'_>],
-    ) -> Poll<io::Result<usize>> {
-        let outcome = Pin::new(&mut self.stream).poll_write_vectored(cx, bytes);
-        self.hurry(cx, outcome)
-    }
-
-    fn is_write_vectored(&self) -> bool {
-        self.stream.is_write_vectored()
-    }
-
-    fn poll_flush(mut self: Pin<&mut Self>, cx: &mut Context<'_>) -> Poll<io::Result<()>> {
-        Pin::new(&mut self.stream).poll_flush(cx)
-    }
-
-    fn poll_shutdown(mut self: Pin<&mut Self>, cx: &mut Context<'_>) -> Poll<io::Result<()>> {
-        Pin::new(&mut self.stream).poll_shutdown(cx)
     }
 }
