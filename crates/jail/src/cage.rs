@@ -1,0 +1,56 @@
+//! Everything that happens inside a slot, from an empty process to a guest.
+//!
+//! Three processes, each a copy of the one before: the **keeper** waits in the
+//! slot's control group with an empty network and builds when told; **init**
+//! is pid 1 of the sandbox, makes the root, and reaps; the **worker** walks
+//! into every wall and becomes the guest. All three report on one socket, which
+//! closes for the worker when it becomes the guest.
+//!
+//! The rule: a step that fails is reported as a refusal and ends its process.
+//! Deliberately absent: undoing; the warden kills the slot and its group.
+
+mod init;
+mod keeper;
+mod landlock;
+mod privileges;
+mod root;
+mod worker;
+
+use std::convert::Infallible;
+use std::os::fd::BorrowedFd;
+
+use rustix::process::Signal;
+
+use crate::protocol::{OrRefuse as _, Refusal, Report};
+use crate::{kernel, syscall, wire};
+
+pub(crate) use keeper::{Cradle, Filters, spawn};
+
+/// The user and group inside.
+const GUEST_ID: u32 = 1000;
+/// The host name inside.
+const HOST_NAME: &str = "strongroom";
+/// The exit code of our own processes after a refusal; never a guest's.
+const REFUSED: i32 = 71;
+
+/// Reports a refusal and ends this process.
+fn refuse(socket: BorrowedFd<'_>, refusal: Refusal) -> ! {
+    // The warden may be gone; then nobody needs to know.
+    let _ = wire::send(socket, &Report::Refused(refusal), &[]);
+    syscall::exit_now(REFUSED)
+}
+
+/// Ends this process with a report unless its life ended well.
+fn end(socket: BorrowedFd<'_>, life: Result<Infallible, Refusal>) -> ! {
+    match life {
+        Ok(never) => match never {},
+        Err(refusal) => refuse(socket, refusal),
+    }
+}
+
+/// Dies with the parent from now on. A change of user id undoes this silently,
+/// so it is called after the last one.
+fn die_with_parent() -> Result<(), Refusal> {
+    rustix::process::set_parent_process_death_signal(Some(Signal::KILL))
+        .or_refuse(kernel::OTHER_NAMESPACES, "die with the parent")
+}

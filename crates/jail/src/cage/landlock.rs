@@ -1,0 +1,86 @@
+//! Landlock: a second wall around files, the network and signals.
+//!
+//! Every right that this kernel's version knows is handled, by hard
+//! requirement, and a few are given back: reading everywhere in the private
+//! root, executing in runtimes, writing plain files and directories where the
+//! guest may write. Never given: executing what was written, links, devices,
+//! sockets, pipes with names, and any address.
+
+use std::path::Path;
+
+use landlock::{
+    ABI, Access as _, AccessFs, AccessNet, BitFlags, CompatLevel, Compatible as _, PathBeneath,
+    PathFd, Ruleset, RulesetAttr as _, RulesetCreated, RulesetCreatedAttr as _, RulesetError,
+    RulesetStatus, Scope,
+};
+
+use crate::jail::Spec;
+use crate::kernel::LANDLOCK;
+use crate::protocol::{OrRefuse as _, Refusal};
+
+/// The directories where a guest may write.
+const WRITABLE: [&str; 3] = ["/tmp", "/out", "/dev/shm"];
+
+/// The rules of one guest, not yet in force. Needs the root in place.
+pub(super) fn prepare(spec: &Spec, abi: u32) -> Result<RulesetCreated, Refusal> {
+    let abi = ABI::from(i32::try_from(abi).unwrap_or(0));
+    let rules = everything(abi).or_refuse(LANDLOCK, "handle every right")?;
+    let read = AccessFs::ReadFile | AccessFs::ReadDir;
+    let mut rules = allow(rules, Path::new("/"), read)?;
+    for mount in spec.mounts.iter().filter(|mount| mount.executable) {
+        rules = allow(rules, &mount.guest, read | AccessFs::Execute)?;
+    }
+    for path in WRITABLE {
+        rules = allow(rules, Path::new(path), writing(abi))?;
+    }
+    // The five device nodes; the directory itself is on a read-only mount.
+    allow(rules, Path::new("/dev"), read | AccessFs::WriteFile)
+}
+
+/// Puts the rules in force for this process and all it starts.
+pub(super) fn enforce(rules: RulesetCreated) -> Result<(), Refusal> {
+    let status = rules
+        .restrict_self()
+        .or_refuse(LANDLOCK, "restrict the worker")?;
+    match status.ruleset {
+        RulesetStatus::FullyEnforced => Ok(()),
+        other => Err(format!("{other:?}")).or_refuse(LANDLOCK, "enforce every right"),
+    }
+}
+
+fn everything(abi: ABI) -> Result<RulesetCreated, RulesetError> {
+    let mut rules = Ruleset::default()
+        .set_compatibility(CompatLevel::HardRequirement)
+        .handle_access(AccessFs::from_all(abi))?;
+    if !AccessNet::from_all(abi).is_empty() {
+        rules = rules.handle_access(AccessNet::from_all(abi))?;
+    }
+    if !Scope::from_all(abi).is_empty() {
+        rules = rules.scope(Scope::from_all(abi))?;
+    }
+    rules.create()
+}
+
+fn writing(abi: ABI) -> BitFlags<AccessFs> {
+    let wanted = AccessFs::ReadFile
+        | AccessFs::ReadDir
+        | AccessFs::WriteFile
+        | AccessFs::RemoveDir
+        | AccessFs::RemoveFile
+        | AccessFs::MakeDir
+        | AccessFs::MakeReg
+        | AccessFs::Refer
+        | AccessFs::Truncate;
+    wanted & AccessFs::from_all(abi)
+}
+
+fn allow(
+    rules: RulesetCreated,
+    path: &Path,
+    access: BitFlags<AccessFs>,
+) -> Result<RulesetCreated, Refusal> {
+    let place = PathFd::new(path).or_refuse(LANDLOCK, "open a directory for its rule")?;
+    rules
+        .add_rule(PathBeneath::new(place, access))
+        .or_refuse(LANDLOCK, "add a rule")
+}

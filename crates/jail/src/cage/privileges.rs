@@ -1,0 +1,123 @@
+//! Giving up every privilege, in the one order that works.
+//!
+//! The bounding set goes first, while the right to drop it is still held;
+//! afterwards the kernel would refuse, and a program that does not look would
+//! not notice. So everything is read back at the end.
+
+use std::io;
+
+use rustix::process::Resource;
+use rustix::process::Rlimit;
+
+use crate::limits::Limits;
+use crate::protocol::{OrRefuse as _, Refusal};
+use crate::{kernel, syscall};
+
+const PR_CAPBSET_READ: i32 = 23;
+const PR_CAPBSET_DROP: i32 = 24;
+const PR_SET_SECUREBITS: i32 = 28;
+const PR_SET_NO_NEW_PRIVS: i32 = 38;
+const PR_GET_NO_NEW_PRIVS: i32 = 39;
+const PR_CAP_AMBIENT: i32 = 47;
+const PR_CAP_AMBIENT_CLEAR_ALL: u64 = 4;
+const PR_SET_SPECULATION_CTRL: i32 = 53;
+const PR_SPEC_STORE_BYPASS: u64 = 0;
+const PR_SPEC_INDIRECT_BRANCH: u64 = 1;
+const PR_SPEC_FORCE_DISABLE: u64 = 8;
+/// Capabilities ever numbered; the kernel answers EINVAL past its last.
+const CAPABILITIES_MAX: u64 = 64;
+
+/// KEEP_CAPS, for the moment in which init becomes its user.
+const KEEP: u64 = 1 << 4;
+/// NOROOT, NO_SETUID_FIXUP, no KEEP_CAPS, NO_CAP_AMBIENT_RAISE; all locked.
+const LOCKED: u64 = 0b1110_1111;
+
+/// Becomes the one mapped user and group, keeping the namespace's capabilities.
+pub(super) fn become_user(id: u32) -> io::Result<()> {
+    syscall::prctl(PR_SET_SECUREBITS, KEEP, 0)?;
+    syscall::set_ids(id, id)
+}
+
+/// No capability in any set, and no way back.
+pub(super) fn drop_all() -> Result<(), Refusal> {
+    let wall = kernel::CAPABILITIES;
+    for capability in 0..CAPABILITIES_MAX {
+        match syscall::prctl(PR_CAPBSET_DROP, capability, 0) {
+            Ok(_) => {}
+            Err(error) if error.raw_os_error() == Some(libc::EINVAL) => break,
+            Err(error) => return Err(error).or_refuse(wall, "empty the bounding set"),
+        }
+    }
+    syscall::prctl(PR_CAP_AMBIENT, PR_CAP_AMBIENT_CLEAR_ALL, 0)
+        .or_refuse(wall, "clear the ambient set")?;
+    syscall::prctl(PR_SET_SECUREBITS, LOCKED, 0).or_refuse(wall, "lock the secure bits")?;
+    syscall::drop_capabilities().or_refuse(wall, "give up capabilities")?;
+    syscall::prctl(PR_SET_NO_NEW_PRIVS, 1, 0)
+        .or_refuse(kernel::NO_NEW_PRIVILEGES, "forbid new privileges")?;
+    look_back().or_refuse(wall, "see that all capabilities are gone")
+}
+
+fn look_back() -> io::Result<()> {
+    if syscall::capabilities()? != [0; 6] {
+        return Err(io::Error::other("some capability is left"));
+    }
+    for capability in 0..CAPABILITIES_MAX {
+        match syscall::prctl(PR_CAPBSET_READ, capability, 0) {
+            Ok(0) => {}
+            Ok(_) => return Err(io::Error::other("the bounding set is not empty")),
+            Err(_) => break,
+        }
+    }
+    match syscall::prctl(PR_GET_NO_NEW_PRIVS, 0, 0)? {
+        1 => Ok(()),
+        _ => Err(io::Error::other("new privileges are possible")),
+    }
+}
+
+/// Turns speculation off where this processor and kernel let a process do so;
+/// where they do not, it is off for all or cannot be switched.
+pub(super) fn stop_speculation() {
+    for feature in [PR_SPEC_STORE_BYPASS, PR_SPEC_INDIRECT_BRANCH] {
+        let _ = syscall::prctl(PR_SET_SPECULATION_CTRL, feature, PR_SPEC_FORCE_DISABLE);
+    }
+}
+
+const MIB: u64 = 1 << 20;
+
+/// The resource limits of each process, a second fence behind the group's.
+pub(super) fn limit_resources(limits: &Limits) -> Result<(), Refusal> {
+    let largest_file = limits.out_bytes.max(limits.tmp_bytes);
+    // Processor seconds of one process: all processors, the whole time, and some.
+    let cpu_s = (limits.wall_ms / 1000 + 1) * u64::from(limits.cpu_milli / 1000 + 1) + 5;
+    let rows = [
+        // 1 and not 0: the kernel pipes to a core handler even at 0, never at 1.
+        (Resource::Core, 1),
+        (Resource::Nofile, 256),
+        (Resource::Fsize, largest_file),
+        (Resource::Memlock, 64 * 1024),
+        (Resource::Msgqueue, 0),
+        (Resource::Rtprio, 0),
+        (Resource::Nice, 0),
+        (Resource::Sigpending, 256),
+        (Resource::Stack, 16 * MIB),
+        (Resource::Cpu, cpu_s),
+        // Above the group's limit, which is the one that counts refusals.
+        (Resource::Nproc, u64::from(limits.processes) + 64),
+    ];
+    for (resource, value) in rows {
+        // Ours may be lower already, and only root could raise it.
+        let ours = rustix::process::getrlimit(resource)
+            .maximum
+            .unwrap_or(u64::MAX);
+        let value = Some(value.min(ours));
+        rustix::process::setrlimit(
+            resource,
+            Rlimit {
+                current: value,
+                maximum: value,
+            },
+        )
+        .or_refuse(kernel::RESOURCE_LIMITS, "set a resource limit")?;
+    }
+    Ok(())
+}

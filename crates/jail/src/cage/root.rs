@@ -1,0 +1,340 @@
+//! The guest's file system: a private read-only root made of nothing.
+//!
+//! Host directories are opened by the keeper, which may pass through private
+//! homes, as detached copies of their mounts that are read-only already. Init
+//! puts each behind an overlay of its own: then its inodes are private, and
+//! locks, watches and cache questions tell nothing about neighbours. What can
+//! be written is memory, bounded, and cannot execute. Mounts that lie below a
+//! host directory are not shown.
+//!
+//! Everything is built from relative paths below the new root, which holds
+//! only what we made, so no link of the host is ever followed.
+
+use std::ffi::CString;
+use std::io;
+use std::os::fd::{AsFd, OwnedFd};
+use std::path::{Path, PathBuf};
+
+use rustix::fs::{AtFlags, CWD, FileType, Mode, OFlags};
+use rustix::mount::{
+    FsMountFlags, FsOpenFlags, MountAttrFlags, MoveMountFlags, OpenTreeFlags, UnmountFlags,
+};
+
+use crate::jail::{Mount, Spec};
+use crate::kernel::{BOUNDED_TMPFS, DEVICES, PRIVATE_ROOT, PROC, READ_ONLY_OVERLAY};
+use crate::protocol::{OrRefuse as _, Refusal};
+use crate::syscall;
+
+const READ_ONLY: MountAttrFlags = MountAttrFlags::MOUNT_ATTR_RDONLY
+    .union(MountAttrFlags::MOUNT_ATTR_NOSUID)
+    .union(MountAttrFlags::MOUNT_ATTR_NODEV);
+const WRITABLE: MountAttrFlags = MountAttrFlags::MOUNT_ATTR_NOSUID
+    .union(MountAttrFlags::MOUNT_ATTR_NODEV)
+    .union(MountAttrFlags::MOUNT_ATTR_NOEXEC)
+    .union(MountAttrFlags::MOUNT_ATTR_NOSYMFOLLOW);
+const NO_EXEC: MountAttrFlags = MountAttrFlags::MOUNT_ATTR_NOEXEC;
+/// A device node must stay a device; nothing else about it may do anything.
+const DEVICE: MountAttrFlags = MountAttrFlags::MOUNT_ATTR_RDONLY
+    .union(MountAttrFlags::MOUNT_ATTR_NOSUID)
+    .union(MountAttrFlags::MOUNT_ATTR_NOEXEC);
+const NODES: [&str; 5] = ["null", "zero", "full", "random", "urandom"];
+const LINKS: [(&str, &str); 4] = [
+    ("dev/fd", "/proc/self/fd"),
+    ("dev/stdin", "/proc/self/fd/0"),
+    ("dev/stdout", "/proc/self/fd/1"),
+    ("dev/stderr", "/proc/self/fd/2"),
+];
+/// Where layers wait while the root is built.
+const STAGE: &str = ".stage";
+/// The root itself holds directories, links and the generated files.
+const ROOT_BYTES: u64 = 256 * 1024;
+const ROOT_FILES: u64 = 1024;
+const PAGE_BYTES: u64 = 4096;
+/// The most files in `/tmp` and `/dev/shm` together.
+const SCRATCH_FILES_MAX: u64 = 65_536;
+
+/// Detached mounts of host directories, in the order of the spec, and devices.
+pub(super) struct Sources {
+    directories: Vec<OwnedFd>,
+    nodes: Vec<OwnedFd>,
+}
+
+/// What outlives the build.
+pub(super) struct Built {
+    pub(super) out: OwnedFd,
+    pub(super) scratch: OwnedFd,
+    pub(super) proc: bool,
+}
+
+/// Opens everything of the host that the guest will see, while we still may.
+pub(super) fn open_sources(spec: &Spec) -> Result<Sources, Refusal> {
+    let directories = spec
+        .mounts
+        .iter()
+        .map(open_directory)
+        .collect::<Result<_, _>>()?;
+    let nodes = NODES
+        .iter()
+        .map(|node| detached_copy(Path::new(&format!("/dev/{node}")), DEVICE))
+        .collect::<io::Result<_>>()
+        .or_refuse(DEVICES, "open the device nodes")?;
+    Ok(Sources { directories, nodes })
+}
+
+fn open_directory(mount: &Mount) -> Result<OwnedFd, Refusal> {
+    let attempt = format!("open the host directory for {}", mount.guest.display());
+    let flags = if mount.executable {
+        READ_ONLY
+    } else {
+        READ_ONLY | NO_EXEC
+    };
+    let copy = detached_copy(&mount.host, flags).or_refuse(READ_ONLY_OVERLAY, &attempt)?;
+    let found = rustix::fs::fstat(&copy).or_refuse(READ_ONLY_OVERLAY, &attempt)?;
+    match FileType::from_raw_mode(found.st_mode) {
+        FileType::Directory => Ok(copy),
+        _ => Err("not a directory").or_refuse(READ_ONLY_OVERLAY, &attempt),
+    }
+}
+
+/// A copy of one mount, in no namespace, with these flags.
+fn detached_copy(path: &Path, flags: MountAttrFlags) -> io::Result<OwnedFd> {
+    let tree = rustix::mount::open_tree(CWD, path, CLONE)?;
+    syscall::mount_set(&tree, u64::from(flags.bits()), libc::MS_PRIVATE, false)?;
+    Ok(tree)
+}
+
+const CLONE: OpenTreeFlags = OpenTreeFlags::OPEN_TREE_CLONE.union(OpenTreeFlags::OPEN_TREE_CLOEXEC);
+
+/// Builds the root and moves into it. The caller is pid 1 of new namespaces.
+pub(super) fn build(spec: &Spec, sources: Sources) -> Result<Built, Refusal> {
+    let root = enter_empty_root(spec)?;
+    make_directory(STAGE).or_refuse(PRIVATE_ROOT, "make the stage")?;
+    make_directory(&format!("{STAGE}/empty")).or_refuse(PRIVATE_ROOT, "make the stage")?;
+    for (index, (mount, copy)) in spec.mounts.iter().zip(sources.directories).enumerate() {
+        overlay(index, mount, copy).or_refuse(
+            READ_ONLY_OVERLAY,
+            &format!("lay an overlay over {}", mount.guest.display()),
+        )?;
+    }
+    devices(sources.nodes).or_refuse(DEVICES, "make /dev")?;
+    let scratch = scratch(spec).or_refuse(BOUNDED_TMPFS, "make /tmp and /dev/shm")?;
+    let out = out(spec).or_refuse(BOUNDED_TMPFS, "make /out")?;
+    let proc = proc()?;
+    write_files(spec, proc).or_refuse(PRIVATE_ROOT, "write files and links")?;
+    remove_stage(spec.mounts.len()).or_refuse(PRIVATE_ROOT, "clear the stage")?;
+    syscall::mount_set(&root, u64::from((READ_ONLY | NO_EXEC).bits()), 0, false)
+        .or_refuse(PRIVATE_ROOT, "make the root read-only")?;
+    pivot().or_refuse(PRIVATE_ROOT, "pivot into the root")?;
+    Ok(Built { out, scratch, proc })
+}
+
+/// Makes the working directory a new, empty, attached tmpfs.
+fn enter_empty_root(spec: &Spec) -> Result<OwnedFd, Refusal> {
+    let host = rustix::fs::open("/", OFlags::PATH | OFlags::CLOEXEC, Mode::empty())
+        .or_refuse(PRIVATE_ROOT, "open the host's root")?;
+    syscall::mount_set(host, 0, libc::MS_PRIVATE, true)
+        .or_refuse(PRIVATE_ROOT, "separate its mounts from the host's")?;
+    let content: usize = spec.files.iter().map(|(_, content)| content.len()).sum();
+    let bytes = ROOT_BYTES + content as u64 + PAGE_BYTES * spec.files.len() as u64;
+    let root = tmpfs(bytes, ROOT_FILES, "0755", READ_ONLY.difference(RDONLY))
+        .or_refuse(PRIVATE_ROOT, "make a tmpfs")?;
+    // Any directory that every host has will do; it is out of sight after the pivot.
+    attach(&root, Path::new("/dev")).or_refuse(PRIVATE_ROOT, "attach the root")?;
+    rustix::process::fchdir(&root).or_refuse(PRIVATE_ROOT, "enter the root")?;
+    Ok(root)
+}
+
+const RDONLY: MountAttrFlags = MountAttrFlags::MOUNT_ATTR_RDONLY;
+
+fn overlay(index: usize, mount: &Mount, copy: OwnedFd) -> io::Result<()> {
+    let stage = format!("{STAGE}/{index}");
+    make_directory(&stage)?;
+    attach(&copy, Path::new(&stage))?;
+    let layers = format!("{stage}:{STAGE}/empty");
+    let flags = if mount.executable {
+        READ_ONLY
+    } else {
+        READ_ONLY | NO_EXEC
+    };
+    let overlay = file_system("overlay", &[("lowerdir", &layers)], flags)?;
+    attach_at(&overlay, &mount.guest)?;
+    rustix::mount::unmount(stage.as_str(), UnmountFlags::DETACH)?;
+    Ok(())
+}
+
+fn devices(nodes: Vec<OwnedFd>) -> io::Result<()> {
+    make_directory("dev")?;
+    for (name, node) in NODES.iter().zip(nodes) {
+        let path = format!("dev/{name}");
+        drop(create(Path::new(&path))?);
+        attach(&node, Path::new(&path))?;
+    }
+    Ok(())
+}
+
+/// One bounded tmpfs, shown as two directories.
+fn scratch(spec: &Spec) -> io::Result<OwnedFd> {
+    let bytes = bound(spec.limits.tmp_bytes);
+    let files = (bytes / PAGE_BYTES + 16).min(SCRATCH_FILES_MAX);
+    let scratch = tmpfs(bytes, files, "0755", WRITABLE)?;
+    let stage = format!("{STAGE}/scratch");
+    make_directory(&stage)?;
+    attach(&scratch, Path::new(&stage))?;
+    for (name, guest) in [("tmp", "tmp"), ("shm", "dev/shm")] {
+        let inside = format!("{stage}/{name}");
+        rustix::fs::mkdirat(CWD, inside.as_str(), Mode::RWXU)?;
+        let part = rustix::mount::open_tree(CWD, inside.as_str(), CLONE)?;
+        make_directory(guest)?;
+        attach(&part, Path::new(guest))?;
+    }
+    let root = reopen(&scratch)?;
+    rustix::mount::unmount(stage.as_str(), UnmountFlags::DETACH)?;
+    Ok(root)
+}
+
+fn out(spec: &Spec) -> io::Result<OwnedFd> {
+    // The root takes one; one more tells a full directory from one over its limit.
+    let files = spec.limits.out_files + 2;
+    let out = tmpfs(bound(spec.limits.out_bytes), files, "0700", WRITABLE)?;
+    make_directory("out")?;
+    attach(&out, Path::new("out"))?;
+    reopen(&out)
+}
+
+/// Whole pages, and one more: a file system without a free page is over its limit.
+fn bound(bytes: u64) -> u64 {
+    bytes.div_ceil(PAGE_BYTES) * PAGE_BYTES + PAGE_BYTES
+}
+
+/// The sandbox's own `/proc`; `false` where the host hides parts of its own
+/// and therefore allows no new one.
+fn proc() -> Result<bool, Refusal> {
+    make_directory("proc").or_refuse(PROC, "make its directory")?;
+    let options = [("hidepid", "invisible"), ("subset", "pid")];
+    match file_system("proc", &options, READ_ONLY | NO_EXEC) {
+        Ok(proc) => attach(&proc, Path::new("proc"))
+            .or_refuse(PROC, "attach it")
+            .map(|()| true),
+        Err(_) => {
+            let removed = rustix::fs::unlinkat(CWD, "proc", AtFlags::REMOVEDIR);
+            removed.or_refuse(PROC, "do without it").map(|()| false)
+        }
+    }
+}
+
+fn write_files(spec: &Spec, proc: bool) -> io::Result<()> {
+    for (guest, content) in &spec.files {
+        use io::Write as _;
+        let path = below_root(guest)?;
+        std::fs::File::from(create(&path)?).write_all(content)?;
+    }
+    for (guest, target) in &spec.symlinks {
+        rustix::fs::symlinkat(target, CWD, below_root(guest)?)?;
+    }
+    for (link, target) in LINKS.iter().filter(|_| proc) {
+        rustix::fs::symlinkat(*target, CWD, *link)?;
+    }
+    Ok(())
+}
+
+fn remove_stage(mounts: usize) -> io::Result<()> {
+    let numbered = (0..mounts).map(|index| index.to_string());
+    for name in numbered.chain(["empty".to_owned(), "scratch".to_owned()]) {
+        rustix::fs::unlinkat(CWD, format!("{STAGE}/{name}"), AtFlags::REMOVEDIR)?;
+    }
+    Ok(rustix::fs::unlinkat(CWD, STAGE, AtFlags::REMOVEDIR)?)
+}
+
+fn pivot() -> io::Result<()> {
+    rustix::process::pivot_root(".", ".")?;
+    // The old root now lies over the new one, at the same place.
+    rustix::mount::unmount(".", UnmountFlags::DETACH)?;
+    Ok(rustix::process::chdir("/")?)
+}
+
+fn tmpfs(bytes: u64, files: u64, mode: &str, flags: MountAttrFlags) -> io::Result<OwnedFd> {
+    let (bytes, files) = (bytes.to_string(), files.to_string());
+    file_system(
+        "tmpfs",
+        &[("size", &bytes), ("nr_inodes", &files), ("mode", mode)],
+        flags,
+    )
+}
+
+/// A new file system, in no namespace. The kernel's own words join an error.
+fn file_system(kind: &str, options: &[(&str, &str)], flags: MountAttrFlags) -> io::Result<OwnedFd> {
+    let context = rustix::mount::fsopen(kind, FsOpenFlags::FSOPEN_CLOEXEC)?;
+    let made = options
+        .iter()
+        .try_for_each(|(key, value)| rustix::mount::fsconfig_set_string(&context, *key, *value))
+        .and_then(|()| rustix::mount::fsconfig_create(&context))
+        .and_then(|()| rustix::mount::fsmount(&context, FsMountFlags::FSMOUNT_CLOEXEC, flags));
+    made.map_err(|errno| {
+        let mut said = [0; 512];
+        let length = rustix::io::read(&context, &mut said).unwrap_or(0);
+        let said = String::from_utf8_lossy(&said[..length]);
+        io::Error::other(format!(
+            "{kind}: {}; {}",
+            io::Error::from(errno),
+            said.trim()
+        ))
+    })
+}
+
+/// Attaches a mount to an existing place.
+fn attach(mount: impl AsFd, place: &Path) -> io::Result<()> {
+    let flags = MoveMountFlags::MOVE_MOUNT_F_EMPTY_PATH;
+    Ok(rustix::mount::move_mount(mount, c"", CWD, place, flags)?)
+}
+
+/// Attaches a mount to a guest path, making the directories on the way.
+fn attach_at(mount: impl AsFd, guest: &Path) -> io::Result<()> {
+    let place = below_root(guest)?;
+    make_directory_path(&place)?;
+    attach(mount, &place)
+}
+
+/// An ordinary descriptor for the root directory of a mount.
+fn reopen(mount: impl AsFd) -> io::Result<OwnedFd> {
+    let flags = OFlags::DIRECTORY | OFlags::RDONLY | OFlags::CLOEXEC;
+    Ok(rustix::fs::openat(mount, c".", flags, Mode::empty())?)
+}
+
+/// A guest path relative to the new root, with its parents made.
+fn below_root(guest: &Path) -> io::Result<PathBuf> {
+    let relative = guest
+        .strip_prefix("/")
+        .map_err(io::Error::other)?
+        .to_owned();
+    if let Some(parent) = relative.parent() {
+        make_directory_path(parent)?;
+    }
+    Ok(relative)
+}
+
+fn make_directory_path(path: &Path) -> io::Result<()> {
+    let mut so_far = PathBuf::new();
+    for part in path {
+        so_far.push(part);
+        match rustix::fs::mkdirat(CWD, &so_far, Mode::from_raw_mode(0o755)) {
+            Ok(()) | Err(rustix::io::Errno::EXIST) => {}
+            Err(error) => return Err(error.into()),
+        }
+    }
+    Ok(())
+}
+
+fn make_directory(path: &str) -> io::Result<()> {
+    let path = CString::new(path).map_err(io::Error::other)?;
+    Ok(rustix::fs::mkdirat(CWD, path, Mode::from_raw_mode(0o755))?)
+}
+
+fn create(path: &Path) -> io::Result<OwnedFd> {
+    let flags = OFlags::CREATE | OFlags::EXCL | OFlags::WRONLY | OFlags::CLOEXEC;
+    Ok(rustix::fs::openat(
+        CWD,
+        path,
+        flags,
+        Mode::from_raw_mode(0o644),
+    )?)
+}

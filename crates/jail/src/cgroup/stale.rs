@@ -1,0 +1,133 @@
+//! Groups of wardens that died without clearing up.
+//!
+//! A parent group is named after its warden: process namespace, pid and start
+//! time. A group whose warden is certainly dead is emptied and removed; one
+//! whose warden lives, or lives in another namespace where we cannot look, is
+//! never touched.
+
+use std::path::Path;
+use std::time::{Duration, Instant};
+
+use rustix::process::{Pid, Signal, kill_process};
+
+use super::{processes, read};
+
+/// How long a sweep waits for killed leftovers to go.
+const SWEEP_MS_MAX: u64 = 500;
+
+/// The name of this process's parent group.
+pub(super) fn own_name(prefix: &str) -> String {
+    let pid = std::process::id();
+    let started = start_time(pid).unwrap_or(0);
+    format!("{prefix}-{}-{pid}-{started}", namespace().unwrap_or(0))
+}
+
+/// Removes what dead wardens left below `base`. Failures leave it for the next one.
+pub(super) fn sweep(base: &Path, prefix: &str) {
+    let Ok(entries) = std::fs::read_dir(base) else {
+        return;
+    };
+    for entry in entries.flatten() {
+        let name = entry.file_name();
+        let dead = name
+            .to_str()
+            .is_some_and(|name| is_of_the_dead(name, prefix));
+        if dead {
+            clear(&entry.path());
+        }
+    }
+}
+
+fn is_of_the_dead(name: &str, prefix: &str) -> bool {
+    let Some(rest) = name
+        .strip_prefix(prefix)
+        .and_then(|rest| rest.strip_prefix('-'))
+    else {
+        return false;
+    };
+    let numbers: Option<Vec<u64>> = rest.split('-').map(|part| part.parse().ok()).collect();
+    let Some([space, pid, started]) = numbers.as_deref().and_then(|all| all.first_chunk::<3>())
+    else {
+        return false;
+    };
+    let alive = u32::try_from(*pid).ok().and_then(start_time) == Some(*started);
+    namespace() == Some(*space) && !alive
+}
+
+/// Kills what is left in the leaves and removes them, then the parent.
+fn clear(parent: &Path) {
+    let until = Instant::now() + Duration::from_millis(SWEEP_MS_MAX);
+    loop {
+        let leaves = std::fs::read_dir(parent).into_iter().flatten().flatten();
+        for leaf in leaves.filter(|entry| entry.path().is_dir()) {
+            for pid in processes(&leaf.path())
+                .into_iter()
+                .filter_map(Pid::from_raw)
+            {
+                let _ = kill_process(pid, Signal::KILL);
+            }
+            let _ = std::fs::remove_dir(leaf.path());
+        }
+        if std::fs::remove_dir(parent).is_ok() || until < Instant::now() {
+            return;
+        }
+        std::thread::sleep(Duration::from_millis(1));
+    }
+}
+
+/// When a process started, in ticks after boot; `None` if there is no such process.
+fn start_time(pid: u32) -> Option<u64> {
+    let text = read(Path::new(&format!("/proc/{pid}/stat"))).ok()?;
+    // The name in parentheses may hold anything; field 22 counts from after it.
+    let (_, after) = text.rsplit_once(')')?;
+    after.split_whitespace().nth(19)?.parse().ok()
+}
+
+/// The number of our process namespace.
+fn namespace() -> Option<u64> {
+    let link = std::fs::read_link("/proc/self/ns/pid").ok()?;
+    link.to_str()?
+        .strip_prefix("pid:[")?
+        .strip_suffix(']')?
+        .parse()
+        .ok()
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn a_living_warden_is_never_swept() {
+        assert!(!is_of_the_dead(&own_name("strongroom"), "strongroom"));
+    }
+
+    #[test]
+    fn a_dead_warden_is_told_by_its_start_time() {
+        let space = namespace().unwrap_or(0);
+        let own = std::process::id();
+        assert!(is_of_the_dead(
+            &format!("strongroom-{space}-{own}-1"),
+            "strongroom"
+        ));
+        assert!(is_of_the_dead(
+            &format!("strongroom-{space}-4194399-5"),
+            "strongroom"
+        ));
+    }
+
+    #[test]
+    fn groups_of_others_are_not_ours() {
+        let space = namespace().unwrap_or(0);
+        for name in [
+            "user.slice",
+            "strongroom",
+            "strongroom-x",
+            "strongroom-1-1",
+            &format!("other-{space}-4194399-5"),
+            &format!("strongroom-{}-4194399-5", space + 1),
+        ] {
+            assert!(!is_of_the_dead(name, "strongroom"), "{name}");
+        }
+    }
+}

@@ -1,0 +1,114 @@
+//! Control groups of version 2: one hierarchy, born into, killed at once.
+//!
+//! A group that passes controllers on may not hold processes itself, so our
+//! own processes step aside into a child of their own first. Strangers are
+//! never moved: if some share our group, that is an error with a name.
+
+use std::os::fd::OwnedFd;
+use std::path::{Path, PathBuf};
+
+use rustix::fs::{Mode, OFlags};
+
+use super::{
+    GroupError, Usage, hierarchies, keyed, make_directory, number, processes, read, write,
+};
+
+const CONTROLLERS: [&str; 3] = ["memory", "pids", "cpu"];
+/// Where our own processes step aside to.
+const HOUSE: &str = "house";
+
+/// The group below which a warden makes its own, if version 2 has every
+/// controller there; `None` hands over to version 1.
+pub(super) fn base(given: &[PathBuf]) -> Result<Option<PathBuf>, GroupError> {
+    let Some(hierarchy) = hierarchies()?
+        .into_iter()
+        .find(|one| one.file_system == "cgroup2")
+    else {
+        return Ok(None);
+    };
+    let base = match given
+        .iter()
+        .find(|path| path.starts_with(&hierarchy.mount_point))
+    {
+        Some(path) => path.clone(),
+        None => hierarchy.own,
+    };
+    let offered = read(&base.join("cgroup.controllers")).unwrap_or_default();
+    let has = |controller: &str| offered.split_whitespace().any(|one| one == controller);
+    Ok(CONTROLLERS.into_iter().all(has).then_some(base))
+}
+
+/// Gives the controllers to `parent` and lets it give them to leaves.
+/// `family` are our own processes, which may be moved.
+pub(super) fn pass_controllers_on(parent: &Path, family: &[i32]) -> Result<(), GroupError> {
+    let base = parent.parent().unwrap_or(parent);
+    if enable(base).is_err() {
+        let house = parent.join(HOUSE);
+        make_directory(&house)?;
+        for pid in processes(base) {
+            if !family.contains(&pid) {
+                return Err(GroupError::Occupied {
+                    path: base.to_owned(),
+                });
+            }
+            write(&house.join("cgroup.procs"), &pid.to_string())?;
+        }
+        enable(base)?;
+    }
+    enable(parent)
+}
+
+fn enable(group: &Path) -> Result<(), GroupError> {
+    let file = group.join("cgroup.subtree_control");
+    let enabled = read(&file)?;
+    if CONTROLLERS
+        .into_iter()
+        .all(|one| enabled.split_whitespace().any(|name| name == one))
+    {
+        return Ok(());
+    }
+    write(&file, "+memory +pids +cpu")
+}
+
+pub(super) fn open(leaf: &Path) -> Result<OwnedFd, GroupError> {
+    let flags = OFlags::DIRECTORY | OFlags::CLOEXEC | OFlags::RDONLY;
+    rustix::fs::open(leaf, flags, Mode::empty()).map_err(|errno| GroupError::File {
+        attempt: "open",
+        path: leaf.to_owned(),
+        source: errno.into(),
+    })
+}
+
+pub(super) fn limit(
+    leaf: &Path,
+    memory_bytes: u64,
+    processes: u32,
+    quota_us: u64,
+) -> Result<(), GroupError> {
+    write(&leaf.join("memory.max"), &memory_bytes.to_string())?;
+    // The file is missing where the kernel has no swap at all.
+    let swap = leaf.join("memory.swap.max");
+    if swap.exists() {
+        write(&swap, "0")?;
+    }
+    write(&leaf.join("memory.oom.group"), "1")?;
+    write(&leaf.join("pids.max"), &processes.to_string())?;
+    write(
+        &leaf.join("cpu.max"),
+        &format!("{quota_us} {}", super::CPU_PERIOD_US),
+    )?;
+    write(&leaf.join("cgroup.max.descendants"), "0")
+}
+
+pub(super) fn usage(leaf: &Path) -> Usage {
+    Usage {
+        cpu_us: cpu_us(leaf),
+        memory_peak_bytes: number(&leaf.join("memory.peak")),
+        out_of_memory: 0 < keyed(&leaf.join("memory.events"), "oom_kill"),
+        processes_refused: 0 < keyed(&leaf.join("pids.events"), "max"),
+    }
+}
+
+pub(super) fn cpu_us(leaf: &Path) -> u64 {
+    keyed(&leaf.join("cpu.stat"), "usage_usec")
+}

@@ -1,0 +1,87 @@
+//! What a warden tells: a slot is ready, was refused, or is over.
+//!
+//! An end is told only after every process of the guest is dead and its
+//! control group is gone. All numbers come from the kernel, none from the
+//! guest. Deliberately absent: interpretation; the caller decides what a
+//! signal or a full disk means for a run.
+
+use std::os::fd::OwnedFd;
+
+use serde::{Deserialize, Serialize};
+
+/// A place for one guest, from 0 to the warden's `slots_max` - 1. Each has its
+/// own host user id; it is free again after `Refused` or `Exited`.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, PartialOrd, Ord, Hash, Serialize, Deserialize)]
+pub struct SlotId(pub u32);
+
+/// News about one slot.
+#[derive(Debug)]
+pub enum Event {
+    /// Every wall stands and the guest waits just before its first instruction.
+    Ready { slot: SlotId, enforced: Enforced },
+    /// A wall could not be built. Nothing of the guest ran; all is torn down.
+    Refused {
+        slot: SlotId,
+        wall: String,
+        detail: String,
+    },
+    /// The guest is dead, all of it. `out` is its `/out` directory.
+    Exited {
+        slot: SlotId,
+        exit: Exit,
+        out: OwnedFd,
+    },
+}
+
+/// What really holds one guest; part of a run's record.
+#[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
+pub struct Enforced {
+    /// `full`: every wall of the design.
+    pub tier: String,
+    /// The walls by name, in the order they were built.
+    pub walls: Vec<String>,
+    /// The Landlock version whose every right is handled.
+    pub landlock_abi: u32,
+    /// Whether the guest has a `/proc` of its own (it works without one).
+    pub proc: bool,
+    /// `v1` or `v2`.
+    pub cgroup: String,
+}
+
+/// How a guest ended and what it used.
+#[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
+pub struct Exit {
+    pub status: Status,
+    pub cause: Cause,
+    /// The kernel ended a process because the memory limit was reached.
+    pub out_of_memory: bool,
+    /// A process or thread was refused because of the limit on processes.
+    pub processes_refused: bool,
+    /// At the end `/out` was over its limit of bytes or files.
+    pub out_full: bool,
+    /// At the end `/tmp` and `/dev/shm` were over their limit.
+    pub tmp_full: bool,
+    /// Why the program could not be executed at all; its status is then 127.
+    pub exec_failed: Option<String>,
+    pub wall_ms: u64,
+    pub cpu_ms: u64,
+    pub memory_peak_bytes: u64,
+}
+
+/// The end of the guest's first process.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, Serialize, Deserialize)]
+pub enum Status {
+    Exited(i32),
+    Signaled(i32),
+}
+
+/// Whose doing the end was.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, Serialize, Deserialize)]
+pub enum Cause {
+    /// The guest's: it returned, crashed, or ran out of memory.
+    Own,
+    /// The warden's, at the wall time limit.
+    Timeout,
+    /// The supervisor's.
+    Killed,
+}

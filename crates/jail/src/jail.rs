@@ -1,0 +1,328 @@
+//! What a guest may see and use, said before it is built.
+//!
+//! A [`Jail<Open>`] collects; [`Jail::seal`] checks everything at once and
+//! gives a [`Jail<Sealed>`], the only thing a warden accepts. Paths inside are
+//! absolute and normal, none lies within another, none touches the directories
+//! that the jail makes itself. Deliberately absent: writable host paths,
+//! networks, and any way to leave out a wall.
+
+use std::collections::BTreeSet;
+use std::io;
+use std::marker::PhantomData;
+use std::os::fd::{AsFd, OwnedFd};
+use std::path::{Component, Path, PathBuf};
+
+use rustix::fs::{MemfdFlags, SealFlags};
+use serde::{Deserialize, Serialize};
+
+use crate::kernel::Kernel;
+use crate::limits::{LimitError, Limits};
+use crate::wire;
+
+/// Still being said.
+#[derive(Debug)]
+pub enum Open {}
+/// Checked: every wall stands on this host and the paths make sense.
+#[derive(Debug)]
+pub enum Sealed {}
+
+/// A sandbox to be built.
+#[must_use]
+#[derive(Debug)]
+pub struct Jail<State> {
+    spec: Spec,
+    stdin: Option<OwnedFd>,
+    state: PhantomData<State>,
+}
+
+/// Everything of a jail that travels as bytes.
+#[derive(Clone, Debug, Serialize, Deserialize)]
+pub(crate) struct Spec {
+    pub(crate) limits: Limits,
+    pub(crate) mounts: Vec<Mount>,
+    pub(crate) symlinks: Vec<(PathBuf, PathBuf)>,
+    pub(crate) files: Vec<(PathBuf, Vec<u8>)>,
+    pub(crate) argv: Vec<String>,
+    pub(crate) cwd: PathBuf,
+    pub(crate) env: Vec<(String, String)>,
+}
+
+/// A host directory shown to the guest, read-only.
+#[derive(Clone, Debug, Serialize, Deserialize)]
+pub(crate) struct Mount {
+    pub(crate) host: PathBuf,
+    pub(crate) guest: PathBuf,
+    pub(crate) executable: bool,
+}
+
+/// Why a jail cannot be sealed. Nothing was built.
+#[derive(Debug, thiserror::Error)]
+pub enum SealError {
+    #[error("this host cannot build the wall {name}: {why}")]
+    Wall {
+        name: String,
+        why: String,
+        fix: Option<String>,
+    },
+    #[error("the path {path} is not absolute and normal")]
+    Path { path: PathBuf },
+    #[error("the guest path {path} belongs to the jail itself or overlaps another")]
+    Overlap { path: PathBuf },
+    #[error("the command needs an absolute program and no zero bytes")]
+    Command,
+    #[error("environment variable {name:?} is not a name")]
+    Environment { name: String },
+    #[error("a jail has at most {most} {what}")]
+    TooMany { what: &'static str, most: usize },
+    #[error("a jail's description takes at most {most} bytes")]
+    TooLong { most: usize },
+    #[error(transparent)]
+    Limit(#[from] LimitError),
+    #[error("could not copy the guest's input into sealed memory")]
+    Stdin { source: io::Error },
+}
+
+/// Host directories, links and files of one jail, each.
+const ENTRIES_MAX: usize = 64;
+/// Bytes of a guest's input.
+const STDIN_BYTES_MAX: u64 = 64 << 20;
+/// What the jail makes itself.
+const OWN: [&str; 5] = ["/proc", "/dev", "/out", "/tmp", "/.stage"];
+
+impl Jail<Open> {
+    /// An empty jail: no files, no network, no environment, empty input.
+    pub fn new(limits: Limits) -> Self {
+        let spec = Spec {
+            limits,
+            mounts: Vec::new(),
+            symlinks: Vec::new(),
+            files: Vec::new(),
+            argv: Vec::new(),
+            cwd: PathBuf::from("/"),
+            env: Vec::new(),
+        };
+        Self {
+            spec,
+            stdin: None,
+            state: PhantomData,
+        }
+    }
+
+    /// Shows a host directory whose programs may run. Mounts below it are not shown.
+    pub fn runtime(mut self, host: PathBuf, guest: PathBuf) -> Self {
+        self.spec.mounts.push(Mount {
+            host,
+            guest,
+            executable: true,
+        });
+        self
+    }
+
+    /// Shows a host directory from which nothing runs. Mounts below it are not shown.
+    pub fn read_only(mut self, host: PathBuf, guest: PathBuf) -> Self {
+        self.spec.mounts.push(Mount {
+            host,
+            guest,
+            executable: false,
+        });
+        self
+    }
+
+    /// Makes a symbolic link in the private root, as `/bin` to `usr/bin`.
+    pub fn symlink(mut self, guest: PathBuf, target: PathBuf) -> Self {
+        self.spec.symlinks.push((guest, target));
+        self
+    }
+
+    /// Makes a small file in the private root, as `/etc/passwd`.
+    pub fn file(mut self, guest: PathBuf, content: Vec<u8>) -> Self {
+        self.spec.files.push((guest, content));
+        self
+    }
+
+    /// What runs, by absolute guest path, and where.
+    pub fn command(mut self, argv: Vec<String>, cwd: PathBuf) -> Self {
+        self.spec.argv = argv;
+        self.spec.cwd = cwd;
+        self
+    }
+
+    /// Adds one environment variable; there are no others.
+    pub fn env(mut self, name: String, value: String) -> Self {
+        self.spec.env.push((name, value));
+        self
+    }
+
+    /// The guest's input. A memfd is sealed; anything else is copied into one,
+    /// so that no file of the host is ever open in a guest.
+    pub fn stdin(mut self, file: OwnedFd) -> Self {
+        self.stdin = Some(file);
+        self
+    }
+
+    /// Checks the jail, and that `kernel` enforces every wall.
+    ///
+    /// # Errors
+    ///
+    /// [`SealError::Wall`] is the host's fault, [`SealError::Stdin`] may be;
+    /// everything else is the caller's.
+    pub fn seal(self, kernel: &Kernel) -> Result<Jail<Sealed>, SealError> {
+        if let Some(wall) = kernel.missing() {
+            return Err(SealError::Wall {
+                name: wall.name.clone(),
+                why: wall.found.clone(),
+                fix: wall.fix.clone(),
+            });
+        }
+        self.spec.limits.check()?;
+        self.spec.check_paths()?;
+        self.spec.check_command()?;
+        match wire::encode(&self.spec) {
+            Ok(bytes) if bytes.len() + 64 <= wire::FRAME_BYTES_MAX => {}
+            _ => {
+                return Err(SealError::TooLong {
+                    most: wire::FRAME_BYTES_MAX - 64,
+                });
+            }
+        }
+        let stdin = sealed_memory(self.stdin).map_err(|source| SealError::Stdin { source })?;
+        Ok(Jail {
+            spec: self.spec,
+            stdin: Some(stdin),
+            state: PhantomData,
+        })
+    }
+}
+
+impl Jail<Sealed> {
+    pub(crate) fn into_parts(self) -> (Spec, OwnedFd) {
+        (
+            self.spec,
+            self.stdin.expect("sealing always leaves an input"),
+        )
+    }
+}
+
+impl Spec {
+    /// The slot that a warden prepares to see what the kernel can do.
+    pub(crate) fn rehearsal() -> Self {
+        const MIB: u64 = 1 << 20;
+        let limits = Limits {
+            cpu_milli: 1000,
+            memory_bytes: 64 * MIB,
+            wall_ms: 1000,
+            processes: 4,
+            out_bytes: MIB,
+            out_files: 1,
+            tmp_bytes: MIB,
+        };
+        Jail::new(limits)
+            .runtime(PathBuf::from("/usr"), PathBuf::from("/usr"))
+            .spec
+    }
+
+    fn check_paths(&self) -> Result<(), SealError> {
+        let guests = || {
+            let mounts = self.mounts.iter().map(|mount| &mount.guest);
+            let links = self.symlinks.iter().map(|(guest, _)| guest);
+            mounts
+                .chain(links)
+                .chain(self.files.iter().map(|(guest, _)| guest))
+        };
+        for (what, count) in [
+            ("directories", self.mounts.len()),
+            ("links", self.symlinks.len()),
+            ("files", self.files.len()),
+            ("variables", self.env.len()),
+        ] {
+            if ENTRIES_MAX < count {
+                return Err(SealError::TooMany {
+                    what,
+                    most: ENTRIES_MAX,
+                });
+            }
+        }
+        let hosts = self.mounts.iter().map(|mount| &mount.host);
+        for path in hosts.chain(guests()).chain([&self.cwd]) {
+            if !is_normal(path) {
+                return Err(SealError::Path { path: path.clone() });
+            }
+        }
+        let mut taken: BTreeSet<&Path> = OWN.iter().map(Path::new).collect();
+        for path in guests() {
+            let overlaps = |other: &&Path| path.starts_with(other) || other.starts_with(path);
+            if taken.iter().any(overlaps) {
+                return Err(SealError::Overlap { path: path.clone() });
+            }
+            taken.insert(path);
+        }
+        Ok(())
+    }
+
+    fn check_command(&self) -> Result<(), SealError> {
+        let program = self.argv.first().ok_or(SealError::Command)?;
+        if !is_normal(Path::new(program)) || self.argv.iter().any(|one| one.contains('\0')) {
+            return Err(SealError::Command);
+        }
+        for (name, value) in &self.env {
+            if name.is_empty() || name.contains(['=', '\0']) || value.contains('\0') {
+                return Err(SealError::Environment { name: name.clone() });
+            }
+        }
+        Ok(())
+    }
+}
+
+/// Absolute, UTF-8, no zero byte, and spelled without `.`, `..` or doubled slashes.
+fn is_normal(path: &Path) -> bool {
+    let mut spelled = PathBuf::from("/");
+    for part in path.components() {
+        match part {
+            Component::RootDir => {}
+            Component::Normal(name) => spelled.push(name),
+            _ => return false,
+        }
+    }
+    let same = spelled.as_os_str() == path.as_os_str();
+    same && path.to_str().is_some_and(|text| !text.contains('\0'))
+}
+
+/// A memfd with these bytes that nobody can change, opened for reading.
+fn sealed_memory(from: Option<OwnedFd>) -> io::Result<OwnedFd> {
+    let memory = match from {
+        Some(file) if rustix::fs::fcntl_get_seals(&file).is_ok() => file,
+        other => copied(other)?,
+    };
+    let all = SealFlags::SEAL | SealFlags::SHRINK | SealFlags::GROW | SealFlags::WRITE;
+    if !rustix::fs::fcntl_get_seals(&memory)?.contains(all) {
+        rustix::fs::fcntl_add_seals(&memory, all)?;
+    }
+    read_only(&memory)
+}
+
+fn copied(from: Option<OwnedFd>) -> io::Result<OwnedFd> {
+    use io::Read as _;
+    let flags = MemfdFlags::CLOEXEC | MemfdFlags::ALLOW_SEALING;
+    let memory = rustix::fs::memfd_create("input", flags)?;
+    if let Some(file) = from {
+        let mut source = std::fs::File::from(file).take(STDIN_BYTES_MAX + 1);
+        let mut target = std::fs::File::from(memory.try_clone()?);
+        if STDIN_BYTES_MAX < io::copy(&mut source, &mut target)? {
+            return Err(io::Error::other(format!(
+                "more than {STDIN_BYTES_MAX} bytes"
+            )));
+        }
+    }
+    Ok(memory)
+}
+
+/// The same file opened anew: read-only, at its beginning.
+pub(crate) fn read_only(file: impl AsFd) -> io::Result<OwnedFd> {
+    use std::os::fd::AsRawFd as _;
+    let path = format!("/proc/self/fd/{}", file.as_fd().as_raw_fd());
+    let flags = rustix::fs::OFlags::RDONLY | rustix::fs::OFlags::CLOEXEC;
+    Ok(rustix::fs::open(path, flags, rustix::fs::Mode::empty())?)
+}
+
+#[cfg(test)]
+mod tests;

@@ -1,0 +1,30 @@
+//! The cage: runs a program that nobody trusts, inside every wall or not at all.
+//!
+//! A [`Jail`] says what a guest may see and use. Sealing it against a
+//! [`Kernel`] gives a `Jail<Sealed>`, and only that can be prepared by a
+//! [`Warden`], the handle of a small single-threaded process that builds
+//! sandboxes. A slot is first *prepared* (every wall stands, the guest waits
+//! just before its first instruction) and then *started*.
+//!
+//! The rule: all walls or none. A step that fails is a refusal that names the
+//! wall, and nothing of the guest has run. Deliberately absent: any weaker
+//! mode, any async code, and any knowledge of what the guest is for.
+
+mod cage;
+mod cgroup;
+mod event;
+mod jail;
+mod kernel;
+mod limits;
+mod protocol;
+mod seccomp;
+mod supervisor;
+mod syscall;
+pub mod warden;
+mod wire;
+
+pub use event::{Cause, Enforced, Event, Exit, SlotId, Status};
+pub use jail::{Jail, Open, SealError, Sealed};
+pub use kernel::{Kernel, Wall};
+pub use limits::{LimitError, Limits};
+pub use supervisor::{Pipes, Warden, WardenConfig, WardenError};

@@ -1,0 +1,102 @@
+//! The words that supervisor, warden, keeper, init and worker say to each other.
+//!
+//! Each message is one frame of the sockets in [`crate::wire`]. Only our own
+//! processes ever hold these sockets: a worker's end closes with its exec, so
+//! no byte a guest writes can arrive here.
+
+use serde::{Deserialize, Serialize};
+
+use crate::event::{Enforced, Exit, SlotId};
+use crate::jail::Spec;
+use crate::kernel::Kernel;
+use crate::supervisor::WardenConfig;
+
+/// Supervisor to warden.
+#[derive(Debug, Serialize, Deserialize)]
+pub(crate) enum ToWarden {
+    Configure(WardenConfig),
+    /// With the guest's descriptors 0 to 3 attached.
+    Prepare {
+        slot: SlotId,
+        spec: Box<Spec>,
+    },
+    Start {
+        slot: SlotId,
+    },
+    Kill {
+        slot: SlotId,
+    },
+}
+
+/// Warden to supervisor.
+#[derive(Debug, Serialize, Deserialize)]
+pub(crate) enum FromWarden {
+    Hello(Kernel),
+    Ready {
+        slot: SlotId,
+        enforced: Enforced,
+    },
+    Refused {
+        slot: SlotId,
+        refusal: Refusal,
+    },
+    /// With the `/out` directory attached.
+    Exited {
+        slot: SlotId,
+        exit: Exit,
+    },
+}
+
+/// Warden to one keeper: build this, as this host user.
+#[derive(Debug, Serialize, Deserialize)]
+pub(crate) struct Build {
+    pub(crate) host_uid: u32,
+    pub(crate) host_gid: u32,
+    pub(crate) landlock_abi: u32,
+    pub(crate) spec: Box<Spec>,
+}
+
+/// Keeper, init and worker to the warden.
+#[derive(Debug, Serialize, Deserialize)]
+pub(crate) enum Report {
+    /// Keeper: init exists; its pidfd is attached.
+    Born,
+    /// Init: the root stands; `/out` and the tmp filesystem are attached.
+    Rooted { proc: bool },
+    /// Worker: inside every wall, waiting for [`ToWorker::Begin`].
+    Ready,
+    /// Anyone: a wall could not be built.
+    Refused(Refusal),
+    /// Worker: the program could not be executed.
+    ExecFailed(String),
+    /// Init: the worker ended with this raw wait status.
+    Ended { wait_status: i32 },
+}
+
+/// Warden to worker. (An enum, since an empty frame means the end.)
+#[derive(Debug, Serialize, Deserialize)]
+pub(crate) enum ToWorker {
+    /// Become the guest.
+    Begin,
+}
+
+/// A wall that could not be built, and what the kernel said.
+#[derive(Clone, Debug, Serialize, Deserialize)]
+pub(crate) struct Refusal {
+    pub(crate) wall: String,
+    pub(crate) detail: String,
+}
+
+/// Turns any failure of a step into a refusal that names its wall.
+pub(crate) trait OrRefuse<T> {
+    fn or_refuse(self, wall: &str, attempt: &str) -> Result<T, Refusal>;
+}
+
+impl<T, E: std::fmt::Display> OrRefuse<T> for Result<T, E> {
+    fn or_refuse(self, wall: &str, attempt: &str) -> Result<T, Refusal> {
+        self.map_err(|error| Refusal {
+            wall: wall.to_owned(),
+            detail: format!("could not {attempt}: {error}"),
+        })
+    }
+}

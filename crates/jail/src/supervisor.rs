@@ -1,0 +1,359 @@
+//! The supervisor's handle of a warden.
+//!
+//! The warden runs from a sealed copy of its program, so that nothing a guest
+//! might reach is a file of the host. It ends when this handle's socket closes,
+//! by `drop` or because the supervisor died, and takes every guest along. (A
+//! death signal would be quicker but leave the control groups behind.)
+//! Deliberately absent: waiting. [`Warden::receive`] answers at once, and
+//! readiness of the handle's descriptor says when to ask.
+
+use std::collections::BTreeSet;
+use std::io;
+use std::os::fd::{AsFd, BorrowedFd, OwnedFd};
+use std::os::unix::process::CommandExt as _;
+use std::path::{Path, PathBuf};
+use std::process::{Child, Command, Stdio};
+use std::sync::{Mutex, MutexGuard, PoisonError};
+use std::thread::JoinHandle;
+use std::time::Duration;
+
+use rustix::event::{PollFd, PollFlags, Timespec, poll};
+use rustix::fs::{MemfdFlags, OFlags, SealFlags};
+use rustix::net::SendFlags;
+use rustix::pipe::PipeFlags;
+use serde::{Deserialize, Serialize};
+
+use crate::event::{Event, SlotId};
+use crate::jail::{Jail, Sealed};
+use crate::kernel::Kernel;
+use crate::protocol::{FromWarden, ToWarden};
+use crate::warden::NAME;
+use crate::wire::{self, Received};
+
+/// How a warden is made.
+#[derive(Clone, Debug, Serialize, Deserialize)]
+pub struct WardenConfig {
+    /// A program whose `main` begins with [`crate::warden::main_if_asked`].
+    pub program: PathBuf,
+    /// How many slots there are; each has its own host user id when root.
+    pub slots_max: u32,
+    /// The host user and group id of slot 0 when root. The default lies above
+    /// the ranges that systemd and subordinate ids use.
+    pub uid_base: u32,
+    /// What the warden's control group's name begins with: letters, digits, `_`.
+    pub cgroup_name: String,
+    /// Control groups to work below, instead of our own: one directory for
+    /// version 2, one per hierarchy for version 1.
+    pub cgroup_dirs: Vec<PathBuf>,
+    /// How many empty slots wait in their control group for the next guest.
+    pub spares: u32,
+}
+
+impl Default for WardenConfig {
+    fn default() -> Self {
+        Self {
+            program: PathBuf::from("/proc/self/exe"),
+            slots_max: 64,
+            uid_base: 1_879_100_000,
+            cgroup_name: "strongroom".to_owned(),
+            cgroup_dirs: Vec::new(),
+            spares: 2,
+        }
+    }
+}
+
+/// The supervisor's handle. Closing it ends the warden and every guest.
+#[derive(Debug)]
+pub struct Warden {
+    socket: Option<OwnedFd>,
+    kernel: Kernel,
+    process_id: u32,
+    slots_max: u32,
+    taken: Mutex<BTreeSet<SlotId>>,
+    /// Lives as long as the warden and reaps it.
+    reaper: Option<JoinHandle<()>>,
+}
+
+/// The reading ends of a guest's 1, 2 and 3. They do not block.
+#[derive(Debug)]
+pub struct Pipes {
+    pub stdout: OwnedFd,
+    pub stderr: OwnedFd,
+    pub result: OwnedFd,
+}
+
+/// Why the warden did not do what it was asked.
+#[derive(Debug, thiserror::Error)]
+pub enum WardenError {
+    #[error("could not start a warden from {program}")]
+    Start { program: PathBuf, source: io::Error },
+    #[error("could not {attempt} the warden")]
+    Talk {
+        attempt: &'static str,
+        source: io::Error,
+    },
+    #[error("the warden is gone")]
+    Gone,
+    #[error("a warden needs at least one slot, ids below 2^31, and a plain group name")]
+    Config,
+    #[error("slot {0} does not exist", slot.0)]
+    NoSuchSlot { slot: SlotId },
+    #[error("slot {0} is taken", slot.0)]
+    SlotTaken { slot: SlotId },
+}
+
+/// How long a warden may take to try every wall.
+const HELLO_MS_MAX: i64 = 15_000;
+/// How long it may leave a request lying in a full socket.
+const ROOM_MS_MAX: i64 = 5_000;
+
+impl Warden {
+    /// Starts a warden and waits until it has tried every wall.
+    pub fn start(config: WardenConfig) -> Result<Self, WardenError> {
+        check(&config)?;
+        let program = config.program.clone();
+        let failed = |source| WardenError::Start {
+            program: program.clone(),
+            source,
+        };
+        let (ours, theirs) = wire::pair().map_err(failed)?;
+        let image = sealed_copy(&config.program).map_err(failed)?;
+        let (process_id, reaper) = launch(image, theirs).map_err(failed)?;
+        let slots_max = config.slots_max;
+        wire::send(&ours, &ToWarden::Configure(config), &[]).map_err(failed)?;
+        if !ready(&ours, PollFlags::IN, HELLO_MS_MAX).map_err(failed)? {
+            return Err(failed(io::ErrorKind::TimedOut.into()));
+        }
+        match wire::receive::<FromWarden>(&ours).map_err(failed)? {
+            Received::Frame(FromWarden::Hello(kernel), _) => Ok(Self {
+                socket: Some(ours),
+                kernel,
+                process_id,
+                slots_max,
+                taken: Mutex::default(),
+                reaper: Some(reaper),
+            }),
+            _ => Err(failed(io::Error::other(
+                "it ended before saying what it can do",
+            ))),
+        }
+    }
+
+    /// What the warden found when it tried every wall at its start.
+    pub fn kernel(&self) -> &Kernel {
+        &self.kernel
+    }
+
+    /// The warden's process.
+    pub fn process_id(&self) -> u32 {
+        self.process_id
+    }
+
+    /// Asks for a sandbox up to just before the guest's first instruction.
+    /// `Ready` or `Refused` follows.
+    pub fn prepare(&self, slot: SlotId, jail: Jail<Sealed>) -> Result<Pipes, WardenError> {
+        if self.slots_max <= slot.0 {
+            return Err(WardenError::NoSuchSlot { slot });
+        }
+        if !self.taken().insert(slot) {
+            return Err(WardenError::SlotTaken { slot });
+        }
+        let sent = self.send_prepare(slot, jail);
+        if sent.is_err() {
+            self.taken().remove(&slot);
+        }
+        sent
+    }
+
+    fn send_prepare(&self, slot: SlotId, jail: Jail<Sealed>) -> Result<Pipes, WardenError> {
+        let failed = |source| WardenError::Talk {
+            attempt: "make pipes for",
+            source,
+        };
+        let (stdout, their_stdout) = pipe().map_err(failed)?;
+        let (stderr, their_stderr) = pipe().map_err(failed)?;
+        let (result, their_result) = pipe().map_err(failed)?;
+        let (spec, stdin) = jail.into_parts();
+        let request = ToWarden::Prepare {
+            slot,
+            spec: Box::new(spec),
+        };
+        let ends = [&stdin, &their_stdout, &their_stderr, &their_result].map(|fd| fd.as_fd());
+        self.send(&request, &ends)?;
+        Ok(Pipes {
+            stdout,
+            stderr,
+            result,
+        })
+    }
+
+    /// Lets a ready guest begin; its wall time runs from here. Ignored unless ready.
+    pub fn start_slot(&self, slot: SlotId) -> Result<(), WardenError> {
+        self.send(&ToWarden::Start { slot }, &[])
+    }
+
+    /// Ends a guest at any stage. `Exited` or `Refused` follows as always.
+    pub fn kill(&self, slot: SlotId) -> Result<(), WardenError> {
+        self.send(&ToWarden::Kill { slot }, &[])
+    }
+
+    /// The next event, if there is one.
+    pub fn receive(&self) -> Result<Option<Event>, WardenError> {
+        let failed = |source| WardenError::Talk {
+            attempt: "hear",
+            source,
+        };
+        let (message, descriptors) = match wire::receive_now(self.socket()).map_err(failed)? {
+            Received::Frame(message, descriptors) => (message, descriptors),
+            Received::Nothing => return Ok(None),
+            Received::End => return Err(WardenError::Gone),
+        };
+        let event = match message {
+            FromWarden::Hello(_) => return Err(failed(io::Error::other("it said hello twice"))),
+            FromWarden::Ready { slot, enforced } => Event::Ready { slot, enforced },
+            FromWarden::Refused { slot, refusal } => {
+                self.taken().remove(&slot);
+                Event::Refused {
+                    slot,
+                    wall: refusal.wall,
+                    detail: refusal.detail,
+                }
+            }
+            FromWarden::Exited { slot, exit } => {
+                self.taken().remove(&slot);
+                let out = descriptors.into_iter().next();
+                let out = out.ok_or_else(|| failed(io::Error::other("an end without /out")))?;
+                Event::Exited { slot, exit, out }
+            }
+        };
+        Ok(Some(event))
+    }
+
+    fn send(&self, message: &ToWarden, descriptors: &[BorrowedFd<'_>]) -> Result<(), WardenError> {
+        let failed = |source| WardenError::Talk {
+            attempt: "ask",
+            source,
+        };
+        let bytes = wire::encode(message).map_err(failed)?;
+        let flags = SendFlags::NOSIGNAL | SendFlags::DONTWAIT;
+        loop {
+            match wire::send_encoded(self.socket(), &bytes, descriptors, flags) {
+                Ok(()) => return Ok(()),
+                Err(error) if error.kind() == io::ErrorKind::BrokenPipe => {
+                    return Err(WardenError::Gone);
+                }
+                Err(error) if error.kind() == io::ErrorKind::ConnectionReset => {
+                    return Err(WardenError::Gone);
+                }
+                Err(error) if error.kind() != io::ErrorKind::WouldBlock => {
+                    return Err(failed(error));
+                }
+                Err(_) => {}
+            }
+            if !ready(self.socket(), PollFlags::OUT, ROOM_MS_MAX).map_err(failed)? {
+                return Err(failed(io::ErrorKind::TimedOut.into()));
+            }
+        }
+    }
+
+    fn socket(&self) -> &OwnedFd {
+        self.socket.as_ref().expect("only drop takes the socket")
+    }
+
+    fn taken(&self) -> MutexGuard<'_, BTreeSet<SlotId>> {
+        self.taken.lock().unwrap_or_else(PoisonError::into_inner)
+    }
+}
+
+impl AsFd for Warden {
+    fn as_fd(&self) -> BorrowedFd<'_> {
+        self.socket().as_fd()
+    }
+}
+
+impl Drop for Warden {
+    /// Waits until the warden has ended every guest and cleared up, which it
+    /// does within a bound of its own.
+    fn drop(&mut self) {
+        drop(self.socket.take());
+        if let Some(reaper) = self.reaper.take() {
+            let _ = reaper.join();
+        }
+    }
+}
+
+fn check(config: &WardenConfig) -> Result<(), WardenError> {
+    let plain = |c: char| c.is_ascii_alphanumeric() || c == '_';
+    let name_ok = !config.cgroup_name.is_empty() && config.cgroup_name.chars().all(plain);
+    let last = config.uid_base.checked_add(config.slots_max);
+    let ids_ok = last.is_some_and(|last| last < 1 << 31) && 1000 < config.uid_base;
+    match config.slots_max {
+        1..=4096 if name_ok && ids_ok => Ok(()),
+        _ => Err(WardenError::Config),
+    }
+}
+
+/// A copy of the program that nobody can change any more.
+fn sealed_copy(program: &Path) -> io::Result<OwnedFd> {
+    let plain = MemfdFlags::CLOEXEC | MemfdFlags::ALLOW_SEALING;
+    // Kernels before 6.3 do not know the flag and need none.
+    let image = rustix::fs::memfd_create("warden", plain | MemfdFlags::EXEC)
+        .or_else(|_| rustix::fs::memfd_create("warden", plain))?;
+    let mut target = std::fs::File::from(image);
+    io::copy(&mut std::fs::File::open(program)?, &mut target)?;
+    let image = OwnedFd::from(target);
+    let seals = SealFlags::SEAL | SealFlags::SHRINK | SealFlags::GROW | SealFlags::WRITE;
+    rustix::fs::fcntl_add_seals(&image, seals)?;
+    // An image open for writing anywhere cannot be executed.
+    crate::jail::read_only(image)
+}
+
+/// Starts the program as a warden, on a thread that stays to reap it.
+fn launch(image: OwnedFd, socket: OwnedFd) -> io::Result<(u32, JoinHandle<()>)> {
+    let (tell, told) = std::sync::mpsc::sync_channel::<io::Result<u32>>(1);
+    let reaper = std::thread::Builder::new()
+        .name("strongroom-warden".to_owned())
+        .spawn(move || match execute(&image, socket) {
+            Ok(mut child) => {
+                let _ = tell.send(Ok(child.id()));
+                drop(image);
+                let _ = child.wait();
+            }
+            Err(error) => {
+                let _ = tell.send(Err(error));
+            }
+        })?;
+    let process_id = told.recv().map_err(io::Error::other)??;
+    Ok((process_id, reaper))
+}
+
+fn execute(image: &OwnedFd, socket: OwnedFd) -> io::Result<Child> {
+    use std::os::fd::AsRawFd as _;
+    Command::new(format!("/proc/self/fd/{}", image.as_raw_fd()))
+        .arg0(NAME)
+        .env_clear()
+        .current_dir("/")
+        .stdin(Stdio::from(socket))
+        .stdout(Stdio::null())
+        .stderr(Stdio::inherit())
+        .spawn()
+}
+
+/// A reading end that does not block, and a writing end that does.
+fn pipe() -> io::Result<(OwnedFd, OwnedFd)> {
+    let (read, write) = rustix::pipe::pipe_with(PipeFlags::CLOEXEC)?;
+    rustix::fs::fcntl_setfl(&read, OFlags::NONBLOCK)?;
+    Ok((read, write))
+}
+
+/// Waits for `socket` to become ready; `false` when the time is over.
+fn ready(socket: &OwnedFd, what: PollFlags, ms_max: i64) -> io::Result<bool> {
+    let span = Duration::from_millis(ms_max.cast_unsigned());
+    let time = Timespec::try_from(span).map_err(io::Error::other)?;
+    loop {
+        match poll(&mut [PollFd::new(socket, what)], Some(&time)) {
+            Err(rustix::io::Errno::INTR) => {}
+            other => return Ok(0 < other?),
+        }
+    }
+}

@@ -1,0 +1,320 @@
+//! The kernel calls that no safe crate offers, each as one small safe function.
+//!
+//! The rule: nothing here decides anything. Every function makes one call (or
+//! one fixed group), turns -1 into an `io::Error`, and says why it is sound.
+//! Callers keep one promise in return: [`fork`] and [`clone`] are only called
+//! by a process with a single thread.
+#![allow(unsafe_code)]
+
+use std::convert::Infallible;
+use std::ffi::{CString, c_int, c_ulong};
+use std::io;
+use std::os::fd::{AsFd, AsRawFd, BorrowedFd, FromRawFd, OwnedFd};
+use std::panic::{AssertUnwindSafe, catch_unwind};
+
+fn done(returned: libc::c_long) -> io::Result<libc::c_long> {
+    if returned < 0 {
+        Err(io::Error::last_os_error())
+    } else {
+        Ok(returned)
+    }
+}
+
+/// Ends this process at once: no destructors, no buffers flushed twice.
+pub(crate) fn exit_now(code: i32) -> ! {
+    // SAFETY: `_exit` takes any number and does not return.
+    // JUSTIFICATION: `std::process::exit` runs handlers that belong to the parent.
+    unsafe { libc::_exit(code) }
+}
+
+/// Runs a child's whole life. A panic ends the child, never unwinds into the
+/// copied frames of its parent.
+fn live(child: impl FnOnce() -> Infallible) -> ! {
+    match catch_unwind(AssertUnwindSafe(child)) {
+        Ok(never) => match never {},
+        Err(_) => exit_now(70),
+    }
+}
+
+/// Starts a copy of this process that lives `child`; answers its pid.
+pub(crate) fn fork(child: impl FnOnce() -> Infallible) -> io::Result<i32> {
+    // SAFETY: this process has one thread, so the copy holds no locks of others.
+    // JUSTIFICATION: `Command` can only exec; a keeper, init and worker are copies.
+    let pid = done(libc::c_long::from(unsafe { libc::fork() }))?;
+    if pid == 0 {
+        live(child)
+    } else {
+        Ok(i32::try_from(pid).map_err(io::Error::other)?)
+    }
+}
+
+/// Like [`fork`], with namespace flags and optionally born into a control
+/// group of version 2. Answers a pidfd.
+pub(crate) fn clone(
+    namespaces: c_int,
+    group: Option<BorrowedFd<'_>>,
+    child: impl FnOnce() -> Infallible,
+) -> io::Result<(i32, OwnedFd)> {
+    const CLONE_CLEAR_SIGHAND: u64 = 1 << 32;
+    const CLONE_INTO_CGROUP: u64 = 1 << 33;
+    let mut pidfd: c_int = -1;
+    // SAFETY: all zeroes is a valid `clone_args`: every field is an integer.
+    // JUSTIFICATION: the struct grows with libc; naming each field would not.
+    let mut arguments: libc::clone_args = unsafe { std::mem::zeroed() };
+    arguments.flags = u64::from(namespaces.cast_unsigned())
+        | u64::from(libc::CLONE_PIDFD.cast_unsigned())
+        | CLONE_CLEAR_SIGHAND;
+    if let Some(group) = group {
+        arguments.flags |= CLONE_INTO_CGROUP;
+        arguments.cgroup = u64::from(group.as_raw_fd().cast_unsigned());
+    }
+    arguments.pidfd = (&raw mut pidfd) as u64;
+    arguments.exit_signal = u64::from(libc::SIGCHLD.cast_unsigned());
+    // SAFETY: without CLONE_VM this is a fork; `arguments` outlives the call
+    // and its size is the one passed; this process has one thread.
+    // JUSTIFICATION: neither std nor rustix offers clone3.
+    let pid = done(unsafe {
+        libc::syscall(
+            libc::SYS_clone3,
+            &raw mut arguments,
+            std::mem::size_of::<libc::clone_args>(),
+        )
+    })?;
+    if pid == 0 {
+        live(child)
+    }
+    // SAFETY: the kernel stored a fresh descriptor that nobody else owns.
+    // JUSTIFICATION: this is how a raw descriptor becomes an owned one.
+    let pidfd = unsafe { OwnedFd::from_raw_fd(pidfd) };
+    Ok((i32::try_from(pid).map_err(io::Error::other)?, pidfd))
+}
+
+/// Leaves the named namespaces for fresh ones.
+pub(crate) fn unshare(namespaces: c_int) -> io::Result<()> {
+    // SAFETY: takes flags only; descriptors and memory stay shared with nobody.
+    // JUSTIFICATION: rustix marks its own version unsafe as well.
+    done(libc::c_long::from(unsafe { libc::unshare(namespaces) })).map(drop)
+}
+
+/// Names this host, in its own UTS namespace.
+pub(crate) fn set_host_name(name: &str) -> io::Result<()> {
+    // SAFETY: pointer and length describe `name`.
+    // JUSTIFICATION: rustix offers sethostname but not setdomainname.
+    let host = unsafe { libc::sethostname(name.as_ptr().cast(), name.len()) };
+    done(libc::c_long::from(host))?;
+    // SAFETY: an empty name reads no memory.
+    // JUSTIFICATION: as above.
+    let domain = unsafe { libc::setdomainname(name.as_ptr().cast(), 0) };
+    done(libc::c_long::from(domain)).map(drop)
+}
+
+/// Sets flags on a mount, and on all below it if `recursive`.
+pub(crate) fn mount_set(
+    mount: impl AsFd,
+    set: u64,
+    propagation: u64,
+    recursive: bool,
+) -> io::Result<()> {
+    let mut attributes = libc::mount_attr {
+        attr_set: set,
+        attr_clr: 0,
+        propagation,
+        userns_fd: 0,
+    };
+    let flags = libc::AT_EMPTY_PATH | if recursive { libc::AT_RECURSIVE } else { 0 };
+    // SAFETY: the path is a terminated string, `attributes` outlives the call
+    // and its size is the one passed.
+    // JUSTIFICATION: rustix has no mount_setattr.
+    done(unsafe {
+        libc::syscall(
+            libc::SYS_mount_setattr,
+            mount.as_fd().as_raw_fd(),
+            c"".as_ptr(),
+            flags,
+            &raw mut attributes,
+            std::mem::size_of::<libc::mount_attr>(),
+        )
+    })
+    .map(drop)
+}
+
+/// Closes every descriptor from `first` on, or marks them close-on-exec.
+pub(crate) fn close_from(first: u32, only_on_exec: bool) -> io::Result<()> {
+    let flags = if only_on_exec {
+        libc::CLOSE_RANGE_CLOEXEC
+    } else {
+        0
+    };
+    close_between(first, u32::MAX, flags)
+}
+
+/// Closes the descriptors `first..=last`; none of an empty range.
+pub(crate) fn close_between(first: u32, last: u32, flags: u32) -> io::Result<()> {
+    if last < first {
+        return Ok(());
+    }
+    // SAFETY: callers are children that own their whole table and touch none
+    // of the closed numbers again.
+    // JUSTIFICATION: rustix has no close_range, by design.
+    done(unsafe { libc::syscall(libc::SYS_close_range, first, last, flags) }).map(drop)
+}
+
+/// A descriptor's number, for ranges.
+pub(crate) fn number(of: &impl AsRawFd) -> u32 {
+    u32::try_from(of.as_raw_fd()).expect("an open descriptor is not negative")
+}
+
+/// Makes `number` a copy of `from` that survives exec.
+pub(crate) fn duplicate_onto(from: impl AsFd, number: c_int) -> io::Result<()> {
+    // SAFETY: callers are children that decide what each low number means.
+    // JUSTIFICATION: the safe version needs an owner for `number`.
+    let returned = unsafe { libc::dup2(from.as_fd().as_raw_fd(), number) };
+    done(libc::c_long::from(returned)).map(drop)
+}
+
+/// Takes ownership of an inherited descriptor, close-on-exec, at 10 or above.
+pub(crate) fn adopt(number: c_int) -> io::Result<OwnedFd> {
+    // SAFETY: fcntl on any number is harmless; the result is ours alone.
+    // JUSTIFICATION: an inherited number has no Rust owner to borrow from.
+    unsafe {
+        let copy = done(libc::c_long::from(libc::fcntl(
+            number,
+            libc::F_DUPFD_CLOEXEC,
+            10,
+        )))?;
+        Ok(OwnedFd::from_raw_fd(
+            c_int::try_from(copy).map_err(io::Error::other)?,
+        ))
+    }
+}
+
+/// Makes one prctl call; for those without pointers.
+pub(crate) fn prctl(option: c_int, second: c_ulong, third: c_ulong) -> io::Result<i32> {
+    let zero: c_ulong = 0;
+    // SAFETY: callers only pass options whose arguments are plain numbers.
+    // JUSTIFICATION: rustix covers some of the options we need, under three types.
+    let returned = unsafe { libc::prctl(option, second, third, zero, zero) };
+    done(libc::c_long::from(returned))?;
+    Ok(returned)
+}
+
+/// Becomes this user and group, for real, effective and saved ids.
+pub(crate) fn set_ids(uid: u32, gid: u32) -> io::Result<()> {
+    // SAFETY: takes numbers only; this process has one thread.
+    // JUSTIFICATION: rustix sets ids of one thread and is unsafe too.
+    unsafe {
+        done(libc::c_long::from(libc::setresgid(gid, gid, gid)))?;
+        done(libc::c_long::from(libc::setresuid(uid, uid, uid))).map(drop)
+    }
+}
+
+/// Leaves every supplementary group.
+pub(crate) fn drop_groups() -> io::Result<()> {
+    // SAFETY: a length of zero reads no memory.
+    // JUSTIFICATION: rustix has no process-wide setgroups.
+    done(libc::c_long::from(unsafe {
+        libc::setgroups(0, std::ptr::null())
+    }))
+    .map(drop)
+}
+
+#[repr(C)]
+struct CapabilityHeader {
+    version: u32,
+    pid: c_int,
+}
+
+const CAPABILITY_VERSION_3: u32 = 0x2008_0522;
+
+/// Gives up every effective, permitted and inheritable capability.
+pub(crate) fn drop_capabilities() -> io::Result<()> {
+    let mut header = CapabilityHeader {
+        version: CAPABILITY_VERSION_3,
+        pid: 0,
+    };
+    let data = [0u32; 6];
+    // SAFETY: version 3 reads the header and six numbers; both outlive the call.
+    // JUSTIFICATION: rustix caps types pull a second crate for five lines.
+    done(unsafe { libc::syscall(libc::SYS_capset, &raw mut header, data.as_ptr()) }).map(drop)
+}
+
+/// The capability sets as the kernel has them; all zero means none.
+pub(crate) fn capabilities() -> io::Result<[u32; 6]> {
+    let mut header = CapabilityHeader {
+        version: CAPABILITY_VERSION_3,
+        pid: 0,
+    };
+    let mut data = [0u32; 6];
+    // SAFETY: version 3 writes six numbers; `data` has six.
+    // JUSTIFICATION: as for `drop_capabilities`.
+    done(unsafe { libc::syscall(libc::SYS_capget, &raw mut header, data.as_mut_ptr()) })?;
+    Ok(data)
+}
+
+/// Default disposition for every signal and an empty mask, as a program expects.
+pub(crate) fn reset_signals() {
+    // SAFETY: SIG_DFL is valid for every number; refused ones (KILL, STOP, and
+    // libc's own) are left alone; the set is initialised before it is used.
+    // JUSTIFICATION: std and rustix have no safe sigaction.
+    unsafe {
+        for signal in 1..=64 {
+            libc::signal(signal, libc::SIG_DFL);
+        }
+        let mut empty: libc::sigset_t = std::mem::zeroed();
+        libc::sigemptyset(&raw mut empty);
+        libc::sigprocmask(libc::SIG_SETMASK, &raw const empty, std::ptr::null_mut());
+    }
+}
+
+/// Turns this process into the program; only comes back with an error.
+pub(crate) fn execute(program: &CString, argv: &[CString], env: &[CString]) -> io::Error {
+    let pointers = |strings: &[CString]| -> Vec<*const libc::c_char> {
+        strings
+            .iter()
+            .map(|one| one.as_ptr())
+            .chain([std::ptr::null()])
+            .collect()
+    };
+    let (argv, env) = (pointers(argv), pointers(env));
+    // SAFETY: both lists are terminated and their strings outlive the call.
+    // JUSTIFICATION: `CommandExt::exec` changes signals and searches PATH.
+    unsafe { libc::execve(program.as_ptr(), argv.as_ptr(), env.as_ptr()) };
+    io::Error::last_os_error()
+}
+
+/// The Landlock version of this kernel; `None` without Landlock.
+pub(crate) fn landlock_abi() -> Option<u32> {
+    let version: c_ulong = 1;
+    let nothing: c_ulong = 0;
+    // SAFETY: with the version flag the kernel reads no memory.
+    // JUSTIFICATION: the landlock crate hides the version on purpose.
+    let abi =
+        unsafe { libc::syscall(libc::SYS_landlock_create_ruleset, nothing, nothing, version) };
+    u32::try_from(abi).ok().filter(|abi| 0 < *abi)
+}
+
+/// Waits for any child that has ended, without blocking; says whether one had.
+pub(crate) fn reap_any() -> bool {
+    let mut status = 0;
+    // SAFETY: `status` outlives the call.
+    // JUSTIFICATION: rustix::process::wait works too, but WNOHANG and ECHILD
+    // collapse into one answer here.
+    0 < unsafe { libc::waitpid(-1, &raw mut status, libc::WNOHANG) }
+}
+
+/// Waits for the next child to end: its pid and raw status.
+pub(crate) fn wait_any() -> io::Result<(i32, i32)> {
+    let mut status = 0;
+    loop {
+        // SAFETY: `status` outlives the call.
+        // JUSTIFICATION: rustix hides the raw status that init passes on.
+        let pid = unsafe { libc::waitpid(-1, &raw mut status, 0) };
+        if 0 < pid {
+            return Ok((pid, status));
+        }
+        let error = io::Error::last_os_error();
+        if error.raw_os_error() != Some(libc::EINTR) {
+            return Err(error);
+        }
+    }
+}

@@ -1,0 +1,300 @@
+//! One slot, from the order to build until everything of it is gone.
+//!
+//! The rule: an end is told once, after the last process is dead and the
+//! control group is removed. Whatever happens (a refusal, the time limit, a
+//! keeper that vanishes) the slot goes through the same ending.
+
+use std::os::fd::{AsFd as _, OwnedFd};
+use std::time::{Duration, Instant};
+
+use rustix::process::{Signal, pidfd_send_signal};
+
+use crate::cage::Cradle;
+use crate::cgroup::{GroupError, Leaf, Usage};
+use crate::event::{Cause, Exit, Status};
+use crate::kernel::CGROUP;
+use crate::limits::Limits;
+use crate::protocol::{Refusal, Report, ToWorker};
+use crate::syscall;
+use crate::wire::{self, Received};
+
+/// How long a slot may take from the order to ready.
+const PREPARE_MS_MAX: u64 = 10_000;
+/// How long the kernel may take to let go of a dead guest's group.
+const REMOVE_MS_MAX: u64 = 5_000;
+/// Between two looks at a group that is not empty yet.
+const LOOK_AGAIN_MS: u64 = 1;
+/// Between the kill and the first look, if nothing is heard before.
+const FIRST_LOOK_MS: u64 = 20;
+
+enum Stage {
+    Preparing,
+    Ready,
+    Running,
+    Ending { since: Instant },
+}
+
+/// What init handed over.
+struct Rooted {
+    out: OwnedFd,
+    scratch: OwnedFd,
+    proc: bool,
+}
+
+pub(super) struct Slot {
+    pub(super) cradle: Cradle,
+    limits: Limits,
+    stage: Stage,
+    /// When something is due if nothing happens before.
+    pub(super) deadline: Option<Instant>,
+    init: Option<OwnedFd>,
+    rooted: Option<Rooted>,
+    pub(super) memory_watch: Option<OwnedFd>,
+    memory_ran_out: bool,
+    refusal: Option<Refusal>,
+    status: Option<Status>,
+    exec_failed: Option<String>,
+    cause: Cause,
+    started: Option<(Instant, u64)>,
+    ended: Option<Instant>,
+    /// The socket has no other end any more: keeper and init are gone.
+    pub(super) deaf: bool,
+    /// The keeper's end was seen.
+    pub(super) keeper_gone: bool,
+}
+
+/// How a slot ended.
+pub(super) enum Outcome {
+    Refused(Refusal),
+    Exited(Box<Exit>, OwnedFd),
+}
+
+impl Slot {
+    pub(super) fn new(cradle: Cradle, limits: Limits, now: Instant) -> Self {
+        Self {
+            cradle,
+            limits,
+            stage: Stage::Preparing,
+            deadline: Some(now + Duration::from_millis(PREPARE_MS_MAX)),
+            init: None,
+            rooted: None,
+            memory_watch: None,
+            memory_ran_out: false,
+            refusal: None,
+            status: None,
+            exec_failed: None,
+            cause: Cause::Own,
+            started: None,
+            ended: None,
+            deaf: false,
+            keeper_gone: false,
+        }
+    }
+
+    /// Writes the limits into the group, and watches its memory.
+    pub(super) fn limit(&mut self) -> Result<(), GroupError> {
+        self.cradle.leaf.limit(&self.limits)?;
+        self.memory_watch = self.cradle.leaf.watch_memory()?;
+        Ok(())
+    }
+
+    /// Reads every report that is there. Answers whether the slot became ready,
+    /// and then whether it has a `/proc`.
+    pub(super) fn hear(&mut self, now: Instant) -> Option<bool> {
+        let mut ready = None;
+        while !self.deaf {
+            match wire::receive_now::<Report>(&self.cradle.socket) {
+                Ok(Received::Frame(report, descriptors)) => {
+                    self.take(report, descriptors, now);
+                    if let (Stage::Ready, Some(rooted)) = (&self.stage, &self.rooted) {
+                        ready = Some(rooted.proc);
+                    }
+                }
+                Ok(Received::Nothing) => break,
+                Ok(Received::End) | Err(_) => self.deaf = true,
+            }
+        }
+        ready
+    }
+
+    fn take(&mut self, report: Report, descriptors: Vec<OwnedFd>, now: Instant) {
+        let mut descriptors = descriptors.into_iter();
+        match report {
+            Report::Born => self.init = descriptors.next(),
+            Report::Rooted { proc } => {
+                if let (Some(out), Some(scratch)) = (descriptors.next(), descriptors.next()) {
+                    self.rooted = Some(Rooted { out, scratch, proc });
+                }
+            }
+            Report::Ready if matches!(self.stage, Stage::Preparing) => {
+                self.stage = Stage::Ready;
+                self.deadline = None;
+            }
+            Report::Ready => {}
+            Report::Refused(refusal) => self.refuse(refusal, now),
+            Report::ExecFailed(why) => self.exec_failed = Some(why),
+            Report::Ended { wait_status } => {
+                self.status = Some(status(wait_status));
+                self.ended = Some(now);
+                self.end(Cause::Own, now);
+            }
+        }
+    }
+
+    /// Lets a ready guest begin.
+    pub(super) fn start(&mut self, now: Instant) {
+        if !matches!(self.stage, Stage::Ready) {
+            return;
+        }
+        self.started = Some((now, self.cradle.leaf.cpu_us()));
+        match wire::send(&self.cradle.socket, &ToWorker::Begin, &[]) {
+            Ok(()) => {
+                self.stage = Stage::Running;
+                self.deadline = Some(now + Duration::from_millis(self.limits.wall_ms));
+            }
+            Err(_) => self.kill(Cause::Killed, now),
+        }
+    }
+
+    /// Notes why this slot cannot be, and ends it.
+    pub(super) fn refuse(&mut self, refusal: Refusal, now: Instant) {
+        self.refusal.get_or_insert(refusal);
+        self.kill(Cause::Own, now);
+    }
+
+    /// Ends the guest, whatever it is doing.
+    pub(super) fn kill(&mut self, cause: Cause, now: Instant) {
+        if let Some(init) = &self.init {
+            let _ = pidfd_send_signal(init, Signal::KILL);
+        }
+        let _ = pidfd_send_signal(&self.cradle.pidfd, Signal::KILL);
+        self.end(cause, now);
+    }
+
+    fn end(&mut self, cause: Cause, now: Instant) {
+        if !matches!(self.stage, Stage::Ending { .. }) {
+            self.cause = cause;
+            self.ended.get_or_insert(now);
+            self.stage = Stage::Ending { since: now };
+            self.deadline = Some(now + Duration::from_millis(FIRST_LOOK_MS));
+        }
+    }
+
+    /// The kernel says that memory ran out. It kills one process; a guest that
+    /// has lost a process is not the guest that was asked for, so all of it ends.
+    pub(super) fn memory_ran_out(&mut self, now: Instant) {
+        self.memory_ran_out = true;
+        self.memory_watch = None;
+        self.kill(Cause::Own, now);
+    }
+
+    /// The keeper is gone: nothing of the slot can be alive, or it must end now.
+    pub(super) fn keeper_ended(&mut self, now: Instant) {
+        self.keeper_gone = true;
+        self.hear(now);
+        self.kill(Cause::Own, now);
+        self.deadline = Some(now);
+    }
+
+    /// Does what is due. Answers the outcome once everything is gone.
+    pub(super) fn due(&mut self, now: Instant) -> Option<Outcome> {
+        match self.stage {
+            Stage::Preparing => {
+                let detail = format!("not ready within {PREPARE_MS_MAX} ms");
+                self.refuse(
+                    Refusal {
+                        wall: "preparation".to_owned(),
+                        detail,
+                    },
+                    now,
+                );
+                None
+            }
+            Stage::Ready => None,
+            Stage::Running => {
+                self.kill(Cause::Timeout, now);
+                None
+            }
+            Stage::Ending { since } => self.finish(since, now),
+        }
+    }
+
+    fn finish(&mut self, since: Instant, now: Instant) -> Option<Outcome> {
+        while syscall::reap_any() {}
+        let too_late = Duration::from_millis(REMOVE_MS_MAX) < now.duration_since(since);
+        let inhabited = self.cradle.leaf.kill();
+        let usage = self.cradle.leaf.usage();
+        if !too_late && (inhabited || self.cradle.leaf.remove().is_err()) {
+            self.deadline = Some(now + Duration::from_millis(LOOK_AGAIN_MS));
+            return None;
+        }
+        self.hear(now);
+        Some(self.outcome(&usage))
+    }
+
+    fn outcome(&mut self, usage: &Usage) -> Outcome {
+        let out_of_memory = self.memory_ran_out || usage.out_of_memory;
+        let rooted = match (self.refusal.take(), self.rooted.take()) {
+            (Some(refusal), _) => return Outcome::Refused(refusal),
+            (None, Some(rooted)) => rooted,
+            (None, None) => return Outcome::Refused(vanished(self.cause, out_of_memory)),
+        };
+        let begun = self.started.unwrap_or_else(|| (self.ended(), usage.cpu_us));
+        let exit = Exit {
+            status: self.status.unwrap_or(Status::Signaled(libc::SIGKILL)),
+            cause: self.cause,
+            out_of_memory,
+            processes_refused: usage.processes_refused,
+            out_full: is_full(&rooted.out),
+            tmp_full: is_full(&rooted.scratch),
+            exec_failed: self.exec_failed.take(),
+            wall_ms: milliseconds(self.ended().duration_since(begun.0)),
+            cpu_ms: usage.cpu_us.saturating_sub(begun.1) / 1000,
+            memory_peak_bytes: usage.memory_peak_bytes,
+        };
+        Outcome::Exited(Box::new(exit), rooted.out)
+    }
+
+    fn ended(&self) -> Instant {
+        self.ended.unwrap_or_else(Instant::now)
+    }
+
+    /// The group, for one more try later, if it could not be removed.
+    pub(super) fn into_leaf(self) -> Leaf {
+        self.cradle.leaf
+    }
+}
+
+/// A slot whose processes were gone before there was a root.
+fn vanished(cause: Cause, out_of_memory: bool) -> Refusal {
+    let (wall, detail) = match cause {
+        _ if out_of_memory => (CGROUP, "the memory limit is too small to build a sandbox"),
+        Cause::Killed => ("preparation", "killed before it was ready"),
+        _ => ("preparation", "its keeper ended before it was ready"),
+    };
+    Refusal {
+        wall: wall.to_owned(),
+        detail: detail.to_owned(),
+    }
+}
+
+fn status(raw: i32) -> Status {
+    if libc::WIFSIGNALED(raw) {
+        Status::Signaled(libc::WTERMSIG(raw))
+    } else {
+        Status::Exited(libc::WEXITSTATUS(raw))
+    }
+}
+
+/// Whether a bounded file system went over its limit: its last page or file,
+/// which lies beyond the limit, is taken.
+fn is_full(directory: &OwnedFd) -> bool {
+    match rustix::fs::fstatfs(directory.as_fd()) {
+        Ok(found) => found.f_bfree == 0 || found.f_ffree == 0,
+        Err(_) => false,
+    }
+}
+
+fn milliseconds(span: Duration) -> u64 {
+    u64::try_from(span.as_millis()).unwrap_or(u64::MAX)
+}

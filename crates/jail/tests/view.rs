@@ -1,0 +1,111 @@
+//! What a guest sees: the promises of the view, the same everywhere.
+#![allow(clippy::unwrap_used)]
+
+mod cell;
+
+use cell::{LIMITS, directory_with, host, input, prints, python, run, shell};
+use strongroom_jail::Status;
+
+#[test]
+fn python_runs_and_its_output_arrives() {
+    let ran = run(python(LIMITS, "print(6 * 7)"));
+    assert_eq!(ran.text(), "42");
+    assert!(ran.exit.cpu_ms < 10_000 && 0 < ran.exit.memory_peak_bytes);
+}
+
+#[test]
+fn a_shell_runs_other_programs() {
+    assert_eq!(
+        run(shell(LIMITS, "echo one | tr o 0; ls /"))
+            .text()
+            .lines()
+            .next(),
+        Some("0ne")
+    );
+}
+
+#[test]
+fn arguments_arrive_on_standard_input_and_results_leave_on_three() {
+    let program = "import sys,os; os.write(3, sys.stdin.read().upper().encode())";
+    let ran = run(python(LIMITS, program).stdin(input("{\"by\": 1}")));
+    assert_eq!(
+        (ran.result.as_str(), ran.exit.status),
+        ("{\"BY\": 1}", Status::Exited(0))
+    );
+}
+
+#[test]
+fn the_root_holds_only_what_was_named() {
+    let data = directory_with("rows.csv", "1\n");
+    let program = "import os; print(*sorted(os.listdir('/')))";
+    let ran = run(python(LIMITS, program).read_only(data.path().into(), "/data/birds".into()));
+    assert_eq!(
+        ran.text(),
+        "bin data dev etc lib lib64 out proc sbin tmp usr"
+    );
+    assert_eq!(
+        prints("import os; print(*sorted(os.listdir('/etc')))"),
+        "passwd"
+    );
+}
+
+#[test]
+fn data_is_readable_where_it_was_put() {
+    let data = directory_with("rows.csv", "a,b\n");
+    let jail = python(LIMITS, "print(open('/data/rows.csv').read())");
+    assert_eq!(
+        run(jail.read_only(data.path().into(), "/data".into())).text(),
+        "a,b"
+    );
+}
+
+#[test]
+fn what_is_written_to_out_can_be_read_after_the_end() {
+    let ran = run(shell(
+        LIMITS,
+        "mkdir /out/d; echo kept > /out/d/f; chmod 000 /out/d/f",
+    ));
+    assert_eq!(ran.exit.status, Status::Exited(0), "{}", ran.stderr);
+    assert_eq!(ran.file("d/f"), "kept\n");
+}
+
+#[test]
+fn the_environment_is_what_was_given() {
+    let jail = shell(LIMITS, "/usr/bin/env").env("A".into(), "b c".into());
+    let ran = run(jail);
+    let mut lines: Vec<&str> = ran
+        .text()
+        .lines()
+        .filter(|one| !one.starts_with("PWD="))
+        .collect();
+    lines.retain(|one| !one.starts_with("SHLVL=") && !one.starts_with("_="));
+    lines.sort_unstable();
+    assert_eq!(lines, ["A=b c", "PATH=/usr/bin:/bin"]);
+}
+
+#[test]
+fn an_exit_code_and_a_signal_are_told_apart() {
+    assert_eq!(run(shell(LIMITS, "exit 9")).exit.status, Status::Exited(9));
+    assert_eq!(
+        run(shell(LIMITS, "kill -9 $$")).exit.status,
+        Status::Signaled(9)
+    );
+}
+
+#[test]
+fn a_file_that_is_no_program_is_told_apart_from_its_exit() {
+    let folder = directory_with("text", "no program");
+    std::fs::set_permissions(
+        folder.path().join("text"),
+        std::os::unix::fs::PermissionsExt::from_mode(0o755),
+    )
+    .unwrap();
+    let jail = host(LIMITS).runtime(folder.path().into(), "/opt/x".into());
+    let ran = run(jail.command(vec!["/opt/x/text".into()], "/".into()));
+    assert_eq!(ran.exit.status, Status::Exited(127));
+    assert!(
+        ran.exit.exec_failed.unwrap().contains("Exec format"),
+        "{:?}",
+        ran.exit.status
+    );
+}
