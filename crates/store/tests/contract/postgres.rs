@@ -9,7 +9,10 @@
 use std::{
     fs::{self, File},
     io,
-    os::unix::{fs::chown, process::CommandExt as _},
+    os::unix::{
+        fs::{PermissionsExt as _, chown},
+        process::CommandExt as _,
+    },
     path::{Path, PathBuf},
     process::{Command, Stdio},
     sync::OnceLock,
@@ -88,7 +91,17 @@ fn start(bin: &Path) -> io::Result<(File, String)> {
     let folder = std::env::temp_dir().join(format!("strongroom-postgres-{}", user.uid));
     match fs::create_dir(&folder) {
         Err(error) if error.kind() != io::ErrorKind::AlreadyExists => return Err(error),
-        _ => chown(&folder, Some(user.uid), Some(user.gid))?,
+        _ if !fs::symlink_metadata(&folder)?.is_dir() => {
+            return Err(io::Error::other(format!(
+                "{} is no folder",
+                folder.display()
+            )));
+        }
+        _ => {
+            chown(&folder, Some(user.uid), Some(user.gid))?;
+            // Whoever reaches the socket is let in.
+            fs::set_permissions(&folder, fs::Permissions::from_mode(0o700))?;
+        }
     }
     let lease = open_lock(&folder.join("lease"), user)?;
     lease.lock_shared()?;

@@ -8,7 +8,7 @@ use strongroom_core::{
     request::{Grounds, State as RequestState, Verdict},
     run::{Reason, State},
 };
-use strongroom_store::{Kind, StoreError};
+use strongroom_store::{Database, Kind, Store, StoreError};
 
 use crate::fixture::{
     approval, dataset, domain, each_store, function, is_conflict, is_not_found, manifest, name,
@@ -441,6 +441,38 @@ async fn an_approval_without_a_bound_is_used_before_one_that_runs_out() {
             .map(|approval| approval.uses_left)
             .collect();
         assert_eq!(left, [None, Some(1)]);
+    })
+    .await;
+}
+
+#[tokio::test]
+async fn two_stations_on_one_postgresql_spend_no_use_twice_and_keep_one_record() {
+    each_store(async |world| {
+        let Database::Postgres(_) = world.database else {
+            return;
+        };
+        let home = tempfile::tempdir().unwrap();
+        let second = Store::open(home.path(), world.database.clone())
+            .await
+            .unwrap();
+        let mean = function(world, "devs/mean", "print(1)").await;
+        let data = dataset(world, "lab/a", "1").await;
+        let new = new_run("guest", &mean, &[&data], json!({ "n": 0 }));
+        let approval = domain(&new, 100, Some(4));
+        let first = world.submit(new).await;
+        world.approve_with("lab", &first, approval).await.unwrap();
+        let asked = join_all((0..20).map(|n| {
+            let new = new_run("guest", &mean, &[&data], json!({ "n": n }));
+            let store = if n % 2 == 0 { &world.store } else { &second }.clone();
+            tokio::spawn(async move { store.run_submit(new, now()).await.unwrap().run })
+        }))
+        .await;
+        let queued = asked
+            .iter()
+            .filter(|run| run.as_ref().unwrap().state == State::Queued);
+        assert_eq!(queued.count(), 3);
+        world.store.audit_verify().await.unwrap();
+        second.close().await;
     })
     .await;
 }
