@@ -8,7 +8,6 @@
 mod beneath;
 pub mod collect;
 pub mod job;
-pub mod keeper;
 pub mod local;
 pub mod log;
 pub mod prepare;
@@ -20,8 +19,7 @@ mod slot;
 
 pub use collect::{CollectError, OutFolder};
 pub use job::Job;
-pub use keeper::StartError;
-pub use local::{Local, LocalConfig};
+pub use local::{Local, LocalConfig, StartError};
 pub use log::LogChunk;
 pub use prepare::PrepareError;
 pub use prepared::{Ended, Prepared};

@@ -10,17 +10,25 @@ use std::{
 };
 
 use strongroom_core::{manifest::Runtime, plan::RuntimePin};
-use strongroom_jail::{Kernel, Wall, WardenConfig};
+use strongroom_jail::{Kernel, Wall, Warden, WardenConfig, WardenError};
 use tokio::sync::Semaphore;
 
 use crate::{
-    keeper::{Keeper, StartError},
     runtime::{RuntimeError, Runtimes},
     slot::Live,
 };
 
 /// How often in a row a warden may die before any guest ended in it.
 pub const WARDEN_DEATHS_MAX: u32 = 5;
+
+/// Why there is no warden; the host is at fault.
+#[derive(Debug, thiserror::Error)]
+pub enum StartError {
+    #[error("could not start the warden")]
+    Warden(#[source] WardenError),
+    #[error("the warden died {0} times in a row before any guest ended")]
+    KeepsDying(u32),
+}
 
 /// How the backend is set up.
 #[derive(Clone, Debug)]
@@ -33,8 +41,8 @@ pub struct LocalConfig {
     pub slots_max: u32,
     /// The first of the host's user ids that guests run as.
     pub uid_base: u32,
-    /// A cgroup directory that the station may write, where it cannot find one itself.
-    pub cgroup: Option<PathBuf>,
+    /// Control groups that the station may write, where it does not own one.
+    pub cgroup_dirs: Vec<PathBuf>,
 }
 
 /// The backend. Dropping it ends every guest.
@@ -43,8 +51,7 @@ pub struct Local {
 }
 
 pub(crate) struct Shared {
-    keeper: Keeper,
-    slots_max: u32,
+    config: WardenConfig,
     pub(crate) places: Arc<Semaphore>,
     pub(crate) runtimes: Runtimes,
     kernel: Kernel,
@@ -63,17 +70,16 @@ impl Local {
     ///
     /// [`StartError`] when there is no warden; the host is at fault.
     pub fn start(config: LocalConfig) -> Result<Self, StartError> {
+        let config = WardenConfig::from(config);
         let slots_max = config.slots_max;
-        let keeper = Keeper::new(config.into())?;
-        let warden = keeper.start()?;
+        let warden = Warden::start(config.clone()).map_err(StartError::Warden)?;
         let kernel = warden.kernel().clone();
         let state = State {
             live: Live::new(warden, slots_max),
             deaths: 0,
         };
         let shared = Shared {
-            keeper,
-            slots_max,
+            config,
             places: Arc::new(Semaphore::new(slots_max as usize)),
             runtimes: Runtimes::default(),
             kernel,
@@ -131,9 +137,9 @@ impl Shared {
         if WARDEN_DEATHS_MAX < deaths {
             return Err(StartError::KeepsDying(state.deaths));
         }
-        let warden = self.keeper.start()?;
+        let warden = Warden::start(self.config.clone()).map_err(StartError::Warden)?;
         state.deaths = deaths;
-        state.live = Live::new(warden, self.slots_max);
+        state.live = Live::new(warden, self.config.slots_max);
         Ok(Arc::clone(&state.live))
     }
 
@@ -155,7 +161,7 @@ impl Default for LocalConfig {
             program: jail.program,
             slots_max: jail.slots_max,
             uid_base: jail.uid_base,
-            cgroup: jail.cgroup,
+            cgroup_dirs: jail.cgroup_dirs,
         }
     }
 }
@@ -166,13 +172,13 @@ impl From<LocalConfig> for WardenConfig {
             program,
             slots_max,
             uid_base,
-            cgroup,
+            cgroup_dirs,
         } = config;
         Self {
             program,
             slots_max,
             uid_base,
-            cgroup,
+            cgroup_dirs,
             ..Self::default()
         }
     }

@@ -202,8 +202,20 @@ def run(path):
         handle(module.handle)
 
 
-def own(trace):
-    return trace.tb_frame.f_globals is globals()
+def foreign(trace):
+    """The traceback without the frames of this file."""
+    first = last = None
+    while trace is not None:
+        if trace.tb_frame.f_globals is not globals():
+            if last is None:
+                first = trace
+            else:
+                last.tb_next = trace
+            last = trace
+        trace = trace.tb_next
+    if last is not None:
+        last.tb_next = None
+    return first
 
 
 def main():
@@ -214,9 +226,7 @@ def main():
         run(FUNCTION + "/" + sys.argv[1])
     except Exception as error:
         # The writer of the function sees a traceback of their own frames.
-        trace = error.__traceback__
-        while trace is not None and own(trace):
-            trace = trace.tb_next
+        trace = foreign(error.__traceback__)
         sys.excepthook(type(error), error.with_traceback(trace), trace)
         sys.exit(1)
 

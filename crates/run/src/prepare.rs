@@ -11,8 +11,7 @@ use tokio::time::timeout;
 
 use crate::{
     job::Job,
-    keeper::StartError,
-    local::{Local, Shared},
+    local::{Local, Shared, StartError},
     prepared::Prepared,
     runtime::RuntimeError,
     slot::{Live, Slot},

@@ -21,7 +21,10 @@ use strongroom_core::{
 use strongroom_jail::{Event, Exit, Pipes};
 use tokio::{
     net::unix::pipe::Receiver,
-    sync::{mpsc, oneshot},
+    sync::{
+        mpsc,
+        oneshot::{self, error::TryRecvError},
+    },
     time::{Instant, sleep_until, timeout},
 };
 
@@ -166,7 +169,10 @@ async fn watch(
     stopped: &mut Stopped,
 ) -> Death {
     let killer = slot.killer();
-    if let Ok(by) = cancel.try_recv() {
+    let asked = cancel.try_recv();
+    // A channel that has answered, if only by being closed, is asked no more.
+    let mut may_cancel = asked == Err(TryRecvError::Empty);
+    if let Ok(by) = asked {
         stopped.cancelled = Some(by);
         killer.kill();
     } else if let Err(error) = slot.start() {
@@ -178,7 +184,6 @@ async fn watch(
     }
     let latest =
         Instant::now() + Duration::from_millis(limits.time_ms.saturating_add(REPORT_MS_MAX));
-    let mut may_cancel = stopped.cancelled.is_none();
     loop {
         tokio::select! {
             event = slot.event() => match event {

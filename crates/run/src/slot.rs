@@ -10,7 +10,7 @@
 use std::{
     collections::HashMap,
     io,
-    os::fd::{AsFd, OwnedFd},
+    os::fd::{AsFd, AsRawFd, RawFd},
     sync::{
         Arc, Mutex, MutexGuard, PoisonError,
         atomic::{AtomicBool, Ordering},
@@ -81,10 +81,13 @@ impl Live {
         }
     }
 
-    /// Ends every run in this warden, and hands out nothing more.
+    /// Kills every guest of this warden, and hands out nothing more.
     pub(crate) fn close(&self) {
         self.dead.store(true, Ordering::Release);
-        lock(&self.table).taken.clear();
+        for (index, _) in lock(&self.table).taken.drain() {
+            // An error means that the warden is gone, and its guests with it.
+            let _ = self.warden.kill(SlotId(index));
+        }
         if let Some(task) = lock(&self.dispatch).take() {
             task.abort();
         }
@@ -141,7 +144,7 @@ impl Live {
 }
 
 async fn hand_out(live: Arc<Live>) {
-    let why = match readiness(&live) {
+    let why = match readiness(Arc::clone(&live)) {
         Ok(socket) => hand_out_from(&live, &socket).await,
         Err(error) => error,
     };
@@ -151,8 +154,8 @@ async fn hand_out(live: Arc<Live>) {
 }
 
 /// Hands out events until the warden is gone; says how it went.
-async fn hand_out_from(live: &Live, socket: &AsyncFd<OwnedFd>) -> io::Error {
-    let receive = |_: &OwnedFd| match live.warden.receive() {
+async fn hand_out_from(live: &Live, socket: &AsyncFd<Socket>) -> io::Error {
+    let receive = |_: &Socket| match live.warden.receive() {
         Ok(Some(event)) => Ok(event),
         Ok(None) => Err(io::ErrorKind::WouldBlock.into()),
         Err(error) => Err(io::Error::other(error)),
@@ -165,13 +168,21 @@ async fn hand_out_from(live: &Live, socket: &AsyncFd<OwnedFd>) -> io::Error {
     }
 }
 
-/// The warden's socket once more, to know when there is something to receive.
-fn readiness(live: &Live) -> io::Result<AsyncFd<OwnedFd>> {
-    let socket = live.warden.as_fd().try_clone_to_owned()?;
-    // What replaces this function is unsafe, since it cannot know that its
-    // argument owns the descriptor. An `OwnedFd` does.
+/// The warden's own descriptor, open for as long as this holds the warden.
+struct Socket(Arc<Live>);
+
+impl AsRawFd for Socket {
+    fn as_raw_fd(&self) -> RawFd {
+        self.0.warden.as_fd().as_raw_fd()
+    }
+}
+
+/// Tells when there is something to receive.
+fn readiness(live: Arc<Live>) -> io::Result<AsyncFd<Socket>> {
+    // What replaces this function is unsafe, since it cannot see that the
+    // descriptor stays open and the same. That of a `Socket` does.
     #[expect(deprecated)]
-    AsyncFd::with_interest(socket, Interest::READABLE)
+    AsyncFd::with_interest(Socket(live), Interest::READABLE)
 }
 
 /// A slot of one run. Dropping it kills the guest.

@@ -1,7 +1,10 @@
 //! What a guest sees: its code, its inputs, its arguments, its environment.
 
 use serde_json::json;
-use strongroom_core::{plan::Inputs, run::Reason};
+use strongroom_core::{
+    plan::{INPUTS_MAX, Inputs},
+    run::Reason,
+};
 
 use crate::house::{House, Task, files, name};
 
@@ -158,6 +161,14 @@ async fn named_inputs_lie_in_folders_of_data() {
 }
 
 #[tokio::test]
+async fn a_guest_can_have_as_many_inputs_as_a_plan() {
+    let inputs = (0..INPUTS_MAX).map(|n| (name(&format!("input-{n}")), files(&[("x", "x")])));
+    let task = Task::sh("ls /data/*/x | wc -l").on(Inputs::Named(inputs.collect()));
+    let outcome = House::new().run(task).await.succeeded();
+    assert_eq!(outcome.stdout(), INPUTS_MAX.to_string());
+}
+
+#[tokio::test]
 async fn the_environment_is_exactly_what_the_station_says() {
     let outcome = House::new()
         .run(Task::python(
@@ -175,6 +186,14 @@ async fn the_environment_is_exactly_what_the_station_says() {
 #[tokio::test]
 async fn a_traceback_shows_the_functions_own_lines_and_nothing_of_the_station() {
     let code = "def inner(): raise ValueError('no')\ndef transform(data, ctx): inner()";
+    let stderr = House::new()
+        .run(Task::python("def transform(data, ctx): data.text('x')"))
+        .await
+        .stderr();
+    assert!(
+        stderr.contains("FileNotFoundError") && !stderr.contains("<string>"),
+        "{stderr}"
+    );
     let outcome = House::new().run(Task::python(code)).await;
     assert_eq!(
         *outcome.reason(),

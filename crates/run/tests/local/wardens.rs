@@ -88,6 +88,17 @@ async fn dropping_the_backend_ends_its_guests_and_its_warden() {
     until("the warden is gone", || children().is_empty()).await;
 }
 
+#[test]
+fn a_backend_can_be_started_before_its_runtime_and_used_by_another_one_later() {
+    let house = House::new();
+    for _ in 0..2 {
+        let runtime = tokio::runtime::Runtime::new().unwrap();
+        runtime
+            .block_on(house.run(Task::sh("echo once")))
+            .succeeded();
+    }
+}
+
 #[tokio::test]
 async fn more_runs_than_places_all_end_well() {
     let house = House::with_slots(2);
