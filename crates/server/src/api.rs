@@ -54,6 +54,8 @@ pub struct Health {
 pub struct Wall {
     pub name: String,
     pub enforced: bool,
+    /// Whether runs are refused without it.
+    pub required: bool,
     /// What was seen when the wall was tried.
     pub found: String,
     /// The command that mends it.

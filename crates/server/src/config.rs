@@ -69,8 +69,8 @@ pub struct JailConfig {
     pub program: Option<PathBuf>,
     /// The first of the host's user ids that guests run as.
     pub uid_base: Option<u32>,
-    /// A cgroup directory that the station may write, where it finds none itself.
-    pub cgroup: Option<PathBuf>,
+    /// Control groups that the station may write, where it does not own one.
+    pub cgroup_dirs: Vec<PathBuf>,
 }
 
 impl Config {
@@ -173,7 +173,8 @@ struct WrittenScript {
 #[serde(deny_unknown_fields)]
 struct WrittenJail {
     uid_base: Option<u32>,
-    cgroup: Option<PathBuf>,
+    #[serde(default)]
+    cgroup_dirs: Vec<PathBuf>,
 }
 
 impl Written {
@@ -196,7 +197,7 @@ impl Written {
             config.script.wait_ms_max = time_ms(&time)?;
         }
         config.jail.uid_base = self.jail.uid_base;
-        config.jail.cgroup = self.jail.cgroup;
+        config.jail.cgroup_dirs = self.jail.cgroup_dirs;
         Ok(config)
     }
 }

@@ -18,6 +18,7 @@ pub fn doctor(jail: &JailConfig) -> Vec<Wall> {
             return vec![Wall {
                 name: "warden".to_owned(),
                 enforced: false,
+                required: true,
                 found: chain(&error),
                 fix: None,
             }];
@@ -28,6 +29,11 @@ pub fn doctor(jail: &JailConfig) -> Vec<Wall> {
     rows
 }
 
+/// Whether everything stands that runs need.
+pub(crate) fn stand(walls: &[Wall]) -> bool {
+    walls.iter().all(|wall| wall.enforced || !wall.required)
+}
+
 /// The jail's walls, as they are shown.
 pub(crate) fn walls_of(walls: &[strongroom_run::Wall]) -> Vec<Wall> {
     walls
@@ -35,6 +41,7 @@ pub(crate) fn walls_of(walls: &[strongroom_run::Wall]) -> Vec<Wall> {
         .map(|wall| Wall {
             name: wall.name.to_string(),
             enforced: wall.enforced,
+            required: wall.required,
             found: wall.found.clone(),
             fix: wall.fix.clone(),
         })
@@ -44,10 +51,10 @@ pub(crate) fn walls_of(walls: &[strongroom_run::Wall]) -> Vec<Wall> {
 fn runtime_row(local: &Local, runtime: Runtime) -> Wall {
     let name = format!("runtime {}", runtime.as_str());
     match local.pin(runtime) {
-        Ok(pin) => Wall { name, enforced: true, found: pin.digest.short(), fix: None },
+        Ok(pin) => Wall { name, enforced: true, required: false, found: pin.digest.short(), fix: None },
         Err(error) => {
             let fix = format!("apt install {}", package(runtime));
-            Wall { name, enforced: false, found: chain(&error), fix: Some(fix) }
+            Wall { name, enforced: false, required: false, found: chain(&error), fix: Some(fix) }
         }
     }
 }

@@ -33,7 +33,7 @@ use crate::{
         watch::Watch,
     },
     config::{Config, JailConfig},
-    doctor::walls_of,
+    doctor::{stand, walls_of},
     http,
     worker::{self, Worker},
 };
@@ -97,7 +97,7 @@ pub(crate) fn local_config(jail: &JailConfig, slots: u32) -> LocalConfig {
     if let Some(uid_base) = jail.uid_base {
         config.uid_base = uid_base;
     }
-    config.cgroup = jail.cgroup.clone().or(config.cgroup);
+    config.cgroup_dirs.clone_from(&jail.cgroup_dirs);
     config
 }
 
@@ -143,7 +143,7 @@ async fn station(
 /// The app of a station whose jail is `local`.
 pub(crate) fn app(config: Config, store: Store, local: &Local) -> App {
     let walls = walls_of(local.walls());
-    let tier = if walls.iter().all(|wall| wall.enforced) { "full" } else { "none" };
+    let tier = if stand(&walls) { "full" } else { "none" };
     App::new(Inner {
         config,
         store,

@@ -141,8 +141,10 @@ async fn every_end_has_its_reason() {
     assert_eq!(code(&slow).await, json!({ "code": "timed_out", "limit_ms": 500 }));
     assert_eq!(code("x = bytearray(1 << 30)").await["code"], "out_of_memory");
     assert_eq!(code("while True: print('x' * 1000)").await["code"], "log_limit");
-    let link = "import os\nos.symlink('/etc/passwd', '/out/x')";
-    assert_eq!(code(link).await["code"], "output_refused");
+    let twice = "open('/out/a', 'w')\nopen('/out/A', 'w')";
+    assert_eq!(code(twice).await["code"], "output_refused");
+    let full = "open('/out/a', 'w').write('x' * (65 << 20))";
+    assert_eq!(code(full).await["code"], "output_too_large");
     station.stop().await;
 }
 

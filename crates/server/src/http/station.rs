@@ -14,6 +14,7 @@ use super::{problem::Answer, query::After, read::Query};
 use crate::{
     api::{Audited, Health, Page, Wall},
     app::{Actor, App},
+    doctor::stand,
 };
 
 pub fn routes() -> OpenApiRouter<App> {
@@ -28,9 +29,8 @@ pub fn routes() -> OpenApiRouter<App> {
 #[utoipa::path(get, path = "/healthz", tag = "station", security(()),
     responses((status = 200, body = Health)))]
 async fn health(State(app): State<App>) -> Json<Health> {
-    let enforced = app.walls.iter().all(|wall| wall.enforced);
     Json(Health {
-        status: if enforced { "ok" } else { "degraded" }.to_owned(),
+        status: if stand(&app.walls) { "ok" } else { "degraded" }.to_owned(),
         version: env!("CARGO_PKG_VERSION").to_owned(),
         tier: app.tier.clone(),
     })
