@@ -13,11 +13,14 @@ mod request;
 mod run;
 mod script;
 
-pub use access::{Me, NewUser, User, NewToken, Token};
-pub use data::{BlobsAsked, BlobsMissing, NewDatasetVersion, Dataset, DatasetVersion, Source, NewFunctionVersion, Function, FunctionVersion};
-pub use request::{Request, RequestDetail, NewApproval, Rejection, Approval, Rules, Audited};
+pub use access::{Me, NewToken, NewUser, Token, User};
+pub use data::{
+    BlobsAsked, BlobsMissing, Dataset, DatasetVersion, Function, FunctionVersion,
+    NewDatasetVersion, NewFunctionVersion, Source,
+};
+pub use request::{Approval, Audited, NewApproval, Rejection, Request, RequestDetail, Rules};
 pub use run::{LogLine, NewRun, Run, RunState};
-pub use script::{ScriptJson, Code, ScriptStatus};
+pub use script::{Code, ScriptJson, ScriptStatus};
 
 /// An error, as RFC 9457 has it. `code` is stable; `detail` is for people.
 #[derive(Debug, Clone, Serialize, Deserialize, ToSchema)]

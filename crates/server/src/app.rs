@@ -77,7 +77,10 @@ impl App {
         self.runtimes.pin(runtime).map_err(|error| match error {
             RuntimeError::Missing { runtime, .. } => AppError::Invalid {
                 code: "no_runtime",
-                detail: format!("the host of this station has no runtime `{}`", runtime.as_str()),
+                detail: format!(
+                    "the host of this station has no runtime `{}`",
+                    runtime.as_str()
+                ),
             },
             other => AppError::internal("pin a runtime")(other),
         })

@@ -106,14 +106,24 @@ impl Config {
             path: path.clone(),
             message: error.to_string(),
         })?;
-        written.over(Self::new(home)).map_err(|source| ConfigError::Limits { path, source })
+        written
+            .over(Self::new(home))
+            .map_err(|source| ConfigError::Limits { path, source })
     }
 }
 
 impl Default for ScriptConfig {
     fn default() -> Self {
-        let limits = Limits { memory_bytes: 60 * MIB, time_ms: 20_000, ..Limits::DEFAULT };
-        Self { upload_bytes_max: 16 * MIB, limits, wait_ms_max: 300_000 }
+        let limits = Limits {
+            memory_bytes: 60 * MIB,
+            time_ms: 20_000,
+            ..Limits::DEFAULT
+        };
+        Self {
+            upload_bytes_max: 16 * MIB,
+            limits,
+            wait_ms_max: 300_000,
+        }
     }
 }
 
@@ -136,7 +146,10 @@ impl Default for BodyLimits {
 #[derive(Debug, thiserror::Error)]
 pub enum ConfigError {
     #[error("could not read {}", .path.display())]
-    Read { path: PathBuf, source: std::io::Error },
+    Read {
+        path: PathBuf,
+        source: std::io::Error,
+    },
     #[error("{}: {message}", .path.display())]
     Toml { path: PathBuf, message: String },
     #[error("{}", .path.display())]
@@ -187,9 +200,15 @@ impl Written {
         if let Some(time) = self.request_ttl {
             config.request_ttl_ms = i64::try_from(time_ms(&time)?).unwrap_or(i64::MAX);
         }
-        config.limits_max = self.limits_max.over(config.limits_max)?.checked(Limits::MAX)?;
-        config.script.limits =
-            self.script.limits.over(config.script.limits)?.checked(config.limits_max)?;
+        config.limits_max = self
+            .limits_max
+            .over(config.limits_max)?
+            .checked(Limits::MAX)?;
+        config.script.limits = self
+            .script
+            .limits
+            .over(config.script.limits)?
+            .checked(config.limits_max)?;
         if let Some(bytes) = self.script.upload {
             config.script.upload_bytes_max = size_bytes(&bytes)?;
         }
@@ -212,12 +231,18 @@ pub fn database(raw: &str) -> Database {
 
 /// Reads a duration as the limit `time` is read, with the same units.
 fn time_ms(amount: &Amount) -> Result<u64, LimitsError> {
-    let asked = LimitsAsked { time: Some(amount.clone()), ..LimitsAsked::default() };
+    let asked = LimitsAsked {
+        time: Some(amount.clone()),
+        ..LimitsAsked::default()
+    };
     Ok(asked.over(Limits::DEFAULT)?.time_ms)
 }
 
 /// Reads a size as the limit `memory` is read, with the same units.
 fn size_bytes(amount: &Amount) -> Result<u64, LimitsError> {
-    let asked = LimitsAsked { memory: Some(amount.clone()), ..LimitsAsked::default() };
+    let asked = LimitsAsked {
+        memory: Some(amount.clone()),
+        ..LimitsAsked::default()
+    };
     Ok(asked.over(Limits::DEFAULT)?.memory_bytes)
 }

@@ -3,12 +3,7 @@
 use strongroom_core::manifest::Runtime;
 use strongroom_run::Local;
 
-use crate::{
-    api::Wall,
-    app::error::chain,
-    config::JailConfig,
-    serve::local_config,
-};
+use crate::{api::Wall, app::error::chain, config::JailConfig, serve::local_config};
 
 /// Tries every wall of the jail and every runtime, here and now.
 pub fn doctor(jail: &JailConfig) -> Vec<Wall> {
@@ -51,10 +46,22 @@ pub(crate) fn walls_of(walls: &[strongroom_run::Wall]) -> Vec<Wall> {
 fn runtime_row(local: &Local, runtime: Runtime) -> Wall {
     let name = format!("runtime {}", runtime.as_str());
     match local.pin(runtime) {
-        Ok(pin) => Wall { name, enforced: true, required: false, found: pin.digest.short(), fix: None },
+        Ok(pin) => Wall {
+            name,
+            enforced: true,
+            required: false,
+            found: pin.digest.short(),
+            fix: None,
+        },
         Err(error) => {
             let fix = format!("apt install {}", package(runtime));
-            Wall { name, enforced: false, required: false, found: chain(&error), fix: Some(fix) }
+            Wall {
+                name,
+                enforced: false,
+                required: false,
+                found: chain(&error),
+                fix: Some(fix),
+            }
         }
     }
 }

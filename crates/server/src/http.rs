@@ -59,8 +59,12 @@ pub fn openapi() -> OpenApi {
     let (_, mut document) = routes().split_for_parts();
     let paths = std::mem::take(&mut document.paths.paths);
     for (path, mut item) in paths {
-        let operations =
-            [&mut item.get, &mut item.put, &mut item.post, &mut item.delete];
+        let operations = [
+            &mut item.get,
+            &mut item.put,
+            &mut item.post,
+            &mut item.delete,
+        ];
         operations.into_iter().flatten().for_each(describe_refusals);
         // Only the router knows what a star means.
         document.paths.paths.insert(path.replace("{*", "{"), item);
@@ -86,7 +90,10 @@ fn document() -> OpenApi {
         .version(env!("CARGO_PKG_VERSION"))
         .description(Some("Runs other people's code next to your data."))
         .build();
-    let bearer = HttpBuilder::new().scheme(HttpAuthScheme::Bearer).bearer_format("srt_…").build();
+    let bearer = HttpBuilder::new()
+        .scheme(HttpAuthScheme::Bearer)
+        .bearer_format("srt_…")
+        .build();
     let components = ComponentsBuilder::new()
         .schema_from::<Problem>()
         .security_scheme("token", SecurityScheme::Http(bearer))
@@ -94,7 +101,10 @@ fn document() -> OpenApi {
     OpenApiBuilder::new()
         .info(info)
         .components(Some(components))
-        .security(Some([SecurityRequirement::new("token", Vec::<String>::new())]))
+        .security(Some([SecurityRequirement::new(
+            "token",
+            Vec::<String>::new(),
+        )]))
         .build()
 }
 
@@ -105,7 +115,10 @@ fn describe_refusals(operation: &mut Operation) {
         .description("why it was refused")
         .content("application/problem+json", Content::new(Some(schema)))
         .build();
-    operation.responses.responses.insert("default".to_owned(), RefOr::T(problem));
+    operation
+        .responses
+        .responses
+        .insert("default".to_owned(), RefOr::T(problem));
 }
 
 /// Says what was asked and how it went; never with names, values or secrets.

@@ -68,7 +68,10 @@ pub enum ServeError {
     #[error("could not write {}", .path.display())]
     TokenFile { path: PathBuf, source: io::Error },
     #[error("could not listen on {address}")]
-    Listen { address: SocketAddr, source: io::Error },
+    Listen {
+        address: SocketAddr,
+        source: io::Error,
+    },
     #[error("could not start the async runtime")]
     Runtime(#[source] io::Error),
 }
@@ -90,7 +93,10 @@ pub fn serve(config: Config, on_ready: impl FnOnce(Ready)) -> Result<(), ServeEr
 
 /// How the backend is set up.
 pub(crate) fn local_config(jail: &JailConfig, slots: u32) -> LocalConfig {
-    let mut config = LocalConfig { slots_max: slots, ..LocalConfig::default() };
+    let mut config = LocalConfig {
+        slots_max: slots,
+        ..LocalConfig::default()
+    };
     if let Some(program) = &jail.program {
         config.program = program.clone();
     }
@@ -109,12 +115,18 @@ async fn station(
     let home = config.home.clone();
     let store = Store::open(&home, config.database.clone())
         .await
-        .map_err(|source| ServeError::Store { home: home.clone(), source })?;
+        .map_err(|source| ServeError::Store {
+            home: home.clone(),
+            source,
+        })?;
     let app = app(config, store, &local);
     let first_start = first_admin(&app).await?;
     Worker::recover(&app)
         .await
-        .map_err(|source| ServeError::Store { home: home.clone(), source })?;
+        .map_err(|source| ServeError::Store {
+            home: home.clone(),
+            source,
+        })?;
     let address = app.config.listen;
     let listen = |source| ServeError::Listen { address, source };
     let listener = TcpListener::bind(address).await.map_err(listen)?;
@@ -126,9 +138,18 @@ async fn station(
         0 => None,
         slots => Some(tokio::spawn(Worker::new(app.clone(), local, slots).run())),
     };
-    on_ready(Ready { address, token_path: home.join(TOKEN_FILE_NAME), first_start });
-    http::connection::serve(listener, http::router(app.clone()), &app.config.body, app.stop.clone())
-        .await;
+    on_ready(Ready {
+        address,
+        token_path: home.join(TOKEN_FILE_NAME),
+        first_start,
+    });
+    http::connection::serve(
+        listener,
+        http::router(app.clone()),
+        &app.config.body,
+        app.stop.clone(),
+    )
+    .await;
     if let Some(working) = working
         && tokio::time::timeout(STOP_MAX, working).await.is_err()
     {
@@ -159,7 +180,10 @@ pub(crate) fn app(config: Config, store: Store, local: &Local) -> App {
 }
 
 async fn until_signal(stop: CancellationToken) {
-    let signals = (signal(SignalKind::terminate()), signal(SignalKind::interrupt()));
+    let signals = (
+        signal(SignalKind::terminate()),
+        signal(SignalKind::interrupt()),
+    );
     let (Ok(mut terminate), Ok(mut interrupt)) = signals else {
         tracing::error!("could not listen for signals; the station ends only when it is killed");
         return;
@@ -180,19 +204,35 @@ async fn first_admin(app: &App) -> Result<bool, ServeError> {
     let admin: Name = ADMIN.parse().expect("a constant, plain name");
     let now_ms = app.now_ms();
     let store = &app.store;
-    let users = store.user_list(Page { after: None, limit: 1 }).await.map_err(ServeError::Admin)?;
+    let users = store
+        .user_list(Page {
+            after: None,
+            limit: 1,
+        })
+        .await
+        .map_err(ServeError::Admin)?;
     if users.items.is_empty() {
-        store.user_add(&admin, &admin, true, now_ms).await.map_err(ServeError::Admin)?;
+        store
+            .user_add(&admin, &admin, true, now_ms)
+            .await
+            .map_err(ServeError::Admin)?;
     } else if !store.user_exists(&admin).await.map_err(ServeError::Admin)? {
         return Ok(false);
     }
-    if !store.token_list(&admin).await.map_err(ServeError::Admin)?.is_empty() {
+    if !store
+        .token_list(&admin)
+        .await
+        .map_err(ServeError::Admin)?
+        .is_empty()
+    {
         return Ok(false);
     }
     let path = app.config.home.join(TOKEN_FILE_NAME);
     let secret = new_secret();
-    write_secret(&path, &secret)
-        .map_err(|source| ServeError::TokenFile { path: path.clone(), source })?;
+    write_secret(&path, &secret).map_err(|source| ServeError::TokenFile {
+        path: path.clone(),
+        source,
+    })?;
     let token = NewToken {
         id: TokenId::new(now_ms, random()),
         user: admin.clone(),
@@ -200,13 +240,18 @@ async fn first_admin(app: &App) -> Result<bool, ServeError> {
         secret_hash: secret_hash(&secret),
         until_ms: None,
     };
-    store.token_add(&admin, token, now_ms).await.map_err(ServeError::Admin)?;
+    store
+        .token_add(&admin, token, now_ms)
+        .await
+        .map_err(ServeError::Admin)?;
     Ok(true)
 }
 
 fn write_secret(path: &Path, secret: &str) -> io::Result<()> {
     let folder = path.parent().unwrap_or(Path::new("."));
-    let mut file = tempfile::Builder::new().prefix(".token-").tempfile_in(folder)?;
+    let mut file = tempfile::Builder::new()
+        .prefix(".token-")
+        .tempfile_in(folder)?;
     writeln!(file, "{secret}")?;
     file.as_file().sync_all()?;
     file.persist(path)?;

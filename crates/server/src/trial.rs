@@ -72,7 +72,10 @@ pub enum TrialError {
     #[error("the function is larger than {} bytes", files::FUNCTION_BYTES_MAX)]
     FunctionTooLarge,
     #[error("{}", .path.display())]
-    Manifest { path: PathBuf, source: ManifestError },
+    Manifest {
+        path: PathBuf,
+        source: ManifestError,
+    },
     #[error("input `{raw}`")]
     InputName { raw: String, source: NameError },
     #[error("only a lone input may go without a name; give each as NAME=PATH")]
@@ -103,8 +106,10 @@ pub enum TrialError {
 /// is missing is a [`Reason`], as on a station.
 pub fn run(trial: &Trial, on_line: impl FnMut(Stream, &str)) -> Result<TrialEnded, TrialError> {
     let source = files::function(&trial.function)?;
-    let manifest = Manifest::of_files(&source)
-        .map_err(|source| TrialError::Manifest { path: trial.function.clone(), source })?;
+    let manifest = Manifest::of_files(&source).map_err(|source| TrialError::Manifest {
+        path: trial.function.clone(),
+        source,
+    })?;
     let paths = inputs(&trial.on)?;
     let laid = tempfile::Builder::new()
         .prefix("strongroom-trial-")
@@ -129,16 +134,26 @@ fn pinned(
 ) -> Result<Plan, TrialError> {
     // The plan is shown to nobody, so what stands for its parts need only be
     // one thing for one thing: the source by content, the data by its place.
-    let listing: BTreeMap<String, Digest> =
-        source.iter().map(|(path, bytes)| (path.to_string(), Digest::of(bytes))).collect();
+    let listing: BTreeMap<String, Digest> = source
+        .iter()
+        .map(|(path, bytes)| (path.to_string(), Digest::of(bytes)))
+        .collect();
     let function = Digest::of(strongroom_core::json::canonical_of(&listing).as_bytes());
-    let inputs = paths.clone().try_map(|path| {
-        Ok::<_, TrialError>(Digest::of(path.as_os_str().as_encoded_bytes()))
-    })?;
+    let inputs = paths
+        .clone()
+        .try_map(|path| Ok::<_, TrialError>(Digest::of(path.as_os_str().as_encoded_bytes())))?;
     let limits = trial.limits.over(manifest.limits)?;
     let pin = local.pin(manifest.runtime)?;
     let args = trial.args.clone();
-    Ok(plan::pin(manifest, function, pin, inputs, args, limits, Limits::MAX)?)
+    Ok(plan::pin(
+        manifest,
+        function,
+        pin,
+        inputs,
+        args,
+        limits,
+        Limits::MAX,
+    )?)
 }
 
 /// Reads `path` alone or `input=path` each.
@@ -151,9 +166,10 @@ fn inputs(raw: &[String]) -> Result<Inputs<PathBuf>, TrialError> {
             None if only.is_some() => return Err(TrialError::TwoUnnamed),
             None => only = Some(PathBuf::from(text)),
             Some((name, path)) => {
-                let name: Name = name
-                    .parse()
-                    .map_err(|source| TrialError::InputName { raw: text.clone(), source })?;
+                let name: Name = name.parse().map_err(|source| TrialError::InputName {
+                    raw: text.clone(),
+                    source,
+                })?;
                 if named.insert(name.clone(), PathBuf::from(path)).is_some() {
                     return Err(TrialError::InputTwice(name));
                 }
@@ -182,7 +198,12 @@ fn lay_out(
         count += 1;
         files::view(&path, &below.join(format!("input-{count}")))
     })?;
-    Ok(Job { plan, entry: manifest.entry, function_dir, inputs })
+    Ok(Job {
+        plan,
+        entry: manifest.entry,
+        function_dir,
+        inputs,
+    })
 }
 
 async fn execute(
@@ -228,7 +249,9 @@ async fn execute(
         if let Some(folder) = guest.out {
             let limits = ended.plan.limits;
             // Nothing else is going on in this process.
-            match folder.collect(&limits, |path, _, from| keep::keep(out.as_deref(), path, from)) {
+            match folder.collect(&limits, |path, _, from| {
+                keep::keep(out.as_deref(), path, from)
+            }) {
                 Ok(files) => ended.files = files,
                 Err(error) if ended.reason.is_success() => ended.reason = error.reason(),
                 Err(_) => {}

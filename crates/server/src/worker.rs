@@ -35,7 +35,12 @@ impl Worker {
     pub fn new(app: App, local: Local, slots: u32) -> Self {
         let boot = base16(&crate::app::clock::random::<8>());
         let slots = Arc::new(Semaphore::new(slots as usize));
-        Self { app, local: Arc::new(local), slots, boot }
+        Self {
+            app,
+            local: Arc::new(local),
+            slots,
+            boot,
+        }
     }
 
     /// Puts right what an earlier start left behind: what had not begun is
@@ -59,7 +64,12 @@ impl Worker {
         let mut running = JoinSet::new();
         while let Some(slot) = self.free_slot().await {
             while running.try_join_next().is_some() {}
-            match self.app.store.run_claim(&self.boot, self.app.now_ms()).await {
+            match self
+                .app
+                .store
+                .run_claim(&self.boot, self.app.now_ms())
+                .await
+            {
                 Ok(Some(claimed)) => {
                     let (app, local) = (self.app.clone(), Arc::clone(&self.local));
                     running.spawn(async move {
@@ -114,7 +124,6 @@ pub async fn expire(app: App) {
         }
     }
 }
-
 
 fn base16(bytes: &[u8]) -> String {
     bytes.iter().map(|byte| format!("{byte:02x}")).collect()

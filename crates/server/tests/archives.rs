@@ -34,7 +34,9 @@ fn files(names: &[&[u8]]) -> Vec<u8> {
 
 async fn push(station: &Station, kind: &str, archive: Vec<u8>) -> Reply {
     let path = format!("/v1/{kind}/lab/x/versions?message=hi");
-    station.send("lab", "POST", &path, Sent::of("application/x-tar", archive)).await
+    station
+        .send("lab", "POST", &path, Sent::of("application/x-tar", archive))
+        .await
 }
 
 /// Expects both doors to refuse the archive and to name `what`.
@@ -45,7 +47,10 @@ async fn refused(archive: Vec<u8>, what: &str) {
         assert_eq!(reply.refused(422), "bad_archive", "{reply:?}");
         let detail = reply.json()["detail"].as_str().unwrap().to_owned();
         assert!(detail.contains(what), "`{detail}` does not name `{what}`");
-        assert_eq!(station.get("lab", &format!("/v1/{kind}")).await.ok()["items"], json!([]));
+        assert_eq!(
+            station.get("lab", &format!("/v1/{kind}")).await.ok()["items"],
+            json!([])
+        );
     }
 }
 
@@ -61,21 +66,53 @@ async fn a_lawful_archive_is_a_version_with_its_files() {
     let pushed = push(&station, "datasets", archive.clone()).await;
     assert_eq!(pushed.status, 201, "{pushed:?}");
     assert_eq!(pushed.json()["message"], "hi");
-    let shown = station.get("lab", "/v1/datasets/lab/x/versions/latest").await.ok();
+    let shown = station
+        .get("lab", "/v1/datasets/lab/x/versions/latest")
+        .await
+        .ok();
     let names: Vec<&String> = shown["files"].as_object().unwrap().keys().collect();
     assert_eq!(names, ["a/b.csv", "main.py"]);
     let path = "/v1/datasets/lab/x/versions/latest/files/a/b.csv";
     let file = station.get("lab", path).await;
     assert_eq!(&file.body[..], b"1,2\n");
     let etag = file.headers["etag"].to_str().unwrap();
-    assert_eq!(etag, format!("\"{}\"", shown["files"]["a/b.csv"]["digest"].as_str().unwrap()));
-    let part = station.send_with("lab", "GET", path, &[("range", "bytes=2-")], Sent::nothing()).await;
+    assert_eq!(
+        etag,
+        format!(
+            "\"{}\"",
+            shown["files"]["a/b.csv"]["digest"].as_str().unwrap()
+        )
+    );
+    let part = station
+        .send_with(
+            "lab",
+            "GET",
+            path,
+            &[("range", "bytes=2-")],
+            Sent::nothing(),
+        )
+        .await;
     assert_eq!((part.status.as_u16(), &part.body[..]), (206, &b"2\n"[..]));
     assert_eq!(part.headers["content-range"], "bytes 2-3/4");
-    let same = station.send_with("lab", "GET", path, &[("if-none-match", etag)], Sent::nothing()).await;
+    let same = station
+        .send_with(
+            "lab",
+            "GET",
+            path,
+            &[("if-none-match", etag)],
+            Sent::nothing(),
+        )
+        .await;
     assert_eq!(same.status, 304);
-    assert_eq!(push(&station, "functions", archive.clone()).await.status, 201);
-    assert_eq!(push(&station, "datasets", archive).await.status, 200, "unchanged");
+    assert_eq!(
+        push(&station, "functions", archive.clone()).await.status,
+        201
+    );
+    assert_eq!(
+        push(&station, "datasets", archive).await.status,
+        200,
+        "unchanged"
+    );
 }
 
 #[tokio::test]
@@ -138,7 +175,9 @@ async fn whatever_is_no_regular_file_is_refused_by_name() {
 #[tokio::test]
 async fn sparse_files_are_refused() {
     let mut archive = Builder::new(Vec::new());
-    archive.append_pax_extensions([("GNU.sparse.major", &b"1"[..]), ("GNU.sparse.name", b"s")]).unwrap();
+    archive
+        .append_pax_extensions([("GNU.sparse.major", &b"1"[..]), ("GNU.sparse.name", b"s")])
+        .unwrap();
     entry(&mut archive, EntryType::Regular, b"s", b"x");
     refused(archive.into_inner().unwrap(), "a sparse file").await;
     let mut archive = Builder::new(Vec::new());
@@ -187,5 +226,10 @@ async fn a_function_larger_than_the_bound_is_refused() {
     assert_eq!(reply.refused(413), "too_large");
     let mut archive = Builder::new(Vec::new());
     entry(&mut archive, EntryType::Regular, b"main.py", &[b'#'; 1000]);
-    assert_eq!(push(&station, "functions", archive.into_inner().unwrap()).await.status, 201);
+    assert_eq!(
+        push(&station, "functions", archive.into_inner().unwrap())
+            .await
+            .status,
+        201
+    );
 }

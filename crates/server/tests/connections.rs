@@ -37,7 +37,11 @@ async fn served() -> Served {
     let task = tokio::spawn(async move {
         connection::serve(listener, router, &app.config.body, app.stop.clone()).await;
     });
-    Served { station, address, task }
+    Served {
+        station,
+        address,
+        task,
+    }
 }
 
 impl Served {
@@ -54,7 +58,11 @@ impl Served {
 
     async fn is_well(&self) {
         let head = self.head("GET /v1/me", "connection: close\r\n");
-        assert!(answer(self.send(&head).await).await.starts_with("HTTP/1.1 200"));
+        assert!(
+            answer(self.send(&head).await)
+                .await
+                .starts_with("HTTP/1.1 200")
+        );
     }
 }
 
@@ -63,7 +71,9 @@ async fn answer(mut stream: TcpStream) -> String {
     let mut said = Vec::new();
     // A connection that is reset has said what it had to say.
     let read = stream.read_to_end(&mut said);
-    let _ = tokio::time::timeout(PATIENCE, read).await.expect("the station hangs up");
+    let _ = tokio::time::timeout(PATIENCE, read)
+        .await
+        .expect("the station hangs up");
     String::from_utf8_lossy(&said).into_owned()
 }
 
@@ -82,17 +92,33 @@ async fn a_body_that_stops_arriving_is_refused_and_nothing_of_it_is_kept() {
     let served = served().await;
     for (line, kind) in [
         ("POST /v1/runs", "content-type: application/json\r\n"),
-        ("POST /v1/datasets/lab/d/versions", "content-type: application/x-tar\r\n"),
-        ("POST /v1/functions/lab/f/versions", "content-type: application/x-tar\r\n"),
-        ("POST /run-file", "content-type: multipart/form-data; boundary=x\r\n"),
+        (
+            "POST /v1/datasets/lab/d/versions",
+            "content-type: application/x-tar\r\n",
+        ),
+        (
+            "POST /v1/functions/lab/f/versions",
+            "content-type: application/x-tar\r\n",
+        ),
+        (
+            "POST /run-file",
+            "content-type: multipart/form-data; boundary=x\r\n",
+        ),
         (&*format!("PUT /v1/blobs/{}", Digest::of(b"x")), ""),
     ] {
         let head = served.head(line, &format!("content-length: 100\r\n{kind}"));
         let stream = served.send(&format!("{head}--x\r\n")).await;
         let said = answer(stream).await;
-        assert!(said.starts_with("HTTP/1.1 408") && said.contains("too_slow"), "{line}: {said}");
+        assert!(
+            said.starts_with("HTTP/1.1 408") && said.contains("too_slow"),
+            "{line}: {said}"
+        );
     }
-    let missing = served.station.post("lab", "/v1/blobs/missing", serde_json::json!({ "digests": [Digest::of(b"x")] }));
+    let missing = served.station.post(
+        "lab",
+        "/v1/blobs/missing",
+        serde_json::json!({ "digests": [Digest::of(b"x")] }),
+    );
     assert_eq!(missing.await.ok()["missing"].as_array().unwrap().len(), 1);
     served.is_well().await;
 }
@@ -100,7 +126,10 @@ async fn a_body_that_stops_arriving_is_refused_and_nothing_of_it_is_kept() {
 #[tokio::test]
 async fn a_body_that_trickles_for_ever_is_refused() {
     let served = served().await;
-    let head = served.head("POST /v1/runs", "content-length: 1000\r\ncontent-type: application/json\r\n");
+    let head = served.head(
+        "POST /v1/runs",
+        "content-length: 1000\r\ncontent-type: application/json\r\n",
+    );
     let mut stream = served.send(&head).await;
     let (mut read, mut write) = stream.split();
     let mut tick = tokio::time::interval(std::time::Duration::from_millis(IDLE_MS / 4));
@@ -115,7 +144,11 @@ async fn a_body_that_trickles_for_ever_is_refused() {
     })
     .await
     .unwrap();
-    assert!(said[..count].starts_with(b"HTTP/1.1 408"), "{:?}", String::from_utf8_lossy(&said[..count]));
+    assert!(
+        said[..count].starts_with(b"HTTP/1.1 408"),
+        "{:?}",
+        String::from_utf8_lossy(&said[..count])
+    );
 }
 
 #[tokio::test]
@@ -127,9 +160,21 @@ async fn a_body_that_breaks_off_leaves_nothing() {
     stream.shutdown().await.unwrap();
     answer(stream).await;
     let asked = serde_json::json!({ "digests": [digest] });
-    let missing = served.station.post("lab", "/v1/blobs/missing", asked).await.ok();
+    let missing = served
+        .station
+        .post("lab", "/v1/blobs/missing", asked)
+        .await
+        .ok();
     assert_eq!(missing["missing"].as_array().unwrap().len(), 1);
-    let whole = served.station.send("lab", "PUT", &format!("/v1/blobs/{digest}"), b"whole".to_vec()).await;
+    let whole = served
+        .station
+        .send(
+            "lab",
+            "PUT",
+            &format!("/v1/blobs/{digest}"),
+            b"whole".to_vec(),
+        )
+        .await;
     assert_eq!(whole.status, 204);
 }
 
@@ -138,7 +183,10 @@ async fn a_stop_lets_go_of_idle_connections() {
     let served = served().await;
     let idle = served.send(&served.head("GET /v1/me", "")).await;
     served.station.app.stop.cancel();
-    tokio::time::timeout(PATIENCE, served.task).await.unwrap().unwrap();
+    tokio::time::timeout(PATIENCE, served.task)
+        .await
+        .unwrap()
+        .unwrap();
     answer(idle).await;
     assert!(TcpStream::connect(served.address).await.is_err());
 }
@@ -147,7 +195,9 @@ async fn a_stop_lets_go_of_idle_connections() {
 async fn nothing_is_said_about_the_inside_when_the_station_is_at_fault() {
     let station = Station::new().await;
     station.app.store.close().await;
-    let reply = station.send("lab", "GET", "/v1/runs", Sent::nothing()).await;
+    let reply = station
+        .send("lab", "GET", "/v1/runs", Sent::nothing())
+        .await;
     assert_eq!(reply.refused(500), "internal");
     let said = reply.json().to_string();
     assert!(!said.contains("sql") && !said.contains("pool"), "{said}");

@@ -34,7 +34,12 @@ async fn start(station: &Station, run: &RunId) {
 }
 
 async fn say(station: &Station, run: &RunId, seq: i64, text: &str) {
-    let line = LogLine { seq, at_ms: 3, stream: Stream::Stdout, text: text.to_owned() };
+    let line = LogLine {
+        seq,
+        at_ms: 3,
+        stream: Stream::Stdout,
+        text: text.to_owned(),
+    };
     station.app.store.log_append(run, &[line]).await.unwrap();
     station.app.watch.changed(run);
 }
@@ -53,15 +58,26 @@ struct Listener {
 
 impl Listener {
     async fn new(station: &Station, run: &RunId, last: Option<&str>) -> Self {
-        let mut request = Request::get(format!("/v1/runs/{run}/events"))
-            .header(header::AUTHORIZATION, format!("Bearer {}", station.secret("guest").unwrap()));
+        let mut request = Request::get(format!("/v1/runs/{run}/events")).header(
+            header::AUTHORIZATION,
+            format!("Bearer {}", station.secret("guest").unwrap()),
+        );
         if let Some(last) = last {
             request = request.header("last-event-id", last);
         }
-        let answer = station.router.clone().oneshot(request.body(Body::empty()).unwrap());
+        let answer = station
+            .router
+            .clone()
+            .oneshot(request.body(Body::empty()).unwrap());
         let response = answer.await.unwrap();
-        assert_eq!(response.headers()[header::CONTENT_TYPE], "text/event-stream");
-        Self { body: response.into_body().into_data_stream(), read: String::new() }
+        assert_eq!(
+            response.headers()[header::CONTENT_TYPE],
+            "text/event-stream"
+        );
+        Self {
+            body: response.into_body().into_data_stream(),
+            read: String::new(),
+        }
     }
 
     /// The next event's name and data; `None` at the end of the stream.
@@ -71,21 +87,30 @@ impl Listener {
                 let (event, rest) = (event.to_owned(), rest.to_owned());
                 self.read = rest;
                 let field = |name: &str| {
-                    event.lines().find_map(|line| line.strip_prefix(&format!("{name}: ")).map(str::to_owned))
+                    event
+                        .lines()
+                        .find_map(|line| line.strip_prefix(&format!("{name}: ")).map(str::to_owned))
                 };
                 if let (Some(name), Some(data)) = (field("event"), field("data")) {
                     return Some((name, serde_json::from_str(&data).unwrap()));
                 }
                 continue;
             }
-            let chunk = tokio::time::timeout(PATIENCE, self.body.next()).await.unwrap()?;
-            self.read.push_str(std::str::from_utf8(&chunk.unwrap()).unwrap());
+            let chunk = tokio::time::timeout(PATIENCE, self.body.next())
+                .await
+                .unwrap()?;
+            self.read
+                .push_str(std::str::from_utf8(&chunk.unwrap()).unwrap());
         }
     }
 
     async fn expect(&mut self, name: &str, field: &str, value: impl Into<Value>) {
         let (found, data) = self.next().await.unwrap();
-        assert_eq!((found.as_str(), &data[field]), (name, &value.into()), "{data}");
+        assert_eq!(
+            (found.as_str(), &data[field]),
+            (name, &value.into()),
+            "{data}"
+        );
     }
 }
 
@@ -103,8 +128,14 @@ async fn a_listener_hears_states_and_lines_while_they_happen_and_the_end_last() 
     end(&station, &run).await;
     listener.expect("log", "text", "two").await;
     let (name, data) = listener.next().await.unwrap();
-    assert_eq!((name.as_str(), &data["reason"]["code"]), ("end", &json!("succeeded")));
-    assert!(listener.next().await.is_none(), "nothing comes after the end");
+    assert_eq!(
+        (name.as_str(), &data["reason"]["code"]),
+        ("end", &json!("succeeded"))
+    );
+    assert!(
+        listener.next().await.is_none(),
+        "nothing comes after the end"
+    );
 }
 
 #[tokio::test]
@@ -122,7 +153,9 @@ async fn a_listener_who_comes_back_goes_on_after_the_last_line_he_saw() {
     assert!(listener.next().await.is_none());
     let headers = [("last-event-id", "x")];
     let path = format!("/v1/runs/{run}/events");
-    let reply = station.send_with("guest", "GET", &path, &headers, Sent::nothing()).await;
+    let reply = station
+        .send_with("guest", "GET", &path, &headers, Sent::nothing())
+        .await;
     assert_eq!(reply.refused(400), "bad_header");
 }
 
@@ -133,7 +166,12 @@ async fn a_long_log_comes_whole_and_in_order() {
     start(&station, &run).await;
     let mut listener = Listener::new(&station, &run, None).await;
     listener.expect("state", "state", "running").await;
-    let line = |seq: i64| LogLine { seq, at_ms: 3, stream: Stream::Stderr, text: seq.to_string() };
+    let line = |seq: i64| LogLine {
+        seq,
+        at_ms: 3,
+        stream: Stream::Stderr,
+        text: seq.to_string(),
+    };
     let lines: Vec<LogLine> = (1..=2500).map(line).collect();
     station.app.store.log_append(&run, &lines).await.unwrap();
     station.app.watch.changed(&run);
@@ -142,8 +180,14 @@ async fn a_long_log_comes_whole_and_in_order() {
     }
     end(&station, &run).await;
     listener.expect("end", "state", "ended").await;
-    let page = station.get("guest", &format!("/v1/runs/{run}/log?limit=1000")).await.ok();
-    assert_eq!((page["items"].as_array().unwrap().len(), text(&page, "next")), (1000, "1000"));
+    let page = station
+        .get("guest", &format!("/v1/runs/{run}/log?limit=1000"))
+        .await
+        .ok();
+    assert_eq!(
+        (page["items"].as_array().unwrap().len(), text(&page, "next")),
+        (1000, "1000")
+    );
 }
 
 #[tokio::test]
@@ -166,7 +210,10 @@ async fn waiting_ends_when_the_wait_is_over_and_the_run_goes_on() {
     let began = std::time::Instant::now();
     let body = json!({ "function": "devs/f" });
     let reply = station.post("guest", "/v1/runs?wait=50ms", body).await;
-    assert_eq!((reply.status.as_u16(), text(&reply.json(), "state")), (202, "queued"));
+    assert_eq!(
+        (reply.status.as_u16(), text(&reply.json(), "state")),
+        (202, "queued")
+    );
     assert!(Duration::from_millis(50) <= began.elapsed());
 }
 
@@ -178,7 +225,9 @@ async fn listeners_and_waiters_are_let_go_when_the_station_stops() {
     listener.expect("state", "state", "queued").await;
     station.stop().await;
     assert!(listener.next().await.is_none());
-    let reply = station.get("guest", &format!("/v1/runs/{run}?wait=60s")).await;
+    let reply = station
+        .get("guest", &format!("/v1/runs/{run}?wait=60s"))
+        .await;
     assert_eq!(reply.ok()["state"], "queued");
 }
 
@@ -187,21 +236,44 @@ async fn a_token_sees_only_its_own_scripts() {
     let station = Station::new().await;
     let headers = [("prefer", "respond-async")];
     let body = json!({ "script_name": "a.py", "client": "me", "code": ["print(1)", "print(2)"] });
-    let reply = station.send_with("guest", "POST", "/run-json/", &headers, body).await;
+    let reply = station
+        .send_with("guest", "POST", "/run-json/", &headers, body)
+        .await;
     assert_eq!(reply.status, 202);
     assert_eq!(reply.headers["preference-applied"], "respond-async");
     let status = reply.headers[header::LOCATION].to_str().unwrap().to_owned();
     let seen = station.get("guest", &status).await.ok();
-    assert_eq!((text(&seen, "script_name"), text(&seen, "client")), ("a.py", "me"));
-    assert_eq!(station.get("guest", &format!("{status}/")).await.status, 200, "a trailing slash");
+    assert_eq!(
+        (text(&seen, "script_name"), text(&seen, "client")),
+        ("a.py", "me")
+    );
+    assert_eq!(
+        station.get("guest", &format!("{status}/")).await.status,
+        200,
+        "a trailing slash"
+    );
     let other = station.another_secret("guest").await;
     let id = text(&seen, "id");
-    for path in [status, format!("/v1/runs/{id}"), format!("/v1/runs/{id}/log")] {
-        let reply = station.send_as(Some(&other), "GET", &path, &[], Sent::nothing()).await;
+    for path in [
+        status,
+        format!("/v1/runs/{id}"),
+        format!("/v1/runs/{id}/log"),
+    ] {
+        let reply = station
+            .send_as(Some(&other), "GET", &path, &[], Sent::nothing())
+            .await;
         assert_eq!(reply.refused(404), "not_found", "{path}");
     }
-    let listed = station.send_as(Some(&other), "GET", "/v1/runs", &[], Sent::nothing()).await;
+    let listed = station
+        .send_as(Some(&other), "GET", "/v1/runs", &[], Sent::nothing())
+        .await;
     assert_eq!(listed.ok()["items"], json!([]));
     let run = queued(&station).await;
-    assert_eq!(station.get("guest", &format!("/status/{run}")).await.refused(404), "not_found");
+    assert_eq!(
+        station
+            .get("guest", &format!("/status/{run}"))
+            .await
+            .refused(404),
+        "not_found"
+    );
 }

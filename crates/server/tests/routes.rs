@@ -78,7 +78,9 @@ async fn world(station: &Station) -> World {
     let function = station.push_function("lab/f", "print(1)").await;
     let mut asked = Vec::new();
     for n in 0..3 {
-        let run = station.ask("guest", "lab/f", &["lab/d"], json!({ "n": n })).await;
+        let run = station
+            .ask("guest", "lab/f", &["lab/d"], json!({ "n": n }))
+            .await;
         asked.push(text(&run, "request").to_owned());
     }
     let ended = station.ask("lab", "lab/f", &["lab/d"], json!({})).await;
@@ -88,8 +90,10 @@ async fn world(station: &Station) -> World {
     assert_ne!(foreign["version"], dataset["version"]);
     let waiting = station.ask("lab", "lab/f", &["zoo/d"], json!({})).await;
     let headers = [("prefer", "respond-async")];
-    let script =
-        station.send_with("lab", "POST", "/run-json", &headers, json!({ "code": "1" })).await.ok();
+    let script = station
+        .send_with("lab", "POST", "/run-json", &headers, json!({ "code": "1" }))
+        .await
+        .ok();
     let token = station.post("lab", "/v1/tokens", json!({})).await.ok();
     World {
         dataset: text(&dataset, "version").to_owned(),
@@ -107,11 +111,25 @@ async fn finish(station: &Station, run: &str) {
     let store = &station.app.store;
     let claimed = store.run_claim("boot", 5).await.unwrap().unwrap();
     assert_eq!(claimed.run.to_string(), run);
-    assert!(store.run_start(&claimed.run, &Enforced::default(), 6).await.unwrap());
-    let line = LogLine { seq: 1, at_ms: 7, stream: Stream::Stdout, text: "hello".to_owned() };
+    assert!(
+        store
+            .run_start(&claimed.run, &Enforced::default(), 6)
+            .await
+            .unwrap()
+    );
+    let line = LogLine {
+        seq: 1,
+        at_ms: 7,
+        stream: Stream::Stdout,
+        text: "hello".to_owned(),
+    };
     store.log_append(&claimed.run, &[line]).await.unwrap();
     let put = store.blobs().put_bytes(b"out").await.unwrap();
-    let file = OutputFile { path: "o/x".parse().unwrap(), digest: put.digest, size_bytes: 3 };
+    let file = OutputFile {
+        path: "o/x".parse().unwrap(),
+        digest: put.digest,
+        size_bytes: 3,
+    };
     let mut end = Finish::because(Reason::Succeeded);
     end.files = vec![file];
     store.run_finish(&claimed.run, end, 8).await.unwrap();
@@ -135,7 +153,14 @@ fn row(
             false => concrete.push_str(piece),
         }
     }
-    Row { method, path, at: concrete, body, owner, stranger }
+    Row {
+        method,
+        path,
+        at: concrete,
+        body,
+        owner,
+        stranger,
+    }
 }
 
 #[rustfmt::skip]
@@ -198,7 +223,9 @@ const OPEN: [(&str, &str); 2] = [("GET", "/healthz"), ("GET", "/openapi.json")];
 
 async fn try_row(station: &Station, who: &str, row: &Row) -> support::Reply {
     let headers = [("prefer", "respond-async")];
-    station.send_with(who, row.method, &row.at, &headers, row.body.clone()).await
+    station
+        .send_with(who, row.method, &row.at, &headers, row.body.clone())
+        .await
 }
 
 #[tokio::test]
@@ -225,11 +252,29 @@ async fn nobody_gets_anything_but_health_and_the_document() {
     let station = Station::new().await;
     for row in table(&world(&station).await) {
         let reply = try_row(&station, NOBODY, &row).await;
-        assert_eq!(reply.refused(401), "unauthorized", "{} {}", row.method, row.at);
-        assert!(reply.headers["www-authenticate"].to_str().unwrap().starts_with("Bearer"));
+        assert_eq!(
+            reply.refused(401),
+            "unauthorized",
+            "{} {}",
+            row.method,
+            row.at
+        );
+        assert!(
+            reply.headers["www-authenticate"]
+                .to_str()
+                .unwrap()
+                .starts_with("Bearer")
+        );
     }
     for (method, path) in OPEN {
-        assert_eq!(station.send(NOBODY, method, path, Sent::nothing()).await.status, 200, "{path}");
+        assert_eq!(
+            station
+                .send(NOBODY, method, path, Sent::nothing())
+                .await
+                .status,
+            200,
+            "{path}"
+        );
     }
 }
 
@@ -252,7 +297,12 @@ async fn an_owner_is_served_on_every_route() {
     let station = Station::new().await;
     for row in table(&world(&station).await) {
         let reply = try_row(&station, row.owner, &row).await;
-        assert!(reply.status.is_success(), "{} {}: {reply:?}", row.method, row.at);
+        assert!(
+            reply.status.is_success(),
+            "{} {}: {reply:?}",
+            row.method,
+            row.at
+        );
     }
 }
 
@@ -263,16 +313,37 @@ async fn an_owner_of_data_sees_that_it_was_used_but_not_what_came_out() {
     station.push_function("lab/f", "print(1)").await;
     let asked = station.ask("lab", "lab/f", &["zoo/d"], json!({})).await;
     let (run, request) = (text(&asked, "id"), text(&asked, "request"));
-    station.post("zoo", &format!("/v1/requests/{request}/approve"), json!({})).await.ok();
+    station
+        .post("zoo", &format!("/v1/requests/{request}/approve"), json!({}))
+        .await
+        .ok();
     finish(&station, run).await;
     let seen = station.get("zoo", &format!("/v1/runs/{run}")).await.ok();
     assert_eq!(seen["reason"]["code"], "succeeded");
-    assert!(seen.get("files").is_none() && seen.get("value").is_none(), "{seen}");
+    assert!(
+        seen.get("files").is_none() && seen.get("value").is_none(),
+        "{seen}"
+    );
     for path in ["log", "files/o/x"] {
-        assert_eq!(station.get("zoo", &format!("/v1/runs/{run}/{path}")).await.refused(404), "not_found");
+        assert_eq!(
+            station
+                .get("zoo", &format!("/v1/runs/{run}/{path}"))
+                .await
+                .refused(404),
+            "not_found"
+        );
     }
-    assert_eq!(station.post("zoo", &format!("/v1/runs/{run}/cancel"), json!({})).await.refused(404), "not_found");
+    assert_eq!(
+        station
+            .post("zoo", &format!("/v1/runs/{run}/cancel"), json!({}))
+            .await
+            .refused(404),
+        "not_found"
+    );
     let events = station.get("zoo", &format!("/v1/runs/{run}/events")).await;
     let events = String::from_utf8(events.body.to_vec()).unwrap();
-    assert!(events.contains("event: end") && !events.contains("hello"), "{events}");
+    assert!(
+        events.contains("event: end") && !events.contains("hello"),
+        "{events}"
+    );
 }

@@ -17,10 +17,29 @@ use strongroom_server::{
 /// A trial of `function`, which lies in `folder`.
 fn of(folder: &Path, function: &str) -> Trial {
     let own = std::env::current_exe().unwrap();
-    let program = own.parent().unwrap().parent().unwrap().join("strongroom-jail");
-    assert!(program.exists(), "build {} first: cargo build -p strongroom-jail", program.display());
-    let jail = JailConfig { program: Some(program), ..JailConfig::default() };
-    Trial { function: folder.join(function), args: json!({}), jail, ..Trial::default() }
+    let program = own
+        .parent()
+        .unwrap()
+        .parent()
+        .unwrap()
+        .join("strongroom-jail");
+    assert!(
+        program.exists(),
+        "build {} first: cargo build -p strongroom-jail",
+        program.display()
+    );
+    let uid_base = Some(1_300_000_000 + std::process::id() % 100_000 * 64);
+    let jail = JailConfig {
+        program: Some(program),
+        uid_base,
+        ..JailConfig::default()
+    };
+    Trial {
+        function: folder.join(function),
+        args: json!({}),
+        jail,
+        ..Trial::default()
+    }
 }
 
 fn run(trial: &Trial) -> (TrialEnded, Vec<(Stream, String)>) {
@@ -59,10 +78,17 @@ fn a_file_is_tried_on_a_file_and_its_outputs_are_written() {
     assert_eq!(ended.reason, Reason::Succeeded, "{lines:?}");
     assert_eq!(ended.value, Some(json!({ "names": ["d.csv"], "by": "a" })));
     assert_eq!(lines, [(Stream::Stdout, "counting".to_owned())]);
-    assert_eq!(fs::read_to_string(out.path().join("results/sub/n.txt")).unwrap(), "2");
+    assert_eq!(
+        fs::read_to_string(out.path().join("results/sub/n.txt")).unwrap(),
+        "2"
+    );
     assert_eq!(ended.enforced.tier, "full");
     let (again, _) = run(&trial);
-    assert_eq!(again.reason, Reason::Succeeded, "outputs of an earlier trial are replaced");
+    assert_eq!(
+        again.reason,
+        Reason::Succeeded,
+        "outputs of an earlier trial are replaced"
+    );
 }
 
 #[test]
@@ -93,13 +119,29 @@ fn what_could_not_be_pushed_is_not_tried() {
     std::os::unix::fs::symlink("/etc/passwd", folder.path().join("data/link")).unwrap();
     trial.on = vec![folder.path().join("data").display().to_string()];
     let refused = |trial: &Trial| trial::run(trial, |_, _| ()).unwrap_err();
-    assert!(matches!(refused(&trial), TrialError::Kind { kind: "a symbolic link", .. }));
+    assert!(matches!(
+        refused(&trial),
+        TrialError::Kind {
+            kind: "a symbolic link",
+            ..
+        }
+    ));
     fs::remove_file(folder.path().join("data/link")).unwrap();
     fs::write(folder.path().join("data/A"), "1").unwrap();
     assert!(matches!(refused(&trial), TrialError::Tree { .. }));
-    assert!(matches!(refused(&of(folder.path(), "none.py")), TrialError::Read { .. }));
-    fs::write(folder.path().join("bad.py"), "# /// script\n# wat = 1\n# ///\n").unwrap();
-    assert!(matches!(refused(&of(folder.path(), "bad.py")), TrialError::Manifest { .. }));
+    assert!(matches!(
+        refused(&of(folder.path(), "none.py")),
+        TrialError::Read { .. }
+    ));
+    fs::write(
+        folder.path().join("bad.py"),
+        "# /// script\n# wat = 1\n# ///\n",
+    )
+    .unwrap();
+    assert!(matches!(
+        refused(&of(folder.path(), "bad.py")),
+        TrialError::Manifest { .. }
+    ));
     trial.on = vec!["x".to_owned(), "y".to_owned()];
     assert!(matches!(refused(&trial), TrialError::TwoUnnamed));
 }

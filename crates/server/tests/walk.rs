@@ -68,7 +68,10 @@ async fn until(station: &Station, run: &Value, state: &str) {
 async fn an_approved_run_starts_by_itself_and_its_caller_gets_all_of_it() {
     let mut station = station().await;
     let asked = ask(&station, json!({ "by": "species" })).await;
-    assert_eq!((text(&asked, "state"), &asked["waits_for"]), ("waiting", &json!(["lab"])));
+    assert_eq!(
+        (text(&asked, "state"), &asked["waits_for"]),
+        ("waiting", &json!(["lab"]))
+    );
     answer(&station, &asked, "approve").await;
     let run = ended(&station, &asked).await;
     assert_eq!(run["reason"]["code"], "succeeded", "{run}");
@@ -76,13 +79,21 @@ async fn an_approved_run_starts_by_itself_and_its_caller_gets_all_of_it() {
     assert_eq!(run["files"][0]["path"], "count.txt");
     let usage = &run["usage"];
     for field in ["wall_ms", "memory_peak_bytes", "out_bytes"] {
-        assert!(usage[field].as_u64().is_some_and(|n| 0 < n), "{field}: {usage}");
+        assert!(
+            usage[field].as_u64().is_some_and(|n| 0 < n),
+            "{field}: {usage}"
+        );
     }
     assert_eq!(run["enforced"]["tier"], "full");
     let id = text(&run, "id");
-    let file = station.get("guest", &format!("/v1/runs/{id}/files/count.txt")).await;
+    let file = station
+        .get("guest", &format!("/v1/runs/{id}/files/count.txt"))
+        .await;
     assert_eq!(&file.body[..], b"3");
-    let log = station.get("guest", &format!("/v1/runs/{id}/log")).await.ok();
+    let log = station
+        .get("guest", &format!("/v1/runs/{id}/log"))
+        .await
+        .ok();
     assert_eq!(
         (&log["items"][0]["text"], &log["items"][0]["stream"]),
         (&json!("read 3 rows"), &json!("stderr"))
@@ -90,9 +101,14 @@ async fn an_approved_run_starts_by_itself_and_its_caller_gets_all_of_it() {
     let again = ask(&station, json!({ "by": "species" })).await;
     assert_ne!(again["state"], "waiting", "what was approved may run again");
     assert_eq!(ended(&station, &again).await["reason"]["code"], "succeeded");
-    station.push_function("devs/f", &format!("{FUNCTION}\n")).await;
+    station
+        .push_function("devs/f", &format!("{FUNCTION}\n"))
+        .await;
     let changed = ask(&station, json!({ "by": "species" })).await;
-    assert_eq!(changed["state"], "waiting", "one byte more is another question");
+    assert_eq!(
+        changed["state"], "waiting",
+        "one byte more is another question"
+    );
     station.stop().await;
 }
 
@@ -109,10 +125,19 @@ async fn a_blocking_submission_answers_with_the_end() {
 #[tokio::test]
 async fn a_run_is_cancelled_while_its_guest_runs() {
     let mut station = station().await;
-    station.push_function("devs/g", "import time\nprint('here')\ntime.sleep(60)").await;
+    station
+        .push_function("devs/g", "import time\nprint('here')\ntime.sleep(60)")
+        .await;
     let asked = station.ask("guest", "devs/g", &[], json!({})).await;
     until(&station, &asked, "running").await;
-    station.post("guest", &format!("/v1/runs/{}/cancel", text(&asked, "id")), json!({})).await.ok();
+    station
+        .post(
+            "guest",
+            &format!("/v1/runs/{}/cancel", text(&asked, "id")),
+            json!({}),
+        )
+        .await
+        .ok();
     let run = ended(&station, &asked).await;
     assert_eq!(run["reason"], json!({ "code": "cancelled", "by": "guest" }));
     station.stop().await;
@@ -121,7 +146,9 @@ async fn a_run_is_cancelled_while_its_guest_runs() {
 #[tokio::test]
 async fn revoking_kills_what_runs_under_the_approval() {
     let mut station = station().await;
-    station.push_function("devs/f", "import time\ntime.sleep(60)").await;
+    station
+        .push_function("devs/f", "import time\ntime.sleep(60)")
+        .await;
     let asked = ask(&station, json!({})).await;
     answer(&station, &asked, "approve").await;
     until(&station, &asked, "running").await;
@@ -135,12 +162,24 @@ async fn revoking_kills_what_runs_under_the_approval() {
 async fn every_end_has_its_reason() {
     let mut station = station().await;
     let code = async |source: &str| run(&station, source).await["reason"].clone();
-    assert_eq!(code("raise SystemExit(3)").await, json!({ "code": "failed", "exit_code": 3 }));
+    assert_eq!(
+        code("raise SystemExit(3)").await,
+        json!({ "code": "failed", "exit_code": 3 })
+    );
     let limits = "# /// script\n# [tool.strongroom.limits]\n# time = \"500ms\"\n# ///\n";
     let slow = format!("{limits}import time\ntime.sleep(60)");
-    assert_eq!(code(&slow).await, json!({ "code": "timed_out", "limit_ms": 500 }));
-    assert_eq!(code("x = bytearray(1 << 30)").await["code"], "out_of_memory");
-    assert_eq!(code("while True: print('x' * 1000)").await["code"], "log_limit");
+    assert_eq!(
+        code(&slow).await,
+        json!({ "code": "timed_out", "limit_ms": 500 })
+    );
+    assert_eq!(
+        code("x = bytearray(1 << 30)").await["code"],
+        "out_of_memory"
+    );
+    assert_eq!(
+        code("while True: print('x' * 1000)").await["code"],
+        "log_limit"
+    );
     let twice = "open('/out/a', 'w')\nopen('/out/A', 'w')";
     assert_eq!(code(twice).await["code"], "output_refused");
     let full = "open('/out/a', 'w').write('x' * (65 << 20))";
@@ -169,7 +208,10 @@ def transform(data, ctx):
             'home': os.path.exists('/root'), 'uid': os.getuid()}";
     station.push_function("lab/g", source).await;
     let asked = station.ask("lab", "lab/g", &["lab/d"], json!({})).await;
-    let run = station.get("lab", &format!("/v1/runs/{}?wait=30s", text(&asked, "id"))).await.ok();
+    let run = station
+        .get("lab", &format!("/v1/runs/{}?wait=30s", text(&asked, "id")))
+        .await
+        .ok();
     let expected = json!({
         "seen": ["d.csv"], "net": "closed", "write": "closed", "shadow": false, "home": false, "uid": 1000,
     });
@@ -183,25 +225,53 @@ async fn named_inputs_of_two_owners_lie_side_by_side() {
     station.push_dataset("zoo/d", "z.csv", b"n\n1\n").await;
     let source = "import os\ndef transform(data, ctx):\n    return {n: os.listdir('/data/' + n) for n in os.listdir('/data')}";
     station.push_function("devs/two", source).await;
-    let asked = station.ask("guest", "devs/two", &["left=lab/d", "right=zoo/d"], json!({})).await;
+    let asked = station
+        .ask(
+            "guest",
+            "devs/two",
+            &["left=lab/d", "right=zoo/d"],
+            json!({}),
+        )
+        .await;
     for owner in ["lab", "zoo"] {
         let path = format!("/v1/requests/{}/approve", text(&asked, "request"));
         station.post(owner, &path, json!({})).await.ok();
     }
     let run = ended(&station, &asked).await;
-    assert_eq!(run["value"], json!({ "left": ["d.csv"], "right": ["z.csv"] }), "{run}");
+    assert_eq!(
+        run["value"],
+        json!({ "left": ["d.csv"], "right": ["z.csv"] }),
+        "{run}"
+    );
     station.stop().await;
 }
 
 #[tokio::test]
 async fn a_script_blocks_and_answers_with_what_it_printed_whatever_its_exit_code() {
     let mut station = station().await;
-    let code = ["import sys", "print('out')", "print('err', file=sys.stderr)", "sys.exit(4)"];
-    let reply = station.post("guest", "/run-json", json!({ "client": "me", "code": code })).await;
+    let code = [
+        "import sys",
+        "print('out')",
+        "print('err', file=sys.stderr)",
+        "sys.exit(4)",
+    ];
+    let reply = station
+        .post(
+            "guest",
+            "/run-json",
+            json!({ "client": "me", "code": code }),
+        )
+        .await;
     assert_eq!(reply.status, 200);
     let status = reply.json();
-    assert_eq!((text(&status, "stdout"), text(&status, "stderr")), ("out\n", "err\n"));
-    assert_eq!((&status["exit_code"], &status["reason"]["code"]), (&json!(4), &json!("failed")));
+    assert_eq!(
+        (text(&status, "stdout"), text(&status, "stderr")),
+        ("out\n", "err\n")
+    );
+    assert_eq!(
+        (&status["exit_code"], &status["reason"]["code"]),
+        (&json!(4), &json!("failed"))
+    );
     assert!(status["usage"]["wall_ms"].is_number());
     let form = "--x\r\ncontent-disposition: form-data; name=\"client\"\r\n\r\nme\r\n\
         --x\r\ncontent-disposition: form-data; name=\"files[]\"; filename=\"main.py\"\r\n\r\n\
@@ -210,7 +280,11 @@ async fn a_script_blocks_and_answers_with_what_it_printed_whatever_its_exit_code
         print('from other')\r\n--x--\r\n";
     let sent = Sent::of("multipart/form-data; boundary=x", form);
     let status = station.send("guest", "POST", "/run-file/", sent).await.ok();
-    assert_eq!((text(&status, "stdout"), &status["exit_code"]), ("from other\n", &json!(0)), "{status}");
+    assert_eq!(
+        (text(&status, "stdout"), &status["exit_code"]),
+        ("from other\n", &json!(0)),
+        "{status}"
+    );
     station.stop().await;
 }
 
@@ -218,13 +292,29 @@ async fn a_script_blocks_and_answers_with_what_it_printed_whatever_its_exit_code
 async fn a_script_leaves_nothing_for_the_next_one_and_has_its_own_bounds() {
     let mut station = station().await;
     let write = "open('/tmp/left', 'w').write('x')\nprint('wrote')";
-    let status = station.post("guest", "/run-json", json!({ "code": write })).await.ok();
+    let status = station
+        .post("guest", "/run-json", json!({ "code": write }))
+        .await
+        .ok();
     assert_eq!(text(&status, "stdout"), "wrote\n", "{status}");
     let look = "import os\nprint(os.listdir('/tmp'), os.listdir('/out'), os.path.exists('/data'))";
-    let status = station.post("guest", "/run-json", json!({ "code": look })).await.ok();
+    let status = station
+        .post("guest", "/run-json", json!({ "code": look }))
+        .await
+        .ok();
     assert_eq!(text(&status, "stdout"), "[] [] False\n");
-    let status = station.post("guest", "/run-json", json!({ "code": "x = bytearray(100 << 20)" })).await.ok();
-    assert_eq!(status["reason"], json!({ "code": "out_of_memory", "limit_bytes": 60 << 20 }));
+    let status = station
+        .post(
+            "guest",
+            "/run-json",
+            json!({ "code": "x = bytearray(100 << 20)" }),
+        )
+        .await
+        .ok();
+    assert_eq!(
+        status["reason"],
+        json!({ "code": "out_of_memory", "limit_bytes": 60 << 20 })
+    );
     station.stop().await;
 }
 
@@ -232,19 +322,35 @@ async fn a_script_leaves_nothing_for_the_next_one_and_has_its_own_bounds() {
 async fn an_async_script_is_found_under_its_location() {
     let mut station = station().await;
     let headers = [("prefer", "respond-async")];
-    let reply = station.send_with("guest", "POST", "/run-json", &headers, json!({ "code": "print(1)" })).await;
+    let reply = station
+        .send_with(
+            "guest",
+            "POST",
+            "/run-json",
+            &headers,
+            json!({ "code": "print(1)" }),
+        )
+        .await;
     assert_eq!(reply.status, 202);
     let run = reply.json();
     until(&station, &run, "ended").await;
-    let status = station.get("guest", reply.headers[header::LOCATION].to_str().unwrap()).await.ok();
-    assert_eq!((text(&status, "state"), text(&status, "stdout")), ("ended", "1\n"));
+    let status = station
+        .get("guest", reply.headers[header::LOCATION].to_str().unwrap())
+        .await
+        .ok();
+    assert_eq!(
+        (text(&status, "state"), text(&status, "stdout")),
+        ("ended", "1\n")
+    );
     station.stop().await;
 }
 
 #[tokio::test]
 async fn a_stop_kills_running_guests_and_leaves_the_queue() {
     let mut station = station().await;
-    station.push_function("devs/g", "import time\ntime.sleep(60)").await;
+    station
+        .push_function("devs/g", "import time\ntime.sleep(60)")
+        .await;
     let mut runs = Vec::new();
     for _ in 0..3 {
         runs.push(station.ask("guest", "devs/g", &[], json!({})).await);
@@ -253,10 +359,16 @@ async fn a_stop_kills_running_guests_and_leaves_the_queue() {
     until(&station, &runs[1], "running").await;
     station.stop().await;
     for run in &runs[..2] {
-        let run = station.get("guest", &format!("/v1/runs/{}", text(run, "id"))).await.ok();
+        let run = station
+            .get("guest", &format!("/v1/runs/{}", text(run, "id")))
+            .await
+            .ok();
         assert_eq!(run["reason"]["code"], "host_error", "{run}");
         assert!(text(&run["reason"], "what").contains("interrupted"));
     }
-    let third = station.get("guest", &format!("/v1/runs/{}", text(&runs[2], "id"))).await.ok();
+    let third = station
+        .get("guest", &format!("/v1/runs/{}", text(&runs[2], "id")))
+        .await
+        .ok();
     assert_eq!(third["state"], "queued");
 }

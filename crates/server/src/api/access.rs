@@ -1,8 +1,7 @@
 //! Users and tokens, as bodies.
 
 use serde::{Deserialize, Serialize};
-use strongroom_core::id::TokenId;
-use strongroom_core::name::Name;
+use strongroom_core::{id::TokenId, name::Name};
 use utoipa::ToSchema;
 
 #[derive(Debug, Clone, Serialize, Deserialize, ToSchema)]

@@ -3,11 +3,12 @@
 use std::collections::BTreeMap;
 
 use serde::{Deserialize, Serialize};
-use strongroom_core::digest::Digest;
-use strongroom_core::manifest::Manifest;
-use strongroom_core::name::Name;
-use strongroom_core::name::ObjectName;
-use strongroom_core::tree::TreeFile;
+use strongroom_core::{
+    digest::Digest,
+    manifest::Manifest,
+    name::{Name, ObjectName},
+    tree::TreeFile,
+};
 use utoipa::ToSchema;
 
 /// Digests of files that a client is about to push.

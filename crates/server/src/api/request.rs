@@ -4,22 +4,17 @@ use std::collections::BTreeMap;
 
 use serde::{Deserialize, Serialize};
 use serde_json::Value;
-use strongroom_core::approval::Scope;
-use strongroom_core::digest::Digest;
-use strongroom_core::event::Event;
-use strongroom_core::id::ApprovalId;
-use strongroom_core::id::RequestId;
-use strongroom_core::id::RunId;
-use strongroom_core::limits::Limits;
-use strongroom_core::limits::LimitsAsked;
-use strongroom_core::manifest::Manifest;
-use strongroom_core::name::Name;
-use strongroom_core::name::ObjectName;
-use strongroom_core::plan::InputVersion;
-use strongroom_core::plan::Inputs;
-use strongroom_core::plan::Plan;
-use strongroom_core::request::Verdict;
-use strongroom_core::request;
+use strongroom_core::{
+    approval::Scope,
+    digest::Digest,
+    event::Event,
+    id::{ApprovalId, RequestId, RunId},
+    limits::{Limits, LimitsAsked},
+    manifest::Manifest,
+    name::{Name, ObjectName},
+    plan::{InputVersion, Inputs, Plan},
+    request::{self, Verdict},
+};
 use utoipa::ToSchema;
 
 use super::Source;

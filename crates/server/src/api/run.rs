@@ -2,19 +2,13 @@
 
 use serde::{Deserialize, Serialize};
 use serde_json::Value;
-use strongroom_core::digest::Digest;
-use strongroom_core::id::RequestId;
-use strongroom_core::id::RunId;
-use strongroom_core::limits::LimitsAsked;
-use strongroom_core::name::Name;
-use strongroom_core::name::ObjectName;
-use strongroom_core::name::Reference;
-use strongroom_core::run::Enforced;
-use strongroom_core::run::OutputFile;
-use strongroom_core::run::Reason;
-use strongroom_core::run::Stream;
-use strongroom_core::run::Usage;
-use strongroom_core::run;
+use strongroom_core::{
+    digest::Digest,
+    id::{RequestId, RunId},
+    limits::LimitsAsked,
+    name::{Name, ObjectName, Reference},
+    run::{self, Enforced, OutputFile, Reason, Stream, Usage},
+};
 use utoipa::ToSchema;
 
 #[derive(Debug, Clone, Serialize, Deserialize, ToSchema)]

@@ -1,11 +1,10 @@
 //! The script API, as bodies.
 
 use serde::{Deserialize, Serialize};
-use strongroom_core::id::RunId;
-use strongroom_core::run::OutputFile;
-use strongroom_core::run::Reason;
-use strongroom_core::run::Usage;
-use strongroom_core::run;
+use strongroom_core::{
+    id::RunId,
+    run::{self, OutputFile, Reason, Usage},
+};
 use utoipa::ToSchema;
 
 /// `POST /run-json`.

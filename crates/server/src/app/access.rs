@@ -29,12 +29,20 @@ pub struct Actor {
 impl Actor {
     /// Lets only an admin pass; for anyone else the thing is not there.
     pub fn admin(&self, what: &'static str) -> Result<(), AppError> {
-        if self.admin { Ok(()) } else { Err(AppError::NotFound(what)) }
+        if self.admin {
+            Ok(())
+        } else {
+            Err(AppError::NotFound(what))
+        }
     }
 
     /// Lets only the owner of a name pass.
     pub fn owns(&self, owner: &Name, what: &'static str) -> Result<(), AppError> {
-        if self.user == *owner { Ok(()) } else { Err(AppError::NotFound(what)) }
+        if self.user == *owner {
+            Ok(())
+        } else {
+            Err(AppError::NotFound(what))
+        }
     }
 }
 
@@ -51,7 +59,10 @@ pub fn secret_hash(secret: &str) -> Digest {
 /// Whether a text has the form of a secret: only such are looked up.
 fn is_secret(raw: &str) -> bool {
     raw.strip_prefix(SECRET_PREFIX).is_some_and(|rest| {
-        rest.len() == 43 && rest.bytes().all(|b| b.is_ascii_alphanumeric() || b"-_".contains(&b))
+        rest.len() == 43
+            && rest
+                .bytes()
+                .all(|b| b.is_ascii_alphanumeric() || b"-_".contains(&b))
     })
 }
 
@@ -61,19 +72,35 @@ impl App {
         if !is_secret(secret) {
             return Ok(None);
         }
-        let session = self.store.token_find(&secret_hash(secret), self.now_ms()).await?;
-        Ok(session.map(|found| Actor { user: found.user, admin: found.admin, token: found.token }))
+        let session = self
+            .store
+            .token_find(&secret_hash(secret), self.now_ms())
+            .await?;
+        Ok(session.map(|found| Actor {
+            user: found.user,
+            admin: found.admin,
+            token: found.token,
+        }))
     }
 
     pub async fn user_add(&self, actor: &Actor, new: api::NewUser) -> Result<api::User, AppError> {
         actor.admin("page")?;
         if RESERVED.contains(&new.name.as_str()) {
             let detail = format!("the name `{}` stands for the station itself", new.name);
-            return Err(AppError::Invalid { code: "reserved_name", detail });
+            return Err(AppError::Invalid {
+                code: "reserved_name",
+                detail,
+            });
         }
         let now_ms = self.now_ms();
-        self.store.user_add(&actor.user, &new.name, new.admin, now_ms).await?;
-        Ok(api::User { name: new.name, admin: new.admin, at_ms: now_ms })
+        self.store
+            .user_add(&actor.user, &new.name, new.admin, now_ms)
+            .await?;
+        Ok(api::User {
+            name: new.name,
+            admin: new.admin,
+            at_ms: now_ms,
+        })
     }
 
     pub async fn user_list(
@@ -82,11 +109,18 @@ impl App {
         page: strongroom_store::Page,
     ) -> Result<api::Page<api::User>, AppError> {
         actor.admin("page")?;
-        Ok(super::show::page(self.store.user_list(page).await?, super::show::user))
+        Ok(super::show::page(
+            self.store.user_list(page).await?,
+            super::show::user,
+        ))
     }
 
     /// Makes a token; its secret is in this answer and nowhere else.
-    pub async fn token_add(&self, actor: &Actor, new: api::NewToken) -> Result<api::Token, AppError> {
+    pub async fn token_add(
+        &self,
+        actor: &Actor,
+        new: api::NewToken,
+    ) -> Result<api::Token, AppError> {
         let user = new.user.unwrap_or_else(|| actor.user.clone());
         if user != actor.user {
             actor.admin("user")?;
@@ -98,7 +132,10 @@ impl App {
         let now_ms = self.now_ms();
         if new.until_ms.is_some_and(|until_ms| until_ms <= now_ms) {
             let detail = "until_ms: the time has passed already".to_owned();
-            return Err(AppError::Invalid { code: "bad_time", detail });
+            return Err(AppError::Invalid {
+                code: "bad_time",
+                detail,
+            });
         }
         let secret = new_secret();
         let token = NewToken {
@@ -131,7 +168,10 @@ impl App {
             actor.admin("user")?;
         }
         let tokens = self.store.token_list(&user).await?;
-        Ok(api::Page { items: tokens.into_iter().map(super::show::token).collect(), next: None })
+        Ok(api::Page {
+            items: tokens.into_iter().map(super::show::token).collect(),
+            next: None,
+        })
     }
 
     /// Revokes one's own token, or any as an admin.

@@ -81,10 +81,15 @@ pub fn read<R: Read, T>(
 ) -> Result<BTreeMap<TreePath, T>, ArchiveError> {
     let left = Allowance(Rc::new(Cell::new(HEADERS_BYTES_MAX)));
     let mut names = Names::default();
-    let mut archive = tar::Archive::new(Bounded { from, left: left.clone() });
+    let mut archive = tar::Archive::new(Bounded {
+        from,
+        left: left.clone(),
+    });
     for entry in archive.entries().map_err(not_tar)? {
         let mut entry = entry.map_err(not_tar)?;
-        let Some((path, is_folder)) = checked(&mut entry)? else { continue };
+        let Some((path, is_folder)) = checked(&mut entry)? else {
+            continue;
+        };
         left.0.set(entry.size().saturating_add(HEADERS_BYTES_MAX));
         if is_folder {
             names.folder(path)?;
@@ -92,10 +97,16 @@ pub fn read<R: Read, T>(
         }
         names.file_begins(&path)?;
         let size = entry.size();
-        let mut counted = Counted { from: &mut entry, count: 0 };
+        let mut counted = Counted {
+            from: &mut entry,
+            count: 0,
+        };
         let stored = store(&path, size, &mut counted);
         let whole = counted.count == size;
-        let stored = stored.map_err(|source| ArchiveError::Store { name: path.clone(), source })?;
+        let stored = stored.map_err(|source| ArchiveError::Store {
+            name: path.clone(),
+            source,
+        })?;
         if !whole {
             return Err(ArchiveError::CutOff);
         }
@@ -129,14 +140,22 @@ fn checked<R: Read>(
         EntryType::GNUSparse => Some("a sparse file"),
         _ => Some("of a kind that tar has no portable meaning for"),
     };
-    let kind = if kind.is_none() && is_pax_sparse(entry)? { Some("a sparse file") } else { kind };
+    let kind = if kind.is_none() && is_pax_sparse(entry)? {
+        Some("a sparse file")
+    } else {
+        kind
+    };
     if let Some(kind) = kind {
         return Err(ArchiveError::Kind { name, kind });
     }
     let is_folder = entry.header().entry_type() == EntryType::Directory;
     let raw = entry.path_bytes();
     let raw = raw.strip_prefix(b"./").unwrap_or(&raw);
-    let raw = if is_folder { raw.strip_suffix(b"/").unwrap_or(raw) } else { raw };
+    let raw = if is_folder {
+        raw.strip_suffix(b"/").unwrap_or(raw)
+    } else {
+        raw
+    };
     if is_folder && (raw.is_empty() || raw == b".") {
         return Ok(None);
     }
@@ -144,7 +163,9 @@ fn checked<R: Read>(
 }
 
 fn is_pax_sparse<R: Read>(entry: &mut tar::Entry<'_, R>) -> Result<bool, ArchiveError> {
-    let Some(extensions) = entry.pax_extensions().map_err(not_tar)? else { return Ok(false) };
+    let Some(extensions) = entry.pax_extensions().map_err(not_tar)? else {
+        return Ok(false);
+    };
     for extension in extensions {
         let extension = extension.map_err(not_tar)?;
         if extension.key_bytes().starts_with(b"GNU.sparse.") {
@@ -175,7 +196,10 @@ struct Names<T> {
 
 impl<T> Default for Names<T> {
     fn default() -> Self {
-        Self { files: BTreeMap::new(), folders: std::collections::BTreeSet::new() }
+        Self {
+            files: BTreeMap::new(),
+            folders: std::collections::BTreeSet::new(),
+        }
     }
 }
 
@@ -211,9 +235,16 @@ impl<T> Names<T> {
 
     /// The files, if their names make a tree.
     fn done(self) -> Result<BTreeMap<TreePath, T>, ArchiveError> {
-        let nothing = TreeFile { digest: Digest::of(b""), size_bytes: 0 };
-        Tree::new(self.files.keys().map(|path| (path.clone(), nothing.clone())))?;
-        Ok(self.files.into_iter().filter_map(|(path, stored)| Some((path, stored?))).collect())
+        let nothing = TreeFile {
+            digest: Digest::of(b""),
+            size_bytes: 0,
+        };
+        Tree::new(self.files.keys().map(|path| (path.clone(), nothing)))?;
+        Ok(self
+            .files
+            .into_iter()
+            .filter_map(|(path, stored)| Some((path, stored?)))
+            .collect())
     }
 }
 

@@ -44,9 +44,15 @@ impl App {
         if DIGESTS_MAX < asked.digests.len() {
             let found = asked.digests.len();
             let detail = format!("digests: {found} at once, more than {DIGESTS_MAX}");
-            return Err(AppError::Invalid { code: "too_many", detail });
+            return Err(AppError::Invalid {
+                code: "too_many",
+                detail,
+            });
         }
-        let missing = self.store.blobs_missing(&actor.user, &asked.digests).await?;
+        let missing = self
+            .store
+            .blobs_missing(&actor.user, &asked.digests)
+            .await?;
         Ok(api::BlobsMissing { missing })
     }
 
@@ -62,7 +68,9 @@ impl App {
         let reader = body.into_async_read();
         let put = self.store.blobs().put(reader, Some(digest), size_max).await;
         let put = put.map_err(|error| blame(&fault, error))?;
-        self.store.blob_claim(&actor.user, &put.digest, put.size_bytes).await?;
+        self.store
+            .blob_claim(&actor.user, &put.digest, put.size_bytes)
+            .await?;
         Ok(())
     }
 
@@ -74,7 +82,8 @@ impl App {
     ) -> Result<api::DatasetVersion, AppError> {
         actor.owns(&name.owner, "dataset")?;
         let tree = Tree::try_from(new.files)?;
-        self.dataset_version_add(actor, name, &tree, &new.message).await
+        self.dataset_version_add(actor, name, &tree, &new.message)
+            .await
     }
 
     pub(super) async fn dataset_version_add(
@@ -85,7 +94,10 @@ impl App {
         message: &str,
     ) -> Result<api::DatasetVersion, AppError> {
         show::text_len("message", message, MESSAGE_LEN_MAX)?;
-        let row = self.store.dataset_push(&actor.user, name, tree, message, self.now_ms()).await?;
+        let row = self
+            .store
+            .dataset_push(&actor.user, name, tree, message, self.now_ms())
+            .await?;
         Ok(show::dataset_version(row, None))
     }
 
@@ -99,10 +111,16 @@ impl App {
         Ok(show::page(found, show::dataset))
     }
 
-    pub async fn dataset(&self, actor: &Actor, name: &ObjectName) -> Result<api::Dataset, AppError> {
+    pub async fn dataset(
+        &self,
+        actor: &Actor,
+        name: &ObjectName,
+    ) -> Result<api::Dataset, AppError> {
         actor.owns(&name.owner, "dataset")?;
         let found = self.store.dataset_find(name).await?;
-        found.map(show::dataset).ok_or(AppError::NotFound("dataset"))
+        found
+            .map(show::dataset)
+            .ok_or(AppError::NotFound("dataset"))
     }
 
     pub async fn dataset_log(
@@ -146,7 +164,12 @@ impl App {
         path: &TreePath,
     ) -> Result<OpenFile, AppError> {
         let file = self.store.blobs().open(&digest).await?;
-        Ok(OpenFile { file, digest, size_bytes, name: path.file_name().to_owned() })
+        Ok(OpenFile {
+            file,
+            digest,
+            size_bytes,
+            name: path.file_name().to_owned(),
+        })
     }
 
     async fn dataset_tree(

@@ -37,20 +37,29 @@ pub enum AppError {
     Incoming(#[from] IncomingError),
     /// The station is at fault.
     #[error("could not {attempt}")]
-    Internal { attempt: &'static str, source: Box<dyn Error + Send + Sync> },
+    Internal {
+        attempt: &'static str,
+        source: Box<dyn Error + Send + Sync>,
+    },
 }
 
 impl AppError {
     /// A law that was broken, with the whole chain of what is wrong.
     pub fn invalid(code: &'static str, error: &dyn Error) -> Self {
-        Self::Invalid { code, detail: chain(error) }
+        Self::Invalid {
+            code,
+            detail: chain(error),
+        }
     }
 
     /// The station's own trouble while it tried to do `attempt`.
     pub fn internal<E: Into<Box<dyn Error + Send + Sync>>>(
         attempt: &'static str,
     ) -> impl FnOnce(E) -> Self {
-        move |source| Self::Internal { attempt, source: source.into() }
+        move |source| Self::Internal {
+            attempt,
+            source: source.into(),
+        }
     }
 }
 
@@ -100,9 +109,10 @@ impl From<StoreError> for AppError {
             StoreError::NotFound => Self::NotFound("thing"),
             StoreError::Conflict { what } => Self::Conflict(what),
             StoreError::TooMany { .. } => Self::TooMany(error.to_string()),
-            StoreError::Cursor => {
-                Self::Malformed { code: "bad_cursor", detail: format!("after: {error}") }
-            }
+            StoreError::Cursor => Self::Malformed {
+                code: "bad_cursor",
+                detail: format!("after: {error}"),
+            },
             StoreError::BlobMissing { .. } => Self::invalid("blob_missing", &error),
             StoreError::DiskFull { .. } => Self::DiskFull,
             StoreError::Blob(blob) => blob.into(),

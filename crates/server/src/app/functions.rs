@@ -25,20 +25,29 @@ impl App {
         actor.owns(&name.owner, "function")?;
         show::text_len("message", message, MESSAGE_LEN_MAX)?;
         let manifest = Manifest::of_files(&files)?;
-        let tree = self.source_store(&files, self.config.body.function_bytes_max).await?;
+        let tree = self
+            .source_store(&files, self.config.body.function_bytes_max)
+            .await?;
         let now_ms = self.now_ms();
-        let row =
-            self.store.function_push(&actor.user, name, &tree, &manifest, message, now_ms).await?;
+        let row = self
+            .store
+            .function_push(&actor.user, name, &tree, &manifest, message, now_ms)
+            .await?;
         Ok(show::function_version(row, None))
     }
 
     pub async fn function_list(&self, page: Page) -> Result<api::Page<api::Function>, AppError> {
-        Ok(show::page(self.store.function_list(page).await?, show::function))
+        Ok(show::page(
+            self.store.function_list(page).await?,
+            show::function,
+        ))
     }
 
     pub async fn function(&self, name: &ObjectName) -> Result<api::Function, AppError> {
         let found = self.store.function_find(name).await?;
-        found.map(show::function).ok_or(AppError::NotFound("function"))
+        found
+            .map(show::function)
+            .ok_or(AppError::NotFound("function"))
     }
 
     pub async fn function_log(

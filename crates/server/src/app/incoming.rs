@@ -54,10 +54,11 @@ impl Fault {
 }
 
 impl Incoming {
-    pub fn new(
-        chunks: impl Stream<Item = Result<Bytes, IncomingError>> + Send + 'static,
-    ) -> Self {
-        Self { chunks: chunks.boxed(), fault: Fault::default() }
+    pub fn new(chunks: impl Stream<Item = Result<Bytes, IncomingError>> + Send + 'static) -> Self {
+        Self {
+            chunks: chunks.boxed(),
+            fault: Fault::default(),
+        }
     }
 
     pub fn fault(&self) -> Fault {
@@ -79,7 +80,14 @@ impl Incoming {
                 }
             }
         };
-        (feed, BlockingRead { chunks, now: Bytes::new(), zeros_at_end: 0 })
+        (
+            feed,
+            BlockingRead {
+                chunks,
+                now: Bytes::new(),
+                zeros_at_end: 0,
+            },
+        )
     }
 }
 
@@ -123,7 +131,11 @@ impl io::Read for BlockingRead {
         let taken = self.now.split_to(count);
         into[..count].copy_from_slice(&taken);
         let zeros = taken.iter().rev().take_while(|byte| **byte == 0).count() as u64;
-        let before = if zeros == count as u64 { self.zeros_at_end } else { 0 };
+        let before = if zeros == count as u64 {
+            self.zeros_at_end
+        } else {
+            0
+        };
         self.zeros_at_end = before + zeros;
         Ok(count)
     }

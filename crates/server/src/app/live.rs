@@ -29,7 +29,13 @@ impl Live {
     pub fn enter(&self, run: &RunId) -> (Alive<'_>, oneshot::Receiver<Name>) {
         let (sender, receiver) = oneshot::channel();
         self.with(|runs| runs.insert(run.clone(), sender));
-        (Alive { live: self, run: run.clone() }, receiver)
+        (
+            Alive {
+                live: self,
+                run: run.clone(),
+            },
+            receiver,
+        )
     }
 
     /// Ends a run's guest in the name of `by`, if it has one.

@@ -23,9 +23,19 @@ impl App {
         state: Option<State>,
         page: Page,
     ) -> Result<api::Page<api::Request>, AppError> {
-        let found = self.store.request_list(&actor.user, role, state, page).await?;
-        let items = found.items.into_iter().filter_map(|row| show::request(row, None)).collect();
-        Ok(api::Page { items, next: found.next })
+        let found = self
+            .store
+            .request_list(&actor.user, role, state, page)
+            .await?;
+        let items = found
+            .items
+            .into_iter()
+            .filter_map(|row| show::request(row, None))
+            .collect();
+        Ok(api::Page {
+            items,
+            next: found.next,
+        })
     }
 
     /// One request; with the source and what changed in it for those who are asked.
@@ -55,7 +65,9 @@ impl App {
         let files = self.source_read(&version.tree).await?;
         let before = match &row.function {
             Some(function) => {
-                self.store.function_approved_before(&actor.user, function, &row.id).await?
+                self.store
+                    .function_approved_before(&actor.user, function, &row.id)
+                    .await?
             }
             None => None,
         };
@@ -64,7 +76,9 @@ impl App {
             let old = self.source_read(&old.tree).await?;
             let new = files.clone();
             let compare = tokio::task::spawn_blocking(move || diff::unified(&old, &new));
-            let text = compare.await.map_err(AppError::internal("compare two versions"))?;
+            let text = compare
+                .await
+                .map_err(AppError::internal("compare two versions"))?;
             detail.diff = Some(text);
             detail.approved_before = Some(before);
         }
@@ -82,29 +96,48 @@ impl App {
         let row = found.filter(|row| row.verdicts.contains_key(&actor.user));
         let row = row.ok_or(AppError::NotFound("request"))?;
         let approval = self.approval_of(&row, new)?;
-        let row = self.store.request_approve(&actor.user, id, approval, self.now_ms()).await?;
+        let row = self
+            .store
+            .request_approve(&actor.user, id, approval, self.now_ms())
+            .await?;
         // This answer may have freed other runs of the same caller too.
         self.queued.notify_one();
         self.watch.all_changed();
         show::request(row, None).ok_or(AppError::NotFound("request"))
     }
 
-    fn approval_of(&self, row: &RequestRow, new: api::NewApproval) -> Result<NewApproval, AppError> {
+    fn approval_of(
+        &self,
+        row: &RequestRow,
+        new: api::NewApproval,
+    ) -> Result<NewApproval, AppError> {
         let now_ms = self.now_ms();
         if new.uses == Some(0) {
             let detail = "uses: at least 1, since this run is one".to_owned();
-            return Err(AppError::Invalid { code: "bad_uses", detail });
+            return Err(AppError::Invalid {
+                code: "bad_uses",
+                detail,
+            });
         }
         if new.until_ms.is_some_and(|until_ms| until_ms <= now_ms) {
             let detail = "until_ms: the time has passed already".to_owned();
-            return Err(AppError::Invalid { code: "bad_time", detail });
+            return Err(AppError::Invalid {
+                code: "bad_time",
+                detail,
+            });
         }
         let plan = plan_of(row)?;
-        let limits_max = new.limits.over(plan.limits).map_err(plan::PlanError::from)?;
-        let limits_max =
-            limits_max.checked(self.config.limits_max).map_err(plan::PlanError::from)?;
+        let limits_max = new
+            .limits
+            .over(plan.limits)
+            .map_err(plan::PlanError::from)?;
+        let limits_max = limits_max
+            .checked(self.config.limits_max)
+            .map_err(plan::PlanError::from)?;
         let scope = match new.args_schema {
-            None => Scope::Plan { plan: row.plan_digest },
+            None => Scope::Plan {
+                plan: row.plan_digest,
+            },
             Some(schema) => {
                 plan::check_args(&schema, &plan.args)?;
                 Scope::domain(&plan, schema)
@@ -128,7 +161,10 @@ impl App {
         show::text_len("reason", &rejection.reason, REASON_LEN_MAX)?;
         self.asked(actor, id).await?;
         let now_ms = self.now_ms();
-        let row = self.store.request_reject(&actor.user, id, &rejection.reason, now_ms).await?;
+        let row = self
+            .store
+            .request_reject(&actor.user, id, &rejection.reason, now_ms)
+            .await?;
         self.watch.all_changed();
         show::request(row, None).ok_or(AppError::NotFound("request"))
     }
@@ -140,7 +176,10 @@ impl App {
         id: &RequestId,
     ) -> Result<api::Request, AppError> {
         self.asked(actor, id).await?;
-        let revoked = self.store.request_revoke(&actor.user, id, self.now_ms()).await?;
+        let revoked = self
+            .store
+            .request_revoke(&actor.user, id, self.now_ms())
+            .await?;
         for run in &revoked.runs_to_kill {
             self.live.kill(run, &actor.user);
         }
@@ -152,7 +191,11 @@ impl App {
     async fn asked(&self, actor: &Actor, id: &RequestId) -> Result<(), AppError> {
         let found = self.store.request_find(&actor.user, id).await?;
         let asked = found.is_some_and(|row| row.verdicts.contains_key(&actor.user));
-        if asked { Ok(()) } else { Err(AppError::NotFound("request")) }
+        if asked {
+            Ok(())
+        } else {
+            Err(AppError::NotFound("request"))
+        }
     }
 
     pub async fn approval_list(
@@ -160,7 +203,10 @@ impl App {
         actor: &Actor,
         page: Page,
     ) -> Result<api::Page<api::Approval>, AppError> {
-        Ok(show::page(self.store.approval_list(&actor.user, page).await?, show::approval))
+        Ok(show::page(
+            self.store.approval_list(&actor.user, page).await?,
+            show::approval,
+        ))
     }
 
     /// Ends requests that nobody answered in time. Returns how many.
@@ -176,7 +222,9 @@ impl App {
 
     pub async fn rules(&self, actor: &Actor) -> Result<api::Rules, AppError> {
         let found = self.store.rule_get(&actor.user).await?;
-        found.map(|text| api::Rules { text }).ok_or(AppError::NotFound("rules"))
+        found
+            .map(|text| api::Rules { text })
+            .ok_or(AppError::NotFound("rules"))
     }
 
     pub async fn rules_put(
@@ -185,7 +233,9 @@ impl App {
         rules: api::Rules,
     ) -> Result<api::Rules, AppError> {
         RuleSet::parse(&rules.text)?;
-        self.store.rule_put(&actor.user, &rules.text, self.now_ms()).await?;
+        self.store
+            .rule_put(&actor.user, &rules.text, self.now_ms())
+            .await?;
         Ok(rules)
     }
 

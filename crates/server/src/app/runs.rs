@@ -15,12 +15,7 @@ use strongroom_core::{
 };
 use strongroom_store::{CancelEffect, FunctionVersionRow, Kind, NewRun, Page, RunRow, Submitted};
 
-use super::{
-    Actor, App, AppError,
-    clock::random,
-    data::OpenFile,
-    show,
-};
+use super::{Actor, App, AppError, clock::random, data::OpenFile, show};
 use crate::api;
 
 /// The longest purpose, in characters.
@@ -41,9 +36,12 @@ impl App {
         let found = self.store.function_version(&asked.function).await?;
         let function = found.ok_or(AppError::NotFound("function"))?;
         let (plan, inputs) = self.pinned(&function, &asked).await?;
-        let kind = Kind::Function { name: asked.function.name };
+        let kind = Kind::Function {
+            name: asked.function.name,
+        };
         let idempotency = key.map(|key| (key, body));
-        self.submit(actor, kind, plan, inputs, asked.purpose, idempotency).await
+        self.submit(actor, kind, plan, inputs, asked.purpose, idempotency)
+            .await
     }
 
     async fn pinned(
@@ -53,9 +51,14 @@ impl App {
     ) -> Result<(Plan, Inputs<InputVersion>), AppError> {
         let references = Inputs::parse(asked.on.iter().map(String::as_str))?;
         let inputs = self.resolved(references).await?;
-        let digests = inputs.clone().try_map(|input| Ok::<_, AppError>(input.version))?;
+        let digests = inputs
+            .clone()
+            .try_map(|input| Ok::<_, AppError>(input.version))?;
         let manifest = &function.manifest;
-        let limits = asked.limits.over(manifest.limits).map_err(plan::PlanError::from)?;
+        let limits = asked
+            .limits
+            .over(manifest.limits)
+            .map_err(plan::PlanError::from)?;
         let plan = plan::pin(
             manifest,
             function.version,
@@ -77,7 +80,10 @@ impl App {
         for (_, reference) in references.iter() {
             let found = self.store.dataset_version(reference).await?;
             let row = found.ok_or(AppError::NotFound("dataset"))?;
-            versions.push(InputVersion { dataset: row.dataset, version: row.version });
+            versions.push(InputVersion {
+                dataset: row.dataset,
+                version: row.version,
+            });
         }
         let mut versions = versions.into_iter();
         references.try_map(|_| versions.next().ok_or(AppError::NotFound("dataset")))
@@ -119,7 +125,10 @@ impl App {
         let found = self.store.run_list(&actor.user, state, page).await?;
         let mine = found.items.into_iter().filter(|row| may_see(actor, row));
         let items = mine.map(show::run).collect();
-        Ok(api::Page { items, next: found.next })
+        Ok(api::Page {
+            items,
+            next: found.next,
+        })
     }
 
     pub async fn run(&self, actor: &Actor, id: &RunId) -> Result<api::Run, AppError> {
@@ -150,7 +159,10 @@ impl App {
 
     pub async fn run_cancel(&self, actor: &Actor, id: &RunId) -> Result<api::Run, AppError> {
         self.run_of_caller(actor, id).await?;
-        let effect = self.store.run_cancel(id, &actor.user, self.now_ms()).await?;
+        let effect = self
+            .store
+            .run_cancel(id, &actor.user, self.now_ms())
+            .await?;
         // Also when it ended before its guest began: its sandbox may be there already.
         if effect != CancelEffect::AlreadyEnded {
             self.live.kill(id, &actor.user);
@@ -191,12 +203,18 @@ impl App {
         id: &RunId,
     ) -> Result<RunRow, AppError> {
         let row = self.run_row(actor, id).await?;
-        if row.viewer_is_caller { Ok(row) } else { Err(AppError::NotFound("run")) }
+        if row.viewer_is_caller {
+            Ok(row)
+        } else {
+            Err(AppError::NotFound("run"))
+        }
     }
 
     pub(super) async fn run_row(&self, actor: &Actor, id: &RunId) -> Result<RunRow, AppError> {
         let found = self.store.run_find(&actor.user, id).await?;
-        found.filter(|row| may_see(actor, row)).ok_or(AppError::NotFound("run"))
+        found
+            .filter(|row| may_see(actor, row))
+            .ok_or(AppError::NotFound("run"))
     }
 }
 

@@ -36,18 +36,31 @@ impl Script {
     pub fn new(client: &str, files: Files) -> Result<Self, AppError> {
         let client = match client {
             "" => None,
-            raw => Some(raw.parse().map_err(|error: strongroom_core::name::NameError| {
-                AppError::Invalid { code: "bad_client", detail: format!("client: {error}") }
-            })?),
+            raw => Some(
+                raw.parse()
+                    .map_err(
+                        |error: strongroom_core::name::NameError| AppError::Invalid {
+                            code: "bad_client",
+                            detail: format!("client: {error}"),
+                        },
+                    )?,
+            ),
         };
         for path in files.keys() {
             if !path.as_str().ends_with(".py") {
                 let detail = format!("`{path}`: only files that end in .py are taken");
-                return Err(AppError::Invalid { code: "bad_script", detail });
+                return Err(AppError::Invalid {
+                    code: "bad_script",
+                    detail,
+                });
             }
         }
         let entry = entry(&files)?;
-        Ok(Self { client, entry, files })
+        Ok(Self {
+            client,
+            entry,
+            files,
+        })
     }
 
     /// Takes the body of `/run-json`.
@@ -94,7 +107,9 @@ impl App {
     /// Queues a script.
     pub async fn script_submit(&self, actor: &Actor, script: Script) -> Result<RunId, AppError> {
         let config = &self.config.script;
-        let tree = self.source_store(&script.files, config.upload_bytes_max).await?;
+        let tree = self
+            .source_store(&script.files, config.upload_bytes_max)
+            .await?;
         let manifest = script.manifest(config.limits);
         let function = self.store.function_keep(&tree, &manifest).await?;
         let plan = plan::pin(
@@ -107,18 +122,28 @@ impl App {
             self.config.limits_max,
         )?;
         let kind = Kind::Script {
-            client: script.client.map(|client| client.to_string()).unwrap_or_default(),
+            client: script
+                .client
+                .map(|client| client.to_string())
+                .unwrap_or_default(),
             script_name: script.entry.to_string(),
             token: actor.token.clone(),
         };
-        let run = self.submit(actor, kind, plan, Inputs::None, String::new(), None).await?;
+        let run = self
+            .submit(actor, kind, plan, Inputs::None, String::new(), None)
+            .await?;
         Ok(run.id)
     }
 
     /// What became of a script that this token sent.
     pub async fn script(&self, actor: &Actor, id: &RunId) -> Result<api::ScriptStatus, AppError> {
         let row = self.run_row(actor, id).await?;
-        let Kind::Script { client, script_name, .. } = row.kind.clone() else {
+        let Kind::Script {
+            client,
+            script_name,
+            ..
+        } = row.kind.clone()
+        else {
             return Err(AppError::NotFound("script"));
         };
         let (stdout, stderr) = self.script_voices(&row).await?;
@@ -156,7 +181,9 @@ impl App {
         let mut after = 0;
         loop {
             let lines = self.store.log_page(&row.id, after, LINES_PER_READ).await?;
-            let Some(last) = lines.last() else { return Ok((stdout, stderr)) };
+            let Some(last) = lines.last() else {
+                return Ok((stdout, stderr));
+            };
             after = last.seq;
             for line in lines {
                 let voice = match line.stream {

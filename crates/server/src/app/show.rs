@@ -16,7 +16,10 @@ use crate::api;
 
 /// A page of rows as a page of what is shown.
 pub(super) fn page<T, U>(paged: Paged<T>, show: impl FnMut(T) -> U) -> api::Page<U> {
-    api::Page { items: paged.items.into_iter().map(show).collect(), next: paged.next }
+    api::Page {
+        items: paged.items.into_iter().map(show).collect(),
+        next: paged.next,
+    }
 }
 
 /// Refuses a text that is longer than `chars_max` characters.
@@ -39,7 +42,11 @@ pub(super) fn missing(error: StoreError, what: &'static str) -> AppError {
 }
 
 pub(super) fn user(row: UserRow) -> api::User {
-    api::User { name: row.name, admin: row.admin, at_ms: row.at_ms }
+    api::User {
+        name: row.name,
+        admin: row.admin,
+        at_ms: row.at_ms,
+    }
 }
 
 pub(super) fn token(row: TokenRow) -> api::Token {
@@ -130,7 +137,12 @@ pub(super) fn run(row: RunRow) -> api::Run {
 }
 
 pub(super) fn log_line(line: LogLine) -> api::LogLine {
-    api::LogLine { seq: line.seq, at_ms: line.at_ms, stream: line.stream, text: line.text }
+    api::LogLine {
+        seq: line.seq,
+        at_ms: line.at_ms,
+        stream: line.stream,
+        text: line.text,
+    }
 }
 
 pub(super) fn request(row: RequestRow, detail: Option<api::RequestDetail>) -> Option<api::Request> {
@@ -167,5 +179,8 @@ pub(super) fn approval(row: strongroom_core::approval::Approval) -> api::Approva
 }
 
 pub(super) fn audited(row: AuditRow) -> api::Audited {
-    api::Audited { event: row.event, chain: row.chain }
+    api::Audited {
+        event: row.event,
+        chain: row.chain,
+    }
 }

@@ -20,10 +20,12 @@ pub fn parse(raw: BTreeMap<String, Source>) -> Result<Files, AppError> {
         let bytes = match source {
             Source::Text(text) => text.into_bytes(),
             Source::Bytes { base64 } => {
-                BASE64.decode(base64.as_bytes()).map_err(|error| AppError::Malformed {
-                    code: "bad_base64",
-                    detail: format!("files.{path}: {error}"),
-                })?
+                BASE64
+                    .decode(base64.as_bytes())
+                    .map_err(|error| AppError::Malformed {
+                        code: "bad_base64",
+                        detail: format!("files.{path}: {error}"),
+                    })?
             }
         };
         files.insert(path, bytes);
@@ -35,9 +37,14 @@ pub fn parse(raw: BTreeMap<String, Source>) -> Result<Files, AppError> {
 pub fn shown(files: Files) -> BTreeMap<String, Source> {
     let show = |bytes: Vec<u8>| match String::from_utf8(bytes) {
         Ok(text) => Source::Text(text),
-        Err(error) => Source::Bytes { base64: BASE64.encode(error.as_bytes()) },
+        Err(error) => Source::Bytes {
+            base64: BASE64.encode(error.as_bytes()),
+        },
     };
-    files.into_iter().map(|(path, bytes)| (path.to_string(), show(bytes))).collect()
+    files
+        .into_iter()
+        .map(|(path, bytes)| (path.to_string(), show(bytes)))
+        .collect()
 }
 
 impl App {
@@ -54,12 +61,20 @@ impl App {
         let size: u64 = files.values().map(|bytes| bytes.len() as u64).sum();
         if bytes_max < size {
             let (size, most) = (bytes_shown(size), bytes_shown(bytes_max));
-            return Err(AppError::TooLarge(format!("the files are {size}, more than {most}")));
+            return Err(AppError::TooLarge(format!(
+                "the files are {size}, more than {most}"
+            )));
         }
         // The laws first, so that nothing of a bad tree reaches the disk.
         let entries = files.iter().map(|(path, bytes)| {
             let digest = strongroom_core::digest::Digest::of(bytes);
-            (path.clone(), TreeFile { digest, size_bytes: bytes.len() as u64 })
+            (
+                path.clone(),
+                TreeFile {
+                    digest,
+                    size_bytes: bytes.len() as u64,
+                },
+            )
         });
         let tree = Tree::new(entries)?;
         for bytes in files.values() {
@@ -72,7 +87,13 @@ impl App {
     pub(super) async fn source_read(&self, tree: &Tree) -> Result<Files, AppError> {
         let mut files = Files::new();
         for (path, file) in tree.files() {
-            files.insert(path.clone(), self.store.blobs().read(&file.digest, file.size_bytes).await?);
+            files.insert(
+                path.clone(),
+                self.store
+                    .blobs()
+                    .read(&file.digest, file.size_bytes)
+                    .await?,
+            );
         }
         Ok(files)
     }

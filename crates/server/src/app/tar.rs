@@ -45,7 +45,9 @@ impl App {
             claimed.insert(file.digest, file.size_bytes);
         }
         for (digest, size_bytes) in claimed {
-            self.store.blob_claim(&actor.user, &digest, size_bytes).await?;
+            self.store
+                .blob_claim(&actor.user, &digest, size_bytes)
+                .await?;
         }
         self.dataset_version_add(actor, name, &tree, message).await
     }
@@ -57,8 +59,13 @@ fn unpack(
     bytes_max: u64,
 ) -> Result<BTreeMap<TreePath, TreeFile>, ArchiveError> {
     archive::read(reader, BlockingRead::zeros_at_end, |_, _, from| {
-        let put = blobs.put_reader(from, bytes_max).map_err(std::io::Error::other)?;
-        Ok(TreeFile { digest: put.digest, size_bytes: put.size_bytes })
+        let put = blobs
+            .put_reader(from, bytes_max)
+            .map_err(std::io::Error::other)?;
+        Ok(TreeFile {
+            digest: put.digest,
+            size_bytes: put.size_bytes,
+        })
     })
 }
 
@@ -71,21 +78,30 @@ pub fn function_files(bytes: &[u8], bytes_max: u64) -> Result<Files, AppError> {
     let mut left = bytes_max;
     let zeros = bytes.iter().rev().take_while(|byte| **byte == 0).count() as u64;
     let mut from = bytes;
-    let read = archive::read(&mut from, |_| zeros, |_, size, from| {
-        if left < size {
-            return Err(std::io::Error::new(std::io::ErrorKind::FileTooLarge, "too large"));
-        }
-        left -= size;
-        let mut file = Vec::new();
-        from.read_to_end(&mut file)?;
-        Ok(file)
-    });
+    let read = archive::read(
+        &mut from,
+        |_| zeros,
+        |_, size, from| {
+            if left < size {
+                return Err(std::io::Error::new(
+                    std::io::ErrorKind::FileTooLarge,
+                    "too large",
+                ));
+            }
+            left -= size;
+            let mut file = Vec::new();
+            from.read_to_end(&mut file)?;
+            Ok(file)
+        },
+    );
     match read {
         Err(ArchiveError::Store { source, .. })
             if source.kind() == std::io::ErrorKind::FileTooLarge =>
         {
             let most = strongroom_core::run::bytes_shown(bytes_max);
-            Err(AppError::TooLarge(format!("the files are more than {most}")))
+            Err(AppError::TooLarge(format!(
+                "the files are more than {most}"
+            )))
         }
         Err(error) => Err(error.into()),
         Ok(files) => Ok(files),

@@ -32,9 +32,15 @@ impl Watch {
     /// Starts to listen; whatever changes from now on is heard.
     pub fn listen(&self, run: &RunId) -> Ear {
         let news = self.with(|runs| {
-            runs.entry(run.clone()).or_insert_with(|| watch::Sender::new(())).subscribe()
+            runs.entry(run.clone())
+                .or_insert_with(|| watch::Sender::new(()))
+                .subscribe()
         });
-        Ear { watch: self.clone(), run: run.clone(), news }
+        Ear {
+            watch: self.clone(),
+            run: run.clone(),
+            news,
+        }
     }
 
     /// Tells the listeners of one run that it changed.
@@ -72,7 +78,10 @@ impl Drop for Ear {
     fn drop(&mut self) {
         self.watch.with(|runs| {
             // This ear's own receiver is still counted.
-            if runs.get(&self.run).is_some_and(|sender| sender.receiver_count() <= 1) {
+            if runs
+                .get(&self.run)
+                .is_some_and(|sender| sender.receiver_count() <= 1)
+            {
                 runs.remove(&self.run);
             }
         });

@@ -1,10 +1,6 @@
 //! `/v1/me`, `/v1/users` and `/v1/tokens`.
 
-use axum::{
-    Json,
-    extract::State,
-    http::StatusCode,
-};
+use axum::{Json, extract::State, http::StatusCode};
 use serde::Deserialize;
 use strongroom_core::{id::TokenId, name::Name};
 use utoipa::IntoParams;
@@ -31,7 +27,11 @@ pub fn routes() -> OpenApiRouter<App> {
 /// Shows whose token this is
 #[utoipa::path(get, path = "/v1/me", tag = "access", responses((status = 200, body = Me)))]
 async fn me_show(actor: Actor) -> Json<Me> {
-    Json(Me { user: actor.user, admin: actor.admin, token: actor.token })
+    Json(Me {
+        user: actor.user,
+        admin: actor.admin,
+        token: actor.token,
+    })
 }
 
 /// Lists the users; for an admin

@@ -22,7 +22,9 @@ impl FromRequestParts<App> for Actor {
 
 fn bearer(parts: &Parts) -> Option<&str> {
     let mut all = parts.headers.get_all(header::AUTHORIZATION).iter();
-    let (Some(only), None) = (all.next(), all.next()) else { return None };
+    let (Some(only), None) = (all.next(), all.next()) else {
+        return None;
+    };
     let (scheme, secret) = only.to_str().ok()?.split_once(' ')?;
     scheme.eq_ignore_ascii_case("bearer").then(|| secret.trim())
 }

@@ -49,7 +49,9 @@ pub async fn serve(
             () = stop.cancelled() => break,
             accepted = accept(&listener, &places) => accepted,
         };
-        let Some((stream, place)) = accepted else { continue };
+        let Some((stream, place)) = accepted else {
+            continue;
+        };
         let service = TowerToHyperService::new(router.clone());
         let connection = http.serve_connection(TokioIo::new(Impatient::new(stream, idle)), service);
         let connection = graceful.watch(connection);

@@ -84,7 +84,9 @@ async fn dataset_show(
     actor: Actor,
     Segments((owner, name)): Segments<(Name, Name)>,
 ) -> Answer<Json<Dataset>> {
-    Ok(Json(app.dataset(&actor, &ObjectName { owner, name }).await?))
+    Ok(Json(
+        app.dataset(&actor, &ObjectName { owner, name }).await?,
+    ))
 }
 
 /// Lists a dataset's versions, newest first
@@ -97,7 +99,10 @@ async fn dataset_log(
     Segments((owner, name)): Segments<(Name, Name)>,
     Query(paging): Query<Paging>,
 ) -> Answer<Json<Page<DatasetVersion>>> {
-    Ok(Json(app.dataset_log(&actor, &ObjectName { owner, name }, paging.page()?).await?))
+    Ok(Json(
+        app.dataset_log(&actor, &ObjectName { owner, name }, paging.page()?)
+            .await?,
+    ))
 }
 
 /// Pushes a version of a dataset
@@ -127,7 +132,11 @@ async fn dataset_push(
         let new: NewDatasetVersion = read::json_body(request, &app, most).await?;
         app.dataset_push(&actor, &name, new).await?
     };
-    let status = if pushed.unchanged { StatusCode::OK } else { StatusCode::CREATED };
+    let status = if pushed.unchanged {
+        StatusCode::OK
+    } else {
+        StatusCode::CREATED
+    };
     Ok((status, Json(pushed)))
 }
 
@@ -146,7 +155,10 @@ async fn dataset_version_show(
     actor: Actor,
     Segments((owner, name, version)): Segments<(Name, Name, Version)>,
 ) -> Answer<Json<DatasetVersion>> {
-    let reference = Reference { name: ObjectName { owner, name }, version: version.0 };
+    let reference = Reference {
+        name: ObjectName { owner, name },
+        version: version.0,
+    };
     Ok(Json(app.dataset_version(&actor, &reference).await?))
 }
 
@@ -163,7 +175,13 @@ async fn dataset_file_get(
     Segments((owner, name, version, path)): Segments<(Name, Name, Version, TreePath)>,
     headers: HeaderMap,
 ) -> Answer<Response> {
-    let reference = Reference { name: ObjectName { owner, name }, version: version.0 };
-    let open = app.dataset_file(&actor, &reference, &path).await.map_err(Refusal::from)?;
+    let reference = Reference {
+        name: ObjectName { owner, name },
+        version: version.0,
+    };
+    let open = app
+        .dataset_file(&actor, &reference, &path)
+        .await
+        .map_err(Refusal::from)?;
     file::send(open, &headers).await
 }

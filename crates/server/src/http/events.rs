@@ -40,8 +40,16 @@ pub(super) async fn run_events(
     // Listening begins before the first look, so that nothing falls between.
     let ear = app.watch.listen(&id);
     let run = app.run(&actor, &id).await?;
-    let mut follow =
-        Follow { app, actor, id, ear, after_seq, state: None, ready: VecDeque::new(), over: false };
+    let mut follow = Follow {
+        app,
+        actor,
+        id,
+        ear,
+        after_seq,
+        state: None,
+        ready: VecDeque::new(),
+        over: false,
+    };
     follow.look_at(run).await?;
     let events = stream::unfold(follow, |mut follow| async move {
         let event = follow.next().await?;
@@ -86,7 +94,10 @@ impl Follow {
     async fn look_at(&mut self, run: api::Run) -> Result<(), AppError> {
         let ended = run.state == run::State::Ended;
         if self.state != Some(run.state) && !ended {
-            let state = RunState { state: run.state, waits_for: run.waits_for.clone() };
+            let state = RunState {
+                state: run.state,
+                waits_for: run.waits_for.clone(),
+            };
             self.push("state", &state, None);
         }
         self.state = Some(run.state);
@@ -104,8 +115,10 @@ impl Follow {
     /// sent; a run that has ended is read to the end of its bounded log.
     async fn look_at_log(&mut self, to_the_end: bool) -> Result<(), AppError> {
         loop {
-            let lines =
-                self.app.run_log(&self.actor, &self.id, self.after_seq, LINES_MAX).await?;
+            let lines = self
+                .app
+                .run_log(&self.actor, &self.id, self.after_seq, LINES_MAX)
+                .await?;
             let count = lines.len();
             for line in lines {
                 self.after_seq = line.seq;

@@ -5,7 +5,11 @@ use super::*;
 
 #[track_caller]
 fn asks(range: &str, size: u64, what: Wanted) {
-    assert_eq!(wanted(&HeaderValue::from_str(range).unwrap(), size), what, "{range} of {size}");
+    assert_eq!(
+        wanted(&HeaderValue::from_str(range).unwrap(), size),
+        what,
+        "{range} of {size}"
+    );
 }
 
 #[test]

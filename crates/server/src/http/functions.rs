@@ -63,7 +63,10 @@ async fn function_log(
     Segments((owner, name)): Segments<(Name, Name)>,
     Query(paging): Query<Paging>,
 ) -> Answer<Json<Page<FunctionVersion>>> {
-    Ok(Json(app.function_log(&ObjectName { owner, name }, paging.page()?).await?))
+    Ok(Json(
+        app.function_log(&ObjectName { owner, name }, paging.page()?)
+            .await?,
+    ))
 }
 
 /// Pushes a version of a function
@@ -88,14 +91,21 @@ async fn function_push(
     let (files, message) = if is_tar(&request) {
         let most = limits.function_bytes_max + ARCHIVE_OVERHEAD_BYTES;
         let bytes = read::whole_body(request, &app, most).await?;
-        (tar::function_files(&bytes, limits.function_bytes_max)?, query.message)
+        (
+            tar::function_files(&bytes, limits.function_bytes_max)?,
+            query.message,
+        )
     } else {
         let most = limits.function_json_bytes_max;
         let new: NewFunctionVersion = read::json_body(request, &app, most).await?;
         (source::parse(new.files)?, new.message)
     };
     let pushed = app.function_push(&actor, &name, files, &message).await?;
-    let status = if pushed.unchanged { StatusCode::OK } else { StatusCode::CREATED };
+    let status = if pushed.unchanged {
+        StatusCode::OK
+    } else {
+        StatusCode::CREATED
+    };
     Ok((status, Json(pushed)))
 }
 
@@ -109,6 +119,9 @@ async fn function_version_show(
     actor: Actor,
     Segments((owner, name, version)): Segments<(Name, Name, Version)>,
 ) -> Answer<Json<FunctionVersion>> {
-    let reference = Reference { name: ObjectName { owner, name }, version: version.0 };
+    let reference = Reference {
+        name: ObjectName { owner, name },
+        version: version.0,
+    };
     Ok(Json(app.function_version(&actor, &reference).await?))
 }

@@ -24,7 +24,11 @@ pub struct Impatient<S> {
 
 impl<S> Impatient<S> {
     pub fn new(stream: S, idle: Duration) -> Self {
-        Self { stream, idle, deadline: None }
+        Self {
+            stream,
+            idle,
+            deadline: None,
+        }
     }
 
     /// Passes on what a write came to, unless it has been waiting too long.

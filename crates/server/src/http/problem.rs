@@ -28,7 +28,12 @@ pub type Answer<T> = Result<T, Refusal>;
 
 impl Refusal {
     pub fn new(status: StatusCode, code: &'static str, detail: impl Into<String>) -> Self {
-        Self { status, code, detail: detail.into(), header: None }
+        Self {
+            status,
+            code,
+            detail: detail.into(),
+            header: None,
+        }
     }
 
     /// Something in the request that cannot be read.
@@ -63,9 +68,7 @@ impl From<AppError> for Refusal {
                 Self::new(StatusCode::UNPROCESSABLE_ENTITY, code, detail)
             }
             AppError::Conflict(_) => Self::new(StatusCode::CONFLICT, "conflict", detail),
-            AppError::TooLarge(_) => {
-                Self::new(StatusCode::PAYLOAD_TOO_LARGE, "too_large", detail)
-            }
+            AppError::TooLarge(_) => Self::new(StatusCode::PAYLOAD_TOO_LARGE, "too_large", detail),
             AppError::TooMany(_) => Self::new(StatusCode::TOO_MANY_REQUESTS, "too_many", detail),
             AppError::DiskFull => {
                 tracing::error!("the disk of the station is full");
@@ -97,7 +100,11 @@ impl IntoResponse for Refusal {
     fn into_response(self) -> Response {
         let problem = Problem {
             kind: "about:blank".to_owned(),
-            title: self.status.canonical_reason().unwrap_or_default().to_owned(),
+            title: self
+                .status
+                .canonical_reason()
+                .unwrap_or_default()
+                .to_owned(),
             status: self.status.as_u16(),
             code: self.code.to_owned(),
             detail: self.detail,
@@ -107,7 +114,9 @@ impl IntoResponse for Refusal {
         response.headers_mut().insert(header::CONTENT_TYPE, kind);
         if self.status == StatusCode::REQUEST_TIMEOUT {
             // What is left of the body is not waited for.
-            response.headers_mut().insert(header::CONNECTION, HeaderValue::from_static("close"));
+            response
+                .headers_mut()
+                .insert(header::CONNECTION, HeaderValue::from_static("close"));
         }
         if let Some((name, value)) = self.header {
             response.headers_mut().insert(name, value);

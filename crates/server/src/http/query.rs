@@ -59,7 +59,10 @@ impl After {
         let limit = bounded(self.limit, 200, LINES_MAX)?;
         match self.after.unwrap_or(0) {
             after if 0 <= after => Ok((after, limit)),
-            after => Err(Refusal::malformed("bad_query", format!("after: {after} is negative"))),
+            after => Err(Refusal::malformed(
+                "bad_query",
+                format!("after: {after} is negative"),
+            )),
         }
     }
 }
@@ -67,9 +70,10 @@ impl After {
 fn bounded(limit: Option<u32>, default: u32, max: u32) -> Result<u32, Refusal> {
     match limit.unwrap_or(default) {
         limit if (1..=max).contains(&limit) => Ok(limit),
-        limit => {
-            Err(Refusal::malformed("bad_query", format!("limit: {limit} is not between 1 and {max}")))
-        }
+        limit => Err(Refusal::malformed(
+            "bad_query",
+            format!("limit: {limit} is not between 1 and {max}"),
+        )),
     }
 }
 
@@ -139,9 +143,14 @@ impl<'de> Deserialize<'de> for Version {
 /// A header as text, if it is there once.
 pub fn header<'a>(headers: &'a HeaderMap, name: &str) -> Result<Option<&'a str>, Refusal> {
     let mut all = headers.get_all(name).iter();
-    let Some(first) = all.next() else { return Ok(None) };
+    let Some(first) = all.next() else {
+        return Ok(None);
+    };
     match (first.to_str(), all.next()) {
         (Ok(text), None) => Ok(Some(text)),
-        _ => Err(Refusal::malformed("bad_header", format!("{name}: once, in plain text"))),
+        _ => Err(Refusal::malformed(
+            "bad_header",
+            format!("{name}: once, in plain text"),
+        )),
     }
 }

@@ -39,13 +39,15 @@ impl<T: DeserializeOwned + Send> FromRequestParts<App> for Segments<T> {
 
     async fn from_request_parts(parts: &mut Parts, app: &App) -> Result<Self, Refusal> {
         let found = axum::extract::Path::<T>::from_request_parts(parts, app).await;
-        found.map(|axum::extract::Path(value)| Self(value)).map_err(|rejection| {
-            let why = match &rejection {
-                PathRejection::FailedToDeserializePathParams(failed) => failed.body_text(),
-                other => other.body_text(),
-            };
-            Refusal::malformed("bad_path", text::shown(&why, 300))
-        })
+        found
+            .map(|axum::extract::Path(value)| Self(value))
+            .map_err(|rejection| {
+                let why = match &rejection {
+                    PathRejection::FailedToDeserializePathParams(failed) => failed.body_text(),
+                    other => other.body_text(),
+                };
+                Refusal::malformed("bad_path", text::shown(&why, 300))
+            })
     }
 }
 
@@ -54,9 +56,11 @@ impl<T: DeserializeOwned + Send> FromRequestParts<App> for Query<T> {
 
     async fn from_request_parts(parts: &mut Parts, app: &App) -> Result<Self, Refusal> {
         let found = axum::extract::Query::<T>::from_request_parts(parts, app).await;
-        found.map(|axum::extract::Query(value)| Self(value)).map_err(|rejection| {
-            Refusal::malformed("bad_query", text::shown(&rejection.body_text(), 300))
-        })
+        found
+            .map(|axum::extract::Query(value)| Self(value))
+            .map_err(|rejection| {
+                Refusal::malformed("bad_query", text::shown(&rejection.body_text(), 300))
+            })
     }
 }
 
@@ -64,7 +68,9 @@ impl<T: DeserializeOwned> FromRequest<App> for JsonBody<T> {
     type Rejection = Refusal;
 
     async fn from_request(request: Request, app: &App) -> Result<Self, Refusal> {
-        json_body(request, app, app.config.body.json_bytes_max).await.map(Self)
+        json_body(request, app, app.config.body.json_bytes_max)
+            .await
+            .map(Self)
     }
 }
 
@@ -104,8 +110,14 @@ fn not_json() -> Refusal {
 
 /// The media type without its parameters, or the empty text.
 pub fn content_type(headers: &HeaderMap) -> &str {
-    let raw = headers.get(header::CONTENT_TYPE).and_then(|value| value.to_str().ok());
-    raw.unwrap_or_default().split(';').next().unwrap_or_default().trim()
+    let raw = headers
+        .get(header::CONTENT_TYPE)
+        .and_then(|value| value.to_str().ok());
+    raw.unwrap_or_default()
+        .split(';')
+        .next()
+        .unwrap_or_default()
+        .trim()
 }
 
 fn is_json(kind: &str) -> bool {
@@ -118,7 +130,11 @@ fn of_json<T: DeserializeOwned>(bytes: &[u8]) -> Result<T, Refusal> {
         json::parse(bytes).map_err(|error| Refusal::malformed("bad_json", error.to_string()))?;
     serde_path_to_error::deserialize(value).map_err(|error| {
         let path = error.path().to_string();
-        let place = if path == "." { "body".to_owned() } else { text::shown(&path, 120) };
+        let place = if path == "." {
+            "body".to_owned()
+        } else {
+            text::shown(&path, 120)
+        };
         let why = text::shown(&error.into_inner().to_string(), 300);
         Refusal::malformed("bad_body", format!("{place}: {why}"))
     })
@@ -135,7 +151,9 @@ pub async fn whole_body(request: Request, app: &App, bytes_max: u64) -> Result<V
         }
         Ok(bytes)
     };
-    tokio::time::timeout(most, read).await.unwrap_or(Err(IncomingError::Idle.into()))
+    tokio::time::timeout(most, read)
+        .await
+        .unwrap_or(Err(IncomingError::Idle.into()))
 }
 
 /// A body of any length up to `bytes_max`, while it arrives.
@@ -155,7 +173,9 @@ fn chunks(
     let mut left = bytes_max;
     Ok(body.into_data_stream().map(move |chunk| {
         let chunk = chunk.map_err(|error| fault_of(&error).unwrap_or(IncomingError::Broken))?;
-        left = left.checked_sub(chunk.len() as u64).ok_or(too_large.clone())?;
+        left = left
+            .checked_sub(chunk.len() as u64)
+            .ok_or(too_large.clone())?;
         Ok(chunk)
     }))
 }

@@ -67,7 +67,9 @@ async fn request_list(
         AskedRole::Owner => Role::AsOwner,
         AskedRole::Caller => Role::AsCaller,
     };
-    Ok(Json(app.request_list(&actor, role, asked.state, page).await?))
+    Ok(Json(
+        app.request_list(&actor, role, asked.state, page).await?,
+    ))
 }
 
 /// Shows a request; to those it asks, with the source and what changed in it

@@ -7,12 +7,7 @@ use axum::{
     response::{IntoResponse, Response},
 };
 use serde::Deserialize;
-use strongroom_core::{
-    id::RunId,
-    run::State as RunState,
-    text,
-    tree::TreePath,
-};
+use strongroom_core::{id::RunId, run::State as RunState, text, tree::TreePath};
 use utoipa::IntoParams;
 use utoipa_axum::{router::OpenApiRouter, routes};
 
@@ -58,13 +53,17 @@ async fn run_ask(
     let key = idempotency_key(&headers)?;
     let mut run = app.run_ask(&actor, asked, key).await?;
     if let Some(wait) = wait {
-        run = app.run_ended(&actor, &run.id, tokio::time::sleep(wait)).await?;
+        run = app
+            .run_ended(&actor, &run.id, tokio::time::sleep(wait))
+            .await?;
     }
     Ok(accepted(run))
 }
 
 fn idempotency_key(headers: &HeaderMap) -> Answer<Option<String>> {
-    let Some(key) = query::header(headers, IDEMPOTENCY_KEY)? else { return Ok(None) };
+    let Some(key) = query::header(headers, IDEMPOTENCY_KEY)? else {
+        return Ok(None);
+    };
     if key.is_empty() || KEY_LEN_MAX < key.len() {
         let detail = format!("{IDEMPOTENCY_KEY}: 1 to {KEY_LEN_MAX} characters");
         return Err(Refusal::malformed("bad_header", detail));
@@ -165,11 +164,16 @@ async fn run_file_get(
 
 /// The number of the last line that a listener has seen.
 pub(super) fn last_event_id(headers: &HeaderMap) -> Answer<i64> {
-    let Some(raw) = query::header(headers, "last-event-id")? else { return Ok(0) };
+    let Some(raw) = query::header(headers, "last-event-id")? else {
+        return Ok(0);
+    };
     match raw.parse() {
         Ok(seq) if 0 <= seq => Ok(seq),
         _ => {
-            let detail = format!("last-event-id: `{}` is no line's number", text::shown(raw, 40));
+            let detail = format!(
+                "last-event-id: `{}` is no line's number",
+                text::shown(raw, 40)
+            );
             Err(Refusal::malformed("bad_header", detail))
         }
     }

@@ -120,7 +120,10 @@ async fn run(app: &App, actor: &Actor, headers: &HeaderMap, script: Script) -> A
 }
 
 fn prefers_async(headers: &HeaderMap) -> bool {
-    let all = headers.get_all("prefer").iter().filter_map(|value| value.to_str().ok());
+    let all = headers
+        .get_all("prefer")
+        .iter()
+        .filter_map(|value| value.to_str().ok());
     let mut preferences = all.flat_map(|value| value.split(','));
     preferences.any(|preference| preference.trim().eq_ignore_ascii_case("respond-async"))
 }
@@ -128,9 +131,15 @@ fn prefers_async(headers: &HeaderMap) -> bool {
 async fn script_of_form(app: &App, request: Request) -> Answer<Script> {
     let most = app.config.script.upload_bytes_max + MULTIPART_OVERHEAD_BYTES;
     let request = read::bounded(request, most)?;
-    let mut form = Multipart::from_request(request, app).await.map_err(|error| {
-        Refusal::new(StatusCode::UNSUPPORTED_MEDIA_TYPE, "not_multipart", error.body_text())
-    })?;
+    let mut form = Multipart::from_request(request, app)
+        .await
+        .map_err(|error| {
+            Refusal::new(
+                StatusCode::UNSUPPORTED_MEDIA_TYPE,
+                "not_multipart",
+                error.body_text(),
+            )
+        })?;
     let (mut files, mut client) = (Files::new(), None);
     for _ in 0..PARTS_MAX {
         let Some(field) = form.next_field().await.map_err(bad_form)? else {
@@ -150,12 +159,16 @@ async fn script_of_form(app: &App, request: Request) -> Answer<Script> {
             }
             other => {
                 let shown = text::shown(other.unwrap_or_default(), 80);
-                let detail = format!("the form has a part `{shown}`; it takes `{FILES}` and one `{CLIENT}`");
+                let detail =
+                    format!("the form has a part `{shown}`; it takes `{FILES}` and one `{CLIENT}`");
                 return Err(Refusal::malformed("bad_form", detail));
             }
         }
     }
-    Err(Refusal::malformed("bad_form", format!("the form has more than {PARTS_MAX} parts")))
+    Err(Refusal::malformed(
+        "bad_form",
+        format!("the form has more than {PARTS_MAX} parts"),
+    ))
 }
 
 fn bad_form(error: MultipartError) -> Refusal {

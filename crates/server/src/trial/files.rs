@@ -88,7 +88,10 @@ fn reading(path: &Path) -> impl FnOnce(io::Error) -> TrialError {
 fn find(path: &Path) -> Result<(Vec<Found>, bool), TrialError> {
     // The path itself may be a link; what lies below may not.
     let meta = fs::metadata(path).map_err(reading(path))?;
-    let mut walk = Walk { found: Vec::new(), open_to_all: true };
+    let mut walk = Walk {
+        found: Vec::new(),
+        open_to_all: true,
+    };
     if meta.is_dir() {
         walk.folder(path, "", 0)?;
         walk.open_to_all &= may_list(&meta);
@@ -97,10 +100,16 @@ fn find(path: &Path) -> Result<(Vec<Found>, bool), TrialError> {
         walk.entry(path, &named(path, name.as_bytes())?, meta, 0)?;
     }
     let laws = walk.found.iter().map(|file| {
-        let file_entry = TreeFile { digest: Digest::of(b""), size_bytes: file.meta.len() };
+        let file_entry = TreeFile {
+            digest: Digest::of(b""),
+            size_bytes: file.meta.len(),
+        };
         (file.path.clone(), file_entry)
     });
-    Tree::new(laws).map_err(|source| TrialError::Tree { path: path.to_owned(), source })?;
+    Tree::new(laws).map_err(|source| TrialError::Tree {
+        path: path.to_owned(),
+        source,
+    })?;
     walk.found.sort_by(|a, b| a.path.cmp(&b.path));
     Ok((walk.found, walk.open_to_all))
 }
@@ -140,29 +149,52 @@ impl Walk {
             self.open_to_all &= may_list(&meta);
             return match depth < DEPTH_MAX {
                 true => self.folder(host, &format!("{path}/"), depth + 1),
-                false => Err(TrialError::Kind { path: host.to_owned(), kind: "too deep a folder" }),
+                false => Err(TrialError::Kind {
+                    path: host.to_owned(),
+                    kind: "too deep a folder",
+                }),
             };
         }
         if !kind.is_file() {
-            let kind = if kind.is_symlink() { "a symbolic link" } else { "a special file" };
-            return Err(TrialError::Kind { path: host.to_owned(), kind });
+            let kind = if kind.is_symlink() {
+                "a symbolic link"
+            } else {
+                "a special file"
+            };
+            return Err(TrialError::Kind {
+                path: host.to_owned(),
+                kind,
+            });
         }
         if FILES_MAX <= self.found.len() {
             let source = TreeError::TooMany;
-            return Err(TrialError::Tree { path: host.to_owned(), source });
+            return Err(TrialError::Tree {
+                path: host.to_owned(),
+                source,
+            });
         }
         self.open_to_all &= meta.permissions().mode() & 0o004 != 0;
-        self.found.push(Found { path: path.clone(), host: host.to_owned(), meta });
+        self.found.push(Found {
+            path: path.clone(),
+            host: host.to_owned(),
+            meta,
+        });
         Ok(())
     }
 }
 
 fn named(host: &Path, raw: &[u8]) -> Result<TreePath, TrialError> {
-    TreePath::from_bytes(raw).map_err(|source| TrialError::Tree { path: host.to_owned(), source })
+    TreePath::from_bytes(raw).map_err(|source| TrialError::Tree {
+        path: host.to_owned(),
+        source,
+    })
 }
 
 fn make_folder(folder: &Path) -> io::Result<()> {
-    DirBuilder::new().recursive(true).mode(0o755).create(folder)?;
+    DirBuilder::new()
+        .recursive(true)
+        .mode(0o755)
+        .create(folder)?;
     // Whatever the umask says: the guest is nobody and has to get in.
     fs::set_permissions(folder, Permissions::from_mode(0o755))
 }

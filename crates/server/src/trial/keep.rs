@@ -13,14 +13,23 @@ use strongroom_core::{digest::Digest, tree::TreePath};
 ///
 /// The file appears whole or not at all, and takes the place of one of the
 /// same name without following a link that may lie there.
-pub(super) fn keep(folder: Option<&Path>, path: &TreePath, from: &mut dyn Read) -> io::Result<Digest> {
-    let Some(folder) = folder else { return copy(from, &mut io::sink()) };
+pub(super) fn keep(
+    folder: Option<&Path>,
+    path: &TreePath,
+    from: &mut dyn Read,
+) -> io::Result<Digest> {
+    let Some(folder) = folder else {
+        return copy(from, &mut io::sink());
+    };
     let to = folder.join(path.as_str());
     let parent = to.parent().unwrap_or(folder);
     fs::create_dir_all(parent)?;
-    let mut file = tempfile::Builder::new().prefix(".strongroom-").tempfile_in(parent)?;
+    let mut file = tempfile::Builder::new()
+        .prefix(".strongroom-")
+        .tempfile_in(parent)?;
     let digest = copy(from, file.as_file_mut())?;
-    file.as_file().set_permissions(std::os::unix::fs::PermissionsExt::from_mode(0o644))?;
+    file.as_file()
+        .set_permissions(std::os::unix::fs::PermissionsExt::from_mode(0o644))?;
     file.persist(&to)?;
     Ok(digest)
 }

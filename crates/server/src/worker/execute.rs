@@ -50,7 +50,9 @@ pub async fn execute(app: &App, local: &Local, claimed: ClaimedRun) {
 fn host_error(what: &str, error: &dyn std::error::Error) -> Reason {
     tracing::error!(error = chain(error), "{what}");
     // Paths and what the database says stay here.
-    Reason::HostError { what: what.to_owned() }
+    Reason::HostError {
+        what: what.to_owned(),
+    }
 }
 
 /// Builds the sandbox, up to the moment before the guest begins.
@@ -68,7 +70,9 @@ async fn prepare(
         Err(error) => {
             match &error {
                 PrepareError::Refused { .. } | PrepareError::RuntimeChanged => {}
-                other => tracing::error!(run.id = %claimed.run, error = chain(other), "could not prepare a run"),
+                other => {
+                    tracing::error!(run.id = %claimed.run, error = chain(other), "could not prepare a run")
+                }
             }
             Err(error.reason())
         }
@@ -81,14 +85,26 @@ async fn mint(app: &App, claimed: &ClaimedRun) -> Result<Permit, Reason> {
         .run_standing(&claimed.run)
         .await
         .map_err(|error| host_error("could not read the owners' answers", &error))?;
-    permit::mint(claimed.run.clone(), &claimed.plan, &standing.as_core(), app.now_ms())
-        .map_err(|error| Reason::Refused { why: error.to_string() })
+    permit::mint(
+        claimed.run.clone(),
+        &claimed.plan,
+        &standing.as_core(),
+        app.now_ms(),
+    )
+    .map_err(|error| Reason::Refused {
+        why: error.to_string(),
+    })
 }
 
 /// Lays out what the guest will see.
 async fn job(app: &App, claimed: &ClaimedRun) -> Result<Job, Reason> {
-    let wrong = |error: StoreError| host_error("could not lay out the function and its inputs", &error);
-    let content = app.store.function_content(&claimed.plan.function).await.map_err(wrong)?;
+    let wrong =
+        |error: StoreError| host_error("could not lay out the function and its inputs", &error);
+    let content = app
+        .store
+        .function_content(&claimed.plan.function)
+        .await
+        .map_err(wrong)?;
     let content = content.ok_or_else(|| wrong(StoreError::NotFound))?;
     let blobs = app.store.blobs();
     let function_dir = blobs.view(&content.tree).await.map_err(wrong)?;
@@ -103,12 +119,20 @@ async fn job(app: &App, claimed: &ClaimedRun) -> Result<Job, Reason> {
         .inputs
         .clone()
         .try_map(|_| folders.next().ok_or_else(|| wrong(StoreError::NotFound)))?;
-    Ok(Job { plan: claimed.plan.clone(), entry: content.manifest.entry, function_dir, inputs })
+    Ok(Job {
+        plan: claimed.plan.clone(),
+        entry: content.manifest.entry,
+        function_dir,
+        inputs,
+    })
 }
 
 /// Whether the guest may begin: not if the run was ended meanwhile.
 async fn begin(app: &App, claimed: &ClaimedRun, prepared: &Prepared) -> Result<bool, Reason> {
-    let started = app.store.run_start(&claimed.run, prepared.enforced(), app.now_ms()).await;
+    let started = app
+        .store
+        .run_start(&claimed.run, prepared.enforced(), app.now_ms())
+        .await;
     let started =
         started.map_err(|error| host_error("could not record that the guest begins", &error))?;
     app.watch.changed(&claimed.run);
@@ -126,15 +150,22 @@ async fn guest(
     let enforced = prepared.enforced().clone();
     let (sender, lines) = mpsc::channel(LINES_WAITING_MAX);
     let both = async {
-        tokio::join!(prepared.run(sender, cancel), log::keep(app, &claimed.run, lines))
+        tokio::join!(
+            prepared.run(sender, cancel),
+            log::keep(app, &claimed.run, lines)
+        )
     };
     let outcome = tokio::select! {
         both = both => Some(both),
         () = app.stop.cancelled() => None,
     };
-    let mut finish = Finish::because(Reason::HostError { what: INTERRUPTED.to_owned() });
+    let mut finish = Finish::because(Reason::HostError {
+        what: INTERRUPTED.to_owned(),
+    });
     finish.enforced = Some(enforced);
-    let Some((ended, kept)) = outcome else { return finish };
+    let Some((ended, kept)) = outcome else {
+        return finish;
+    };
     finish.reason = ended.reason;
     let mut usage = ended.usage;
     if matches!(finish.reason, Reason::Succeeded | Reason::Failed { .. }) {
@@ -166,7 +197,11 @@ async fn finish(app: &App, claimed: &ClaimedRun, outcome: Finish) {
             }),
             _ => outcome.clone(),
         };
-        match app.store.run_finish(&claimed.run, outcome, app.now_ms()).await {
+        match app
+            .store
+            .run_finish(&claimed.run, outcome, app.now_ms())
+            .await
+        {
             Ok(_) => return,
             Err(error) => {
                 let error = chain(&error);

@@ -46,7 +46,12 @@ pub async fn keep(
             .into_iter()
             .map(|LogChunk { stream, text }| {
                 seq += 1;
-                LogLine { seq, at_ms, stream, text }
+                LogLine {
+                    seq,
+                    at_ms,
+                    stream,
+                    text,
+                }
             })
             .collect();
         append(app, run, &batch).await?;

@@ -22,7 +22,9 @@ pub async fn collect(
     out: Option<OutFolder>,
     limits: Limits,
 ) -> Result<Vec<OutputFile>, Reason> {
-    let Some(out) = out else { return Ok(Vec::new()) };
+    let Some(out) = out else {
+        return Ok(Vec::new());
+    };
     let blobs = app.store.blobs().clone();
     let collected = tokio::task::spawn_blocking(move || {
         out.collect(&limits, |_, size, reader| {
@@ -35,13 +37,18 @@ pub async fn collect(
         Ok(Err(error)) => {
             let reason = error.reason();
             if matches!(reason, Reason::HostError { .. }) {
-                tracing::error!(error = crate::app::error::chain(&error), "could not take outputs");
+                tracing::error!(
+                    error = crate::app::error::chain(&error),
+                    "could not take outputs"
+                );
             }
             Err(reason)
         }
         Err(error) => {
             tracing::error!(%error, "taking outputs panicked");
-            Err(Reason::HostError { what: "the outputs could not be taken".to_owned() })
+            Err(Reason::HostError {
+                what: "the outputs could not be taken".to_owned(),
+            })
         }
     }
 }

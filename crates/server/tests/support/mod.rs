@@ -72,17 +72,32 @@ impl Station {
         let mut secrets = BTreeMap::new();
         for user in USERS.into_iter().chain([STRANGER]) {
             let name: Name = user.parse().unwrap();
-            app.store.user_add(&name, &name, user == "admin", 1).await.unwrap();
+            app.store
+                .user_add(&name, &name, user == "admin", 1)
+                .await
+                .unwrap();
             secrets.insert(user, token(&app, &name).await);
         }
         let router = http::router(app.clone());
-        Self { app, router, home, secrets, worker: None }
+        Self {
+            app,
+            router,
+            home,
+            secrets,
+            worker: None,
+        }
     }
 
     /// A station that runs what is approved, in the real jail.
     pub async fn working() -> Self {
         let mut station = Self::new().await;
-        let config = LocalConfig { program: jail_program(), slots_max: 2, ..LocalConfig::default() };
+        let config = LocalConfig {
+            program: jail_program(),
+            slots_max: 2,
+            // Tests run beside each other; guests of two never share a user.
+            uid_base: 1_200_000_000 + std::process::id() % 100_000 * 64,
+            ..LocalConfig::default()
+        };
         let local = Local::start(config).unwrap();
         let worker = Worker::new(station.app.clone(), local, 2);
         station.worker = Some(tokio::spawn(worker.run()));
@@ -93,7 +108,10 @@ impl Station {
     pub async fn stop(&mut self) {
         self.app.stop.cancel();
         if let Some(worker) = self.worker.take() {
-            tokio::time::timeout(PATIENCE, worker).await.unwrap().unwrap();
+            tokio::time::timeout(PATIENCE, worker)
+                .await
+                .unwrap()
+                .unwrap();
         }
     }
 
@@ -119,7 +137,8 @@ impl Station {
         body: impl Into<Sent>,
     ) -> Reply {
         let secret = self.secret(who).map(str::to_owned);
-        self.send_as(secret.as_deref(), method, path, headers, body).await
+        self.send_as(secret.as_deref(), method, path, headers, body)
+            .await
     }
 
     pub async fn send_as(
@@ -131,7 +150,9 @@ impl Station {
         body: impl Into<Sent>,
     ) -> Reply {
         let Sent { kind, body } = body.into();
-        let mut request = Request::builder().method(Method::from_bytes(method.as_bytes()).unwrap()).uri(path);
+        let mut request = Request::builder()
+            .method(Method::from_bytes(method.as_bytes()).unwrap())
+            .uri(path);
         if let Some(kind) = kind {
             request = request.header(header::CONTENT_TYPE, kind);
         }
@@ -142,11 +163,18 @@ impl Station {
             request = request.header(*name, *value);
         }
         let answer = self.router.clone().oneshot(request.body(body).unwrap());
-        let response = tokio::time::timeout(PATIENCE, answer).await.unwrap().unwrap();
+        let response = tokio::time::timeout(PATIENCE, answer)
+            .await
+            .unwrap()
+            .unwrap();
         let (parts, body) = response.into_parts();
         let read = axum::body::to_bytes(body, 64 << 20);
         let body = tokio::time::timeout(PATIENCE, read).await.unwrap().unwrap();
-        Reply { status: parts.status, headers: parts.headers, body }
+        Reply {
+            status: parts.status,
+            headers: parts.headers,
+            body,
+        }
     }
 
     pub async fn get(&self, who: &str, path: &str) -> Reply {
@@ -161,18 +189,24 @@ impl Station {
     pub async fn push_dataset(&self, name: &str, file: &str, bytes: &[u8]) -> Value {
         let owner = name.split('/').next().unwrap();
         let digest = Digest::of(bytes);
-        let put = self.send(owner, "PUT", &format!("/v1/blobs/{digest}"), bytes.to_vec()).await;
+        let put = self
+            .send(owner, "PUT", &format!("/v1/blobs/{digest}"), bytes.to_vec())
+            .await;
         assert_eq!(put.status, StatusCode::NO_CONTENT, "{put:?}");
         let files = json!({ file: { "digest": digest, "size_bytes": bytes.len() } });
         let body = json!({ "files": files, "message": "first" });
-        self.post(owner, &format!("/v1/datasets/{name}/versions"), body).await.ok()
+        self.post(owner, &format!("/v1/datasets/{name}/versions"), body)
+            .await
+            .ok()
     }
 
     /// Pushes a function of one Python file.
     pub async fn push_function(&self, name: &str, source: &str) -> Value {
         let owner = name.split('/').next().unwrap();
         let body = json!({ "files": { "main.py": source } });
-        self.post(owner, &format!("/v1/functions/{name}/versions"), body).await.ok()
+        self.post(owner, &format!("/v1/functions/{name}/versions"), body)
+            .await
+            .ok()
     }
 
     pub async fn ask(&self, who: &str, function: &str, on: &[&str], args: Value) -> Value {
@@ -197,8 +231,17 @@ async fn token(app: &App, user: &Name) -> String {
 /// The program that becomes the warden: it lies beside the tests' own folder.
 fn jail_program() -> std::path::PathBuf {
     let own = std::env::current_exe().unwrap();
-    let program = own.parent().unwrap().parent().unwrap().join("strongroom-jail");
-    assert!(program.exists(), "build {} first: cargo build -p strongroom-jail", program.display());
+    let program = own
+        .parent()
+        .unwrap()
+        .parent()
+        .unwrap()
+        .join("strongroom-jail");
+    assert!(
+        program.exists(),
+        "build {} first: cargo build -p strongroom-jail",
+        program.display()
+    );
     program
 }
 
@@ -210,11 +253,17 @@ pub struct Sent {
 
 impl Sent {
     pub fn nothing() -> Self {
-        Self { kind: None, body: Body::empty() }
+        Self {
+            kind: None,
+            body: Body::empty(),
+        }
     }
 
     pub fn of(kind: &str, body: impl Into<Body>) -> Self {
-        Self { kind: Some(kind.to_owned()), body: body.into() }
+        Self {
+            kind: Some(kind.to_owned()),
+            body: body.into(),
+        }
     }
 }
 
@@ -271,5 +320,7 @@ impl Reply {
 /// The text of a field.
 #[track_caller]
 pub fn text<'a>(value: &'a Value, field: &str) -> &'a str {
-    value[field].as_str().unwrap_or_else(|| panic!("no text `{field}` in {value}"))
+    value[field]
+        .as_str()
+        .unwrap_or_else(|| panic!("no text `{field}` in {value}"))
 }
