@@ -86,7 +86,12 @@ const MIB: u64 = 1 << 20;
 
 /// The resource limits of each process, a second fence behind the group's.
 pub(super) fn limit_resources(limits: &Limits) -> Result<(), Refusal> {
-    let largest_file = limits.out_bytes.max(limits.tmp_bytes);
+    // Above every bound that answers "no space": this one kills by signal.
+    let largest_file = limits
+        .out_bytes
+        .max(limits.tmp_bytes)
+        .max(limits.memory_bytes)
+        + MIB;
     // Processor seconds of one process: all processors, the whole time, and some.
     let cpu_s = (limits.wall_ms / 1000 + 1) * u64::from(limits.cpu_milli / 1000 + 1) + 5;
     let rows = [

@@ -344,3 +344,42 @@ pub fn groups_named(prefix: &str) -> Vec<PathBuf> {
 pub fn exists(path: &str) -> bool {
     Path::new(path).exists()
 }
+
+/// `call(number, ...)` answers "allowed" or the name of the errno; `attempt`
+/// does the same for a Python function.
+pub const PRELUDE: &str = r#"
+import ctypes, errno, os, sys
+libc = ctypes.CDLL(None, use_errno=True)
+def call(number, *arguments):
+    ctypes.set_errno(0)
+    longs = [ctypes.c_long(one) if isinstance(one, int) else one for one in arguments]
+    got = libc.syscall(ctypes.c_long(number), *longs)
+    return 'allowed' if got >= 0 else errno.errorcode[ctypes.get_errno()]
+def attempt(function, *arguments):
+    try:
+        function(*arguments)
+        return 'allowed'
+    except OSError as error:
+        return errno.errorcode[error.errno]
+"#;
+
+/// What a Python program with the prelude prints.
+#[track_caller]
+pub fn tries(program: &str) -> String {
+    prints(&format!("{PRELUDE}{program}"))
+}
+
+/// The one answer that every listed expression must give.
+#[track_caller]
+pub fn each_answers(expected: &str, expressions: &[&str]) {
+    let lines: Vec<String> = expressions
+        .iter()
+        .map(|one| format!("print({one})"))
+        .collect();
+    let text = tries(&lines.join("\n"));
+    let answers: Vec<&str> = text.lines().collect();
+    assert_eq!(answers.len(), expressions.len(), "{text}");
+    for (expression, answer) in expressions.iter().zip(answers) {
+        assert_eq!(answer, expected, "{expression}");
+    }
+}
