@@ -347,3 +347,52 @@ async fn an_owner_of_data_sees_that_it_was_used_but_not_what_came_out() {
         "{events}"
     );
 }
+
+#[tokio::test]
+async fn the_document_names_only_what_it_describes_and_each_operation_once() {
+    let document = serde_json::to_value(strongroom_server::openapi()).unwrap();
+    let mut references = Vec::new();
+    collect_references(&document, &mut references);
+    assert!(!references.is_empty());
+    for reference in references {
+        let pointer = reference.strip_prefix('#').unwrap();
+        assert!(
+            document.pointer(pointer).is_some(),
+            "{reference} is nowhere"
+        );
+    }
+    let mut ids = BTreeSet::new();
+    for (path, item) in document["paths"].as_object().unwrap() {
+        assert!(!path.contains('*'), "{path}");
+        for operation in item.as_object().unwrap().values() {
+            let id = text(operation, "operationId");
+            assert!(ids.insert(id.to_owned()), "{id} is there twice");
+            assert!(!text(operation, "summary").is_empty(), "{id}");
+            assert!(operation["responses"].get("default").is_some(), "{id}");
+            for part in path.split('/').filter_map(|part| part.strip_prefix('{')) {
+                let name = part.trim_end_matches('}');
+                let parameters = operation["parameters"].as_array().unwrap();
+                assert!(
+                    parameters.iter().any(|found| found["name"] == name),
+                    "{id} {name}"
+                );
+            }
+        }
+    }
+}
+
+fn collect_references(value: &Value, found: &mut Vec<String>) {
+    match value {
+        Value::Object(map) => {
+            if let Some(Value::String(reference)) = map.get("$ref") {
+                found.push(reference.clone());
+            }
+            map.values()
+                .for_each(|value| collect_references(value, found));
+        }
+        Value::Array(items) => items
+            .iter()
+            .for_each(|value| collect_references(value, found)),
+        _ => {}
+    }
+}

@@ -6,6 +6,7 @@
 
 use strongroom_core::{
     digest::Digest,
+    json,
     manifest::{Files, Manifest},
     name::{ObjectName, Reference},
 };
@@ -13,6 +14,9 @@ use strongroom_store::{FunctionContent, Page};
 
 use super::{Actor, App, AppError, data::MESSAGE_LEN_MAX, show, source};
 use crate::api;
+
+/// The longest manifest, in bytes of canonical JSON.
+pub const MANIFEST_LEN_MAX: usize = 128 * 1024;
 
 impl App {
     pub async fn function_push(
@@ -25,6 +29,15 @@ impl App {
         actor.owns(&name.owner, "function")?;
         show::text_len("message", message, MESSAGE_LEN_MAX)?;
         let manifest = Manifest::of_files(&files)?;
+        // Manifests are shown in lists, so one may not be as large as the files.
+        let size = json::canonical_of(&manifest).len();
+        if MANIFEST_LEN_MAX < size {
+            let detail = format!("the manifest is {size} bytes, more than {MANIFEST_LEN_MAX}");
+            return Err(AppError::Invalid {
+                code: "bad_manifest",
+                detail,
+            });
+        }
         let tree = self
             .source_store(&files, self.config.body.function_bytes_max)
             .await?;

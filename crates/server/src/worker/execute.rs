@@ -5,7 +5,9 @@
 //! meanwhile it never begins. Whatever happens here, the run ends with a
 //! reason, and the store is told until it has heard.
 
-use std::time::Duration;
+use std::{panic::AssertUnwindSafe, time::Duration};
+
+use futures::FutureExt as _;
 
 use strongroom_core::{
     limits::Limits,
@@ -29,8 +31,18 @@ const LINES_WAITING_MAX: usize = 256;
 
 const INTERRUPTED: &str = "interrupted: the station was stopped";
 
+/// Runs what was claimed. Should this very code fail, the run still ends.
+pub async fn whatever_happens(app: &App, local: &Local, claimed: ClaimedRun) {
+    let run = AssertUnwindSafe(execute(app, local, claimed.clone()));
+    if run.catch_unwind().await.is_err() {
+        let what = "the station failed while it ran this".to_owned();
+        finish(app, &claimed, Finish::because(Reason::HostError { what })).await;
+        app.watch.changed(&claimed.run);
+    }
+}
+
 /// Runs what was claimed, and tells the store how it ended.
-pub async fn execute(app: &App, local: &Local, claimed: ClaimedRun) {
+async fn execute(app: &App, local: &Local, claimed: ClaimedRun) {
     let run = claimed.run.clone();
     let (_alive, cancel) = app.live.enter(&run);
     let outcome = match prepare(app, local, &claimed).await {
