@@ -60,6 +60,16 @@ fn data_is_readable_where_it_was_put() {
 }
 
 #[test]
+fn data_is_listed_where_it_was_put() {
+    let data = directory_with("rows.csv", "a,b\n");
+    let jail = python(LIMITS, "import os; print(*os.listdir('/data'))");
+    assert_eq!(
+        run(jail.read_only(data.path().into(), "/data".into())).text(),
+        "rows.csv"
+    );
+}
+
+#[test]
 fn what_is_written_to_out_can_be_read_after_the_end() {
     let ran = run(shell(
         LIMITS,

@@ -109,7 +109,7 @@ const CLONE: OpenTreeFlags = OpenTreeFlags::OPEN_TREE_CLONE.union(OpenTreeFlags:
 pub(super) fn build(spec: &Spec, sources: Sources) -> Result<Built, Refusal> {
     let root = enter_empty_root(spec)?;
     make_directory(STAGE).or_refuse(PRIVATE_ROOT, "make the stage")?;
-    make_directory(&format!("{STAGE}/empty")).or_refuse(PRIVATE_ROOT, "make the stage")?;
+    empty_layer().or_refuse(READ_ONLY_OVERLAY, "make the empty layer")?;
     for (index, (mount, copy)) in spec.mounts.iter().zip(sources.directories).enumerate() {
         overlay(index, mount, copy).or_refuse(
             READ_ONLY_OVERLAY,
@@ -145,6 +145,15 @@ fn enter_empty_root(spec: &Spec) -> Result<OwnedFd, Refusal> {
 }
 
 const RDONLY: MountAttrFlags = MountAttrFlags::MOUNT_ATTR_RDONLY;
+
+/// The layer that gives overlays something to lie over. It is a file system
+/// of its own because it must outlive the stage: a layer whose directory was
+/// removed makes the whole overlay look empty when it is listed.
+fn empty_layer() -> io::Result<()> {
+    let place = format!("{STAGE}/empty");
+    make_directory(&place)?;
+    attach(tmpfs(PAGE_BYTES, 1, "0755", READ_ONLY | NO_EXEC)?, Path::new(&place))
+}
 
 fn overlay(index: usize, mount: &Mount, copy: OwnedFd) -> io::Result<()> {
     let stage = format!("{STAGE}/{index}");
@@ -238,6 +247,7 @@ fn write_files(spec: &Spec, proc: bool) -> io::Result<()> {
 }
 
 fn remove_stage(mounts: usize) -> io::Result<()> {
+    rustix::mount::unmount(format!("{STAGE}/empty").as_str(), UnmountFlags::DETACH)?;
     let numbered = (0..mounts).map(|index| index.to_string());
     for name in numbered.chain(["empty".to_owned(), "scratch".to_owned()]) {
         rustix::fs::unlinkat(CWD, format!("{STAGE}/{name}"), AtFlags::REMOVEDIR)?;
