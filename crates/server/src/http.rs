@@ -26,6 +26,7 @@ use std::time::Duration;
 use axum::{
     Router,
     extract::{DefaultBodyLimit, MatchedPath, Request},
+    http::StatusCode,
     middleware::{self, Next},
     response::Response,
 };
@@ -65,7 +66,7 @@ pub fn openapi() -> OpenApi {
             &mut item.post,
             &mut item.delete,
         ];
-        operations.into_iter().flatten().for_each(describe_refusals);
+        operations.into_iter().flatten().for_each(describe_answers);
         // Only the router knows what a star means.
         document.paths.paths.insert(path.replace("{*", "{"), item);
     }
@@ -108,8 +109,20 @@ fn document() -> OpenApi {
         .build()
 }
 
-/// Every operation may be refused with a problem document.
-fn describe_refusals(operation: &mut Operation) {
+/// Gives every answer a description, as the format demands; and every
+/// operation may be refused with a problem document.
+fn describe_answers(operation: &mut Operation) {
+    for (status, response) in &mut operation.responses.responses {
+        let reason = status
+            .parse::<StatusCode>()
+            .ok()
+            .and_then(|status| status.canonical_reason());
+        if let (RefOr::T(response), Some(reason)) = (response, reason)
+            && response.description.is_empty()
+        {
+            response.description = reason.to_lowercase();
+        }
+    }
     let schema = RefOr::Ref(Ref::from_schema_name("Problem"));
     let problem = ResponseBuilder::new()
         .description("why it was refused")

@@ -369,6 +369,9 @@ async fn the_document_names_only_what_it_describes_and_each_operation_once() {
             assert!(ids.insert(id.to_owned()), "{id} is there twice");
             assert!(!text(operation, "summary").is_empty(), "{id}");
             assert!(operation["responses"].get("default").is_some(), "{id}");
+            for response in operation["responses"].as_object().unwrap().values() {
+                assert!(!text(response, "description").is_empty(), "{id}");
+            }
             for part in path.split('/').filter_map(|part| part.strip_prefix('{')) {
                 let name = part.trim_end_matches('}');
                 let parameters = operation["parameters"].as_array().unwrap();
