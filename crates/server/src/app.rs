@@ -28,7 +28,7 @@ use std::{ops::Deref, sync::Arc};
 use strongroom_core::{manifest::Runtime, plan::RuntimePin};
 use strongroom_run::{RuntimeError, Runtimes};
 use strongroom_store::Store;
-use tokio::sync::Notify;
+use tokio::sync::{Notify, Semaphore};
 use tokio_util::sync::CancellationToken;
 
 pub use access::Actor;
@@ -38,6 +38,9 @@ use crate::{api, config::Config};
 use clock::Clock;
 use live::Live;
 use watch::Watch;
+
+/// Archives that are unpacked at once; more wait.
+pub const UNPACKING_MAX: usize = 32;
 
 /// The station's one state, shared by the doors and the worker.
 #[derive(Clone)]
@@ -54,6 +57,8 @@ pub struct Inner {
     pub queued: Notify,
     /// Runs that are executing now.
     pub live: Live,
+    /// Archives that are unpacked at once; each needs a thread while it arrives.
+    pub unpacking: Semaphore,
     /// Cancelled when the station stops.
     pub stop: CancellationToken,
     /// The runtimes of this host.

@@ -20,13 +20,13 @@ use strongroom_store::{NewToken, Page, Store, StoreError};
 use tokio::{
     net::TcpListener,
     signal::unix::{SignalKind, signal},
-    sync::Notify,
+    sync::{Notify, Semaphore},
 };
 use tokio_util::sync::CancellationToken;
 
 use crate::{
     app::{
-        App, Inner,
+        App, Inner, UNPACKING_MAX,
         access::{new_secret, secret_hash},
         clock::{Clock, random},
         live::Live,
@@ -172,6 +172,7 @@ pub(crate) fn app(config: Config, store: Store, local: &Local) -> App {
         watch: Watch::default(),
         queued: Notify::new(),
         live: Live::default(),
+        unpacking: Semaphore::new(UNPACKING_MAX),
         stop: CancellationToken::new(),
         runtimes: Arc::new(Runtimes::default()),
         walls,

@@ -30,6 +30,7 @@ impl App {
     ) -> Result<api::DatasetVersion, AppError> {
         actor.owns(&name.owner, "dataset")?;
         super::show::text_len("message", message, super::data::MESSAGE_LEN_MAX)?;
+        let _place = self.unpacking.acquire().await;
         let fault = body.fault();
         let (feed, mut reader) = body.into_blocking();
         let (blobs, most) = (self.store.blobs().clone(), self.config.body.blob_bytes_max);

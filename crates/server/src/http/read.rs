@@ -4,7 +4,7 @@
 //! where. A body has a bound in bytes and in time, and JSON is read by the
 //! strict parser: no key twice, no deep nesting, no unknown field.
 
-use std::time::Duration;
+use std::time::{Duration, Instant};
 
 use axum::{
     body::Body,
@@ -21,6 +21,11 @@ use crate::app::{
     App,
     incoming::{Incoming, IncomingError},
 };
+
+/// The slowest that a body may come on average.
+const BYTES_PER_SECOND_MIN: u64 = 1024;
+/// How long a body is given before its pace counts.
+const PACE_GRACE: Duration = Duration::from_secs(60);
 
 /// The parts of a path, parsed.
 pub struct Segments<T>(pub T);
@@ -170,14 +175,34 @@ fn chunks(
     if bytes_max < axum::body::HttpBody::size_hint(&body).lower() {
         return Err(too_large.into());
     }
-    let mut left = bytes_max;
+    let mut pace = Pace::default();
     Ok(body.into_data_stream().map(move |chunk| {
         let chunk = chunk.map_err(|error| fault_of(&error).unwrap_or(IncomingError::Broken))?;
-        left = left
-            .checked_sub(chunk.len() as u64)
-            .ok_or(too_large.clone())?;
-        Ok(chunk)
+        pace.goes_on(chunk.len() as u64)?;
+        match pace.bytes <= bytes_max {
+            true => Ok(chunk),
+            false => Err(too_large.clone()),
+        }
     }))
+}
+
+/// How fast a body has come so far.
+#[derive(Default)]
+struct Pace {
+    began: Option<Instant>,
+    bytes: u64,
+}
+
+impl Pace {
+    /// Counts a chunk; refuses a body that only trickles.
+    fn goes_on(&mut self, bytes: u64) -> Result<(), IncomingError> {
+        self.bytes = self.bytes.saturating_add(bytes);
+        let elapsed = self.began.get_or_insert_with(Instant::now).elapsed();
+        match PACE_GRACE < elapsed && self.bytes < elapsed.as_secs() * BYTES_PER_SECOND_MIN {
+            true => Err(IncomingError::Idle),
+            false => Ok(()),
+        }
+    }
 }
 
 /// What was wrong with the arriving body, if that is why something failed.

@@ -86,7 +86,13 @@ async fn prepare(
                     tracing::error!(run.id = %claimed.run, error = chain(other), "could not prepare a run")
                 }
             }
-            Err(error.reason())
+            Err(match error.reason() {
+                // Its causes are in the log; paths of this host stay here.
+                Reason::HostError { .. } => Reason::HostError {
+                    what: error.to_string(),
+                },
+                reason => reason,
+            })
         }
     }
 }

@@ -14,7 +14,7 @@ use strongroom_run::{Local, LocalConfig, Runtimes};
 use strongroom_server::{
     Config, Worker,
     app::{
-        App, Inner,
+        App, Inner, UNPACKING_MAX,
         access::{new_secret, secret_hash},
         clock::{Clock, random},
         live::Live,
@@ -24,7 +24,10 @@ use strongroom_server::{
 };
 use strongroom_store::{Database, NewToken, Store};
 use tempfile::TempDir;
-use tokio::{sync::Notify, task::JoinHandle};
+use tokio::{
+    sync::{Notify, Semaphore},
+    task::JoinHandle,
+};
 use tokio_util::sync::CancellationToken;
 use tower::ServiceExt as _;
 
@@ -64,6 +67,7 @@ impl Station {
             watch: Watch::default(),
             queued: Notify::new(),
             live: Live::default(),
+            unpacking: Semaphore::new(UNPACKING_MAX),
             stop: CancellationToken::new(),
             runtimes: Arc::new(Runtimes::default()),
             walls: Vec::new(),
