@@ -289,14 +289,17 @@ fn is_normal(path: &Path) -> bool {
 
 /// A memfd with these bytes that nobody can change, opened for reading.
 fn sealed_memory(from: Option<OwnedFd>) -> io::Result<OwnedFd> {
-    let memory = match from {
-        Some(file) if rustix::fs::fcntl_get_seals(&file).is_ok() => file,
-        other => copied(other)?,
-    };
     let all = SealFlags::SEAL | SealFlags::SHRINK | SealFlags::GROW | SealFlags::WRITE;
-    if !rustix::fs::fcntl_get_seals(&memory)?.contains(all) {
-        rustix::fs::fcntl_add_seals(&memory, all)?;
-    }
+    let is_sealed = |file: &OwnedFd| rustix::fs::fcntl_get_seals(file).is_ok_and(|has| has == all);
+    let memory = match from {
+        // Any file of a tmpfs answers to seals, but only a memfd takes them.
+        Some(file) if is_sealed(&file) || rustix::fs::fcntl_add_seals(&file, all).is_ok() => file,
+        other => {
+            let copy = copied(other)?;
+            rustix::fs::fcntl_add_seals(&copy, all)?;
+            copy
+        }
+    };
     read_only(&memory)
 }
 

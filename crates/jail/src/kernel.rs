@@ -147,7 +147,11 @@ pub(crate) fn wall_names(proc: bool) -> Vec<String> {
 
 /// The rows after a rehearsal: `Ok` tells whether `/proc` could be mounted.
 /// Control groups are found or not before it, and do not hide what it tells.
-pub(crate) fn walls(rehearsal: &Result<bool, Refusal>, no_groups: Option<&str>) -> Vec<Wall> {
+pub(crate) fn walls(
+    rehearsal: &Result<bool, Refusal>,
+    no_groups: Option<&str>,
+    landlock_abi: u32,
+) -> Vec<Wall> {
     let broken = |name: &str| match rehearsal {
         _ if name == CGROUP && no_groups.is_some() => no_groups,
         Ok(proc) => (name == PROC && !proc).then_some("this host does not allow a new one"),
@@ -166,15 +170,16 @@ pub(crate) fn walls(rehearsal: &Result<bool, Refusal>, no_groups: Option<&str>) 
     for (name, meaning, fix) in WALLS {
         let why_not = broken(name);
         let found = match why_not {
-            Some(detail) => detail,
-            None if reached => meaning,
-            None => "not reached: an earlier wall is missing",
+            Some(detail) => detail.to_owned(),
+            None if !reached => "not reached: an earlier wall is missing".to_owned(),
+            None if name == LANDLOCK => format!("every right of version {landlock_abi}"),
+            None => meaning.to_owned(),
         };
         rows.push(Wall {
             name: name.to_owned(),
             enforced: reached && why_not.is_none(),
             required: name != PROC,
-            found: found.to_owned(),
+            found,
             fix: (why_not.is_some() && !fix.is_empty()).then(|| fix.to_owned()),
         });
         reached &= rehearsal

@@ -293,13 +293,11 @@ pub(crate) fn landlock_abi() -> Option<u32> {
     u32::try_from(abi).ok().filter(|abi| 0 < *abi)
 }
 
-/// Waits for any child that has ended, without blocking; says whether one had.
-pub(crate) fn reap_any() -> bool {
-    let mut status = 0;
-    // SAFETY: `status` outlives the call.
-    // JUSTIFICATION: rustix::process::wait works too, but WNOHANG and ECHILD
-    // collapse into one answer here.
-    0 < unsafe { libc::waitpid(-1, &raw mut status, libc::WNOHANG) }
+/// Lets the kernel reap this process's children by itself.
+pub(crate) fn ignore_children() {
+    // SAFETY: SIG_IGN is a valid disposition of SIGCHLD.
+    // JUSTIFICATION: std and rustix have no safe sigaction.
+    unsafe { libc::signal(libc::SIGCHLD, libc::SIG_IGN) };
 }
 
 /// Waits for the next child to end: its pid and raw status.

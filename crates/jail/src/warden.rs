@@ -43,8 +43,12 @@ pub fn main_if_asked() {
 
 fn live() -> io::Result<()> {
     let socket = take_socket()?;
+    // Run from memory, it would otherwise be called after a descriptor.
+    let _ = rustix::thread::set_name(c"strongroom-ward");
     // Out of the terminal's foreground group: its signals are the supervisor's.
     let _ = rustix::process::setsid();
+    // Keepers, and inits that lost theirs, tell their end by other means.
+    syscall::ignore_children();
     rustix::process::set_child_subreaper(Some(rustix::process::getpid()))?;
     let config = match wire::receive::<ToWarden>(&socket)? {
         Received::Frame(ToWarden::Configure(config), _) => config,

@@ -12,6 +12,8 @@ use cell::{
 };
 use strongroom_jail::{Cause, Event, Limits, SlotId, Status, Warden, WardenConfig};
 
+const NONE: [PathBuf; 0] = [];
+
 /// A warden whose control groups can be told from those of other tests.
 fn named(name: &str) -> Warden {
     Warden::start(WardenConfig {
@@ -178,7 +180,7 @@ fn many_runs_leave_nothing_behind() {
     let pid = i32::try_from(warden.process_id()).unwrap();
     soon("children to go", || children(pid).len() <= 2);
     drop(warden);
-    assert_eq!(groups_named(name), [PathBuf::new(); 0]);
+    assert_eq!(groups_named(name), NONE);
 }
 
 fn children(of: i32) -> Vec<i32> {
@@ -199,7 +201,7 @@ fn dropping_the_handle_leaves_no_guest_and_no_group() {
     assert!(!groups_named("endings_drop").is_empty());
     drop(warden);
     assert_eq!(processes_with("marker-drop"), [0; 0]);
-    assert_eq!(groups_named("endings_drop"), [PathBuf::new(); 0]);
+    assert_eq!(groups_named("endings_drop"), NONE);
 }
 
 #[test]
@@ -230,7 +232,7 @@ fn killing_the_warden_leaves_no_guest_and_the_next_one_clears_its_groups() {
         "a living warden is left alone"
     );
     drop((living, other));
-    assert_eq!(groups_named(name), [PathBuf::new(); 0]);
+    assert_eq!(groups_named(name), NONE);
 }
 
 #[test]
@@ -307,7 +309,7 @@ fn a_refused_slot_leaves_nothing_behind() {
     let pid = i32::try_from(warden.process_id()).unwrap();
     soon("children to go", || children(pid).len() <= 2);
     drop(warden);
-    assert_eq!(groups_named(name), [PathBuf::new(); 0]);
+    assert_eq!(groups_named(name), NONE);
 }
 
 #[test]

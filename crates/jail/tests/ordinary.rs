@@ -6,7 +6,6 @@
 
 mod cell;
 
-use std::os::unix::process::CommandExt as _;
 use std::path::{Path, PathBuf};
 use std::process::Command;
 
@@ -20,13 +19,8 @@ const GROUPS: &str = "STRONGROOM_TEST_GROUPS";
 /// Runs `inner` as an ordinary user who may write the control groups given to it.
 fn as_nobody(test: &str, with_groups: bool, inner: impl FnOnce(Vec<PathBuf>)) {
     if let Ok(groups) = std::env::var(GROUPS) {
-        return inner(
-            groups
-                .split(':')
-                .filter(|path| !path.is_empty())
-                .map(PathBuf::from)
-                .collect(),
-        );
+        let groups = groups.split(':').filter(|path| !path.is_empty());
+        return inner(groups.map(PathBuf::from).collect());
     }
     assert!(
         rustix::process::geteuid().is_root(),
@@ -37,17 +31,27 @@ fn as_nobody(test: &str, with_groups: bool, inner: impl FnOnce(Vec<PathBuf>)) {
     } else {
         Vec::new()
     };
-    let joined: Vec<&str> = groups.iter().filter_map(|path| path.to_str()).collect();
-    let output = Command::new(std::env::current_exe().unwrap())
+    // Version 2 wants the user's own processes inside what it may write, as
+    // systemd arranges it; version 1 is named in the configuration.
+    let (inside, named) = match groups.as_slice() {
+        [one] => (
+            one.join("cgroup.procs").display().to_string(),
+            String::new(),
+        ),
+        many => {
+            let paths: Vec<&str> = many.iter().filter_map(|path| path.to_str()).collect();
+            ("/dev/null".to_owned(), paths.join(":"))
+        }
+    };
+    let program = "echo $$ > $0; exec setpriv --reuid 65534 --regid 65534 --clear-groups -- \"$@\"";
+    let output = Command::new("/bin/sh")
+        .args(["-c", program, &inside])
+        .arg(std::env::current_exe().unwrap())
         .args(["--exact", test, "--nocapture"])
-        .env(GROUPS, joined.join(":"))
-        .uid(NOBODY)
-        .gid(NOBODY)
+        .env(GROUPS, named)
         .output()
         .unwrap();
-    for group in groups {
-        std::fs::remove_dir(group).unwrap();
-    }
+    groups.iter().for_each(|group| remove_tree(group));
     let text = String::from_utf8_lossy(&output.stdout) + String::from_utf8_lossy(&output.stderr);
     assert!(
         output.status.success() && text.contains("1 passed"),
@@ -55,27 +59,47 @@ fn as_nobody(test: &str, with_groups: bool, inner: impl FnOnce(Vec<PathBuf>)) {
     );
 }
 
+fn remove_tree(group: &Path) {
+    for entry in std::fs::read_dir(group).unwrap().flatten() {
+        if entry.path().is_dir() {
+            remove_tree(&entry.path());
+        }
+    }
+    std::fs::remove_dir(group).unwrap();
+}
+
 /// One directory per hierarchy, owned by the user.
 fn groups_for_nobody(test: &str) -> Vec<PathBuf> {
     let own = std::fs::read_to_string("/proc/self/cgroup").unwrap();
+    let name = format!("ordinary_{test}_{}", std::process::id());
+    let root = Path::new("/sys/fs/cgroup");
+    if root.join("cgroup.controllers").exists() {
+        let parent = root.join(own.trim().trim_start_matches("0::/"));
+        std::fs::write(parent.join("cgroup.subtree_control"), "+memory +pids +cpu").unwrap();
+        return vec![give(parent.join(name))];
+    }
     let mut made = Vec::new();
     for line in own.lines() {
         let mut parts = line.splitn(3, ':').skip(1);
         let (controllers, path) = (parts.next().unwrap(), parts.next().unwrap());
-        let mount = match controllers {
-            "memory" | "pids" | "cpu" | "cpuacct" | "cpu,cpuacct" => controllers,
-            _ => continue,
-        };
-        let name = format!("ordinary_{test}_{}", std::process::id());
-        let group = Path::new("/sys/fs/cgroup")
-            .join(mount)
-            .join(&path[1..])
-            .join(name);
-        std::fs::create_dir(&group).unwrap();
-        std::os::unix::fs::chown(&group, Some(NOBODY), Some(NOBODY)).unwrap();
-        made.push(group);
+        if let "memory" | "pids" | "cpu" | "cpuacct" | "cpu,cpuacct" = controllers {
+            made.push(give(root.join(controllers).join(&path[1..]).join(&name)));
+        }
     }
     made
+}
+
+fn give(group: PathBuf) -> PathBuf {
+    std::fs::create_dir(&group).unwrap();
+    let files = ["cgroup.procs", "cgroup.subtree_control", "cgroup.threads"];
+    let files = files
+        .map(|file| group.join(file))
+        .into_iter()
+        .filter(|path| path.exists());
+    for path in files.chain([group.clone()]) {
+        std::os::unix::fs::chown(path, Some(NOBODY), Some(NOBODY)).unwrap();
+    }
+    group
 }
 
 #[test]

@@ -20,6 +20,7 @@ pub(super) fn live(
     go: &OwnedFd,
     filters: &Filters,
 ) -> Result<Infallible, Refusal> {
+    let _ = rustix::thread::set_name(c"strongroom-init");
     wait_for_keeper(go);
     privileges::become_user(GUEST_ID).or_refuse(kernel::USER_NAMESPACE, "become its one user")?;
     die_with_parent()?;

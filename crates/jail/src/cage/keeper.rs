@@ -79,6 +79,9 @@ fn live(
     warden: rustix::process::Pid,
     filters: &Filters,
 ) -> Result<Infallible, Refusal> {
+    let _ = rustix::thread::set_name(c"strongroom-keep");
+    // The warden ignores its children; a keeper and init must not.
+    syscall::reset_signals();
     die_with_parent()?;
     if rustix::process::getppid() != Some(warden) {
         syscall::exit_now(cage::REFUSED);

@@ -152,7 +152,10 @@ const RDONLY: MountAttrFlags = MountAttrFlags::MOUNT_ATTR_RDONLY;
 fn empty_layer() -> io::Result<()> {
     let place = format!("{STAGE}/empty");
     make_directory(&place)?;
-    attach(tmpfs(PAGE_BYTES, 1, "0755", READ_ONLY | NO_EXEC)?, Path::new(&place))
+    attach(
+        tmpfs(PAGE_BYTES, 1, "0755", READ_ONLY | NO_EXEC)?,
+        Path::new(&place),
+    )
 }
 
 fn overlay(index: usize, mount: &Mount, copy: OwnedFd) -> io::Result<()> {

@@ -15,7 +15,7 @@ use super::{
 
 const CONTROLLERS: [&str; 3] = ["memory", "pids", "cpu"];
 /// Where our own processes step aside to.
-const HOUSE: &str = "house";
+pub(super) const HOUSE: &str = "house";
 
 /// The group below which a warden makes its own, if version 2 has every
 /// controller there; `None` hands over to version 1.
@@ -31,11 +31,21 @@ pub(super) fn base(given: &[PathBuf]) -> Result<Option<PathBuf>, GroupError> {
         .find(|path| path.starts_with(&hierarchy.mount_point))
     {
         Some(path) => path.clone(),
-        None => hierarchy.own,
+        None => out_of_the_house(hierarchy.own),
     };
     let offered = read(&base.join("cgroup.controllers")).unwrap_or_default();
     let has = |controller: &str| offered.split_whitespace().any(|one| one == controller);
     Ok(CONTROLLERS.into_iter().all(has).then_some(base))
+}
+
+/// A supervisor whose earlier warden moved it aside starts the next one where
+/// the first began.
+fn out_of_the_house(own: PathBuf) -> PathBuf {
+    let aside = own.file_name().is_some_and(|name| name == HOUSE);
+    match own.ancestors().nth(2) {
+        Some(base) if aside => base.to_owned(),
+        _ => own,
+    }
 }
 
 /// Gives the controllers to `parent` and lets it give them to leaves.

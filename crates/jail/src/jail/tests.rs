@@ -15,7 +15,7 @@ const LIMITS: Limits = Limits {
 };
 
 fn kernel() -> Kernel {
-    let walls = kernel::walls(&Ok(true), None);
+    let walls = kernel::walls(&Ok(true), None, 7);
     Kernel {
         walls,
         landlock_abi: 7,
@@ -132,7 +132,7 @@ fn a_missing_wall_is_named_with_its_fix() {
         detail: "no memory".into(),
     };
     let kernel = Kernel {
-        walls: kernel::walls(&Err(refusal), None),
+        walls: kernel::walls(&Err(refusal), None, 7),
         ..kernel()
     };
     match jail().seal(&kernel) {
@@ -147,7 +147,7 @@ fn a_missing_wall_is_named_with_its_fix() {
 #[test]
 fn a_guest_without_proc_is_not_refused() {
     let kernel = Kernel {
-        walls: kernel::walls(&Ok(false), None),
+        walls: kernel::walls(&Ok(false), None, 7),
         ..kernel()
     };
     assert!(

@@ -274,7 +274,11 @@ impl House {
 
     fn say_hello(&mut self, rehearsal: &Result<bool, Refusal>) {
         let kernel = Kernel {
-            walls: kernel::walls(rehearsal, self.groups.as_ref().err().map(String::as_str)),
+            walls: kernel::walls(
+                rehearsal,
+                self.groups.as_ref().err().map(String::as_str),
+                self.landlock_abi,
+            ),
             landlock_abi: self.landlock_abi,
             cgroup: self.cgroup_version(),
             ordinary_user: self.identity.ordinary_user,
@@ -386,7 +390,6 @@ impl House {
         leaves.append(&mut self.held);
         while !leaves.is_empty() && Instant::now() < until {
             leaves.retain(|leaf| leaf.kill() || leaf.remove().is_err());
-            while syscall::reap_any() {}
             if !leaves.is_empty() {
                 let pause = Timespec {
                     tv_sec: 0,

@@ -15,7 +15,6 @@ use crate::event::{Cause, Exit, Status};
 use crate::kernel::CGROUP;
 use crate::limits::Limits;
 use crate::protocol::{Refusal, Report, ToWorker};
-use crate::syscall;
 use crate::wire::{self, Received};
 
 /// How long a slot may take from the order to ready.
@@ -220,7 +219,6 @@ impl Slot {
     }
 
     fn finish(&mut self, since: Instant, now: Instant) -> Option<Outcome> {
-        while syscall::reap_any() {}
         let too_late = Duration::from_millis(REMOVE_MS_MAX) < now.duration_since(since);
         let inhabited = self.cradle.leaf.kill();
         let usage = self.cradle.leaf.usage();
