@@ -175,10 +175,11 @@ fn chunks(
     if bytes_max < axum::body::HttpBody::size_hint(&body).lower() {
         return Err(too_large.into());
     }
-    let mut pace = Pace::default();
+    let (mut pace, mut began) = (Pace::default(), None);
     Ok(body.into_data_stream().map(move |chunk| {
         let chunk = chunk.map_err(|error| fault_of(&error).unwrap_or(IncomingError::Broken))?;
-        pace.goes_on(chunk.len() as u64)?;
+        let elapsed = began.get_or_insert_with(Instant::now).elapsed();
+        pace.goes_on(chunk.len() as u64, elapsed)?;
         match pace.bytes <= bytes_max {
             true => Ok(chunk),
             false => Err(too_large.clone()),
@@ -189,15 +190,14 @@ fn chunks(
 /// How fast a body has come so far.
 #[derive(Default)]
 struct Pace {
-    began: Option<Instant>,
     bytes: u64,
 }
 
 impl Pace {
-    /// Counts a chunk; refuses a body that only trickles.
-    fn goes_on(&mut self, bytes: u64) -> Result<(), IncomingError> {
+    /// Counts a chunk that came `elapsed` after the first; refuses a body that
+    /// only trickles.
+    fn goes_on(&mut self, bytes: u64, elapsed: Duration) -> Result<(), IncomingError> {
         self.bytes = self.bytes.saturating_add(bytes);
-        let elapsed = self.began.get_or_insert_with(Instant::now).elapsed();
         match PACE_GRACE < elapsed && self.bytes < elapsed.as_secs() * BYTES_PER_SECOND_MIN {
             true => Err(IncomingError::Idle),
             false => Ok(()),
@@ -226,3 +226,7 @@ pub fn bounded(request: Request, bytes_max: u64) -> Result<Request, Refusal> {
     let chunks = chunks(Request::from_parts(parts.clone(), body), bytes_max)?;
     Ok(Request::from_parts(parts, Body::from_stream(chunks)))
 }
+
+#[cfg(test)]
+#[path = "read_tests.rs"]
+mod tests;
