@@ -34,7 +34,11 @@ struct Row {
     times: Vec<Duration>,
 }
 
-type Contender<'a> = (&'static str, usize, Box<dyn FnMut(usize) -> anyhow::Result<()> + 'a>);
+type Contender<'a> = (
+    &'static str,
+    usize,
+    Box<dyn FnMut(usize) -> anyhow::Result<()> + 'a>,
+);
 
 /// Measures, and prints the table.
 pub fn run(args: &BenchArgs) -> anyhow::Result<()> {
@@ -47,27 +51,57 @@ pub fn run(args: &BenchArgs) -> anyhow::Result<()> {
     let token = station.user("bench")?;
     let runc = peers::runc(folder.path())?;
     let docker = Docker::start(folder.path())?;
-    for (peer, found) in [("bwrap", peers::bwrap().is_some()), ("runc", runc.is_some()), ("docker", docker.is_some())] {
+    for (peer, found) in [
+        ("bwrap", peers::bwrap().is_some()),
+        ("runc", runc.is_some()),
+        ("docker", docker.is_some()),
+    ] {
         if !found {
-            say(&format!("{peer} is not installed or cannot run here, so it has no row"));
+            say(&format!(
+                "{peer} is not installed or cannot run here, so it has no row"
+            ));
         }
     }
     let mut http = Http::connect(&station.url, &token)?;
     http.hello()?;
     let rare = args.rounds.div_ceil(5);
     let mut contenders: Vec<Contender<'_>> = vec![
-        ("python3 -I -S -c pass", args.rounds, Box::new(|_| quiet(Command::new(peers::PYTHON[0]).args(&peers::PYTHON[1..])))),
-        ("strongroom: run over HTTP", args.rounds, Box::new(|_| http.hello())),
-        ("strongroom: trial run", args.rounds, Box::new(|_| quiet(Command::new(&program).arg("run").arg(&hello)))),
+        (
+            "python3 -I -S -c pass",
+            args.rounds,
+            Box::new(|_| quiet(Command::new(peers::PYTHON[0]).args(&peers::PYTHON[1..]))),
+        ),
+        (
+            "strongroom: run over HTTP",
+            args.rounds,
+            Box::new(|_| http.hello()),
+        ),
+        (
+            "strongroom: trial run",
+            args.rounds,
+            Box::new(|_| quiet(Command::new(&program).arg("run").arg(&hello))),
+        ),
     ];
     if peers::bwrap().is_some() {
-        contenders.push(("bwrap --unshare-all", args.rounds, Box::new(|_| quiet(&mut peers::bwrap().context("bwrap is gone")?))));
+        contenders.push((
+            "bwrap --unshare-all",
+            args.rounds,
+            Box::new(|_| quiet(&mut peers::bwrap().context("bwrap is gone")?)),
+        ));
     }
     if let Some(bundle) = &runc {
-        contenders.push(("runc run", rare, Box::new(|round| quiet(&mut bundle.command(round + 1)))));
+        contenders.push((
+            "runc run",
+            rare,
+            Box::new(|round| quiet(&mut bundle.command(round + 1))),
+        ));
     }
     if let Some(engine) = &docker {
-        contenders.push(("docker run", rare, Box::new(|_| quiet(&mut engine.command()))));
+        contenders.push((
+            "docker run",
+            rare,
+            Box::new(|_| quiet(&mut engine.command())),
+        ));
     }
     let rows = take_turns(args.rounds, contenders)?;
     table(&rows);
@@ -75,8 +109,13 @@ pub fn run(args: &BenchArgs) -> anyhow::Result<()> {
 }
 
 fn take_turns(rounds: usize, mut contenders: Vec<Contender<'_>>) -> anyhow::Result<Vec<Row>> {
-    let mut rows: Vec<Row> =
-        contenders.iter().map(|(name, ..)| Row { name, times: Vec::new() }).collect();
+    let mut rows: Vec<Row> = contenders
+        .iter()
+        .map(|(name, ..)| Row {
+            name,
+            times: Vec::new(),
+        })
+        .collect();
     for round in 0..rounds {
         for (row, (name, most, act)) in rows.iter_mut().zip(&mut contenders) {
             if round < *most {
@@ -95,8 +134,15 @@ fn table(rows: &[Row]) {
     print("|---|---|---|---|---|");
     for row in rows {
         let ratio = median(&row.times).as_secs_f64() / base.as_secs_f64();
-        let (middle, worst) = (millis(median(&row.times)), millis(percentile(&row.times, 99)));
-        print(&format!("| {} | {} | {middle} | {worst} | {ratio:.2} |", row.name, row.times.len()));
+        let (middle, worst) = (
+            millis(median(&row.times)),
+            millis(percentile(&row.times, 99)),
+        );
+        print(&format!(
+            "| {} | {} | {middle} | {worst} | {ratio:.2} |",
+            row.name,
+            row.times.len()
+        ));
     }
 }
 
@@ -108,12 +154,17 @@ fn in_a_row(url: &str, token: &str, rounds: usize) -> anyhow::Result<()> {
         http.hello()?;
     }
     let rate = rounds as f64 / start.elapsed().as_secs_f64();
-    print(&format!("\n{rounds} runs in a row over HTTP, one client: {rate:.0} runs a second"));
+    print(&format!(
+        "\n{rounds} runs in a row over HTTP, one client: {rate:.0} runs a second"
+    ));
     Ok(())
 }
 
 fn quiet(command: &mut Command) -> anyhow::Result<()> {
-    let status = command.stdout(Stdio::null()).stderr(Stdio::null()).status()?;
+    let status = command
+        .stdout(Stdio::null())
+        .stderr(Stdio::null())
+        .status()?;
     if !status.success() {
         bail!("ended with {status}");
     }
@@ -128,7 +179,10 @@ fn percentile(times: &[Duration], percent: usize) -> Duration {
     let mut sorted = times.to_vec();
     sorted.sort_unstable();
     let last = sorted.len().saturating_sub(1);
-    sorted.get(last * percent / 100).copied().unwrap_or_default()
+    sorted
+        .get(last * percent / 100)
+        .copied()
+        .unwrap_or_default()
 }
 
 fn millis(time: Duration) -> String {
@@ -145,7 +199,9 @@ struct Http {
 
 impl Http {
     fn connect(url: &str, token: &str) -> anyhow::Result<Self> {
-        let host = url.strip_prefix("http://").context("the station's address is no http:// one")?;
+        let host = url
+            .strip_prefix("http://")
+            .context("the station's address is no http:// one")?;
         let stream = TcpStream::connect(host)?;
         stream.set_nodelay(true)?;
         let body = r#"{"client":"bench","code":"print('hello')"}"#;
@@ -154,7 +210,11 @@ impl Http {
              Content-Type: application/json\r\nContent-Length: {}\r\n\r\n{body}",
             body.len()
         );
-        Ok(Self { stream, request: request.into_bytes(), buffer: vec![0; 64 * 1024] })
+        Ok(Self {
+            stream,
+            request: request.into_bytes(),
+            buffer: vec![0; 64 * 1024],
+        })
     }
 
     /// Submits the script and waits for its result.
@@ -180,11 +240,16 @@ fn complete(answer: &[u8]) -> Option<anyhow::Result<()>> {
     let (head, body) = text.split_once("\r\n\r\n")?;
     let length = head.lines().find_map(|line| {
         let (name, value) = line.split_once(':')?;
-        name.eq_ignore_ascii_case("content-length").then(|| value.trim().parse::<usize>().ok())?
+        name.eq_ignore_ascii_case("content-length")
+            .then(|| value.trim().parse::<usize>().ok())?
     })?;
     if body.len() < length {
         return None;
     }
     let good = head.starts_with("HTTP/1.1 200") && body.contains("\"stdout\":\"hello\\n\"");
-    Some(if good { Ok(()) } else { Err(anyhow::anyhow!("the station answered: {text}")) })
+    Some(if good {
+        Ok(())
+    } else {
+        Err(anyhow::anyhow!("the station answered: {text}"))
+    })
 }

@@ -46,7 +46,10 @@ pub fn run(args: &DemoArgs) -> anyhow::Result<()> {
     let started = std::time::Instant::now();
     let stage = set_up(&program)?;
     stage.play()?;
-    say(&format!("the whole walk took {:.1} s", started.elapsed().as_secs_f64()));
+    say(&format!(
+        "the whole walk took {:.1} s",
+        started.elapsed().as_secs_f64()
+    ));
     if args.keep {
         stage.leave_running();
     }
@@ -57,9 +60,19 @@ fn set_up(program: &Path) -> anyhow::Result<Stage> {
     chapter("A station on a fresh directory, and three users");
     let station = Station::start(program)?;
     print(&format!("the station listens on {}", station.url));
-    let (lab, devs, guest) = (station.user("lab")?, station.user("devs")?, station.user("guest")?);
+    let (lab, devs, guest) = (
+        station.user("lab")?,
+        station.user("devs")?,
+        station.user("guest")?,
+    );
     print("lab owns data, devs write functions, guest wants results");
-    Ok(Stage { station, lab, devs, guest, folder: tempfile::tempdir()? })
+    Ok(Stage {
+        station,
+        lab,
+        devs,
+        guest,
+        folder: tempfile::tempdir()?,
+    })
 }
 
 impl Stage {
@@ -75,13 +88,40 @@ impl Stage {
     }
 
     fn push_and_try(&self) -> anyhow::Result<()> {
-        chapter("lab pushes real data; devs try their function on a copy of their own, then push it");
-        self.lab(&["dataset", "push", "lab/penguins", "examples/penguins.csv", "-m", "344 penguins"])?;
-        let trial = ["run", "./examples/mean_mass.py", "--on", "./examples/penguins.csv", "--arg", "by=species"];
+        chapter(
+            "lab pushes real data; devs try their function on a copy of their own, then push it",
+        );
+        self.lab(&[
+            "dataset",
+            "push",
+            "lab/penguins",
+            "examples/penguins.csv",
+            "-m",
+            "344 penguins",
+        ])?;
+        let trial = [
+            "run",
+            "./examples/mean_mass.py",
+            "--on",
+            "./examples/penguins.csv",
+            "--arg",
+            "by=species",
+        ];
         self.devs(&trial)?;
-        self.devs(&["function", "push", "devs/mean-mass", "./examples/mean_mass.py"])?;
+        self.devs(&[
+            "function",
+            "push",
+            "devs/mean-mass",
+            "./examples/mean_mass.py",
+        ])?;
         chapter("guest cannot read the data, and does not even learn whether it is there");
-        self.act("guest", &self.guest, &["dataset", "get", "lab/penguins"], IsRefused).map(drop)
+        self.act(
+            "guest",
+            &self.guest,
+            &["dataset", "get", "lab/penguins"],
+            IsRefused,
+        )
+        .map(drop)
     }
 
     fn ask_and_approve(&self) -> anyhow::Result<String> {
@@ -98,24 +138,43 @@ impl Stage {
 
     fn again_and_changed(&self) -> anyhow::Result<()> {
         chapter("the same plan runs again without asking");
-        self.guest(&["run", "devs/mean-mass", "--on", "lab/penguins", "--arg", "by=species"])?;
-        chapter("one byte of the function changed: it has to be asked again, and lab sees the difference");
+        self.guest(&[
+            "run",
+            "devs/mean-mass",
+            "--on",
+            "lab/penguins",
+            "--arg",
+            "by=species",
+        ])?;
+        chapter(
+            "one byte of the function changed: it has to be asked again, and lab sees the difference",
+        );
         let edited = self.edited_function()?;
         self.devs(&["function", "push", "devs/mean-mass", &edited])?;
         let run = self.ask("devs/mean-mass", "by=species")?;
         let request = text(&run, "request")?;
         self.lab(&["request", "show", &request])?;
-        self.lab(&["request", "reject", &request, "--reason", "why this change?"])?;
-        self.act("guest", &self.guest, &["status", &text(&run, "id")?], Works).map(drop)
+        self.lab(&[
+            "request",
+            "reject",
+            &request,
+            "--reason",
+            "why this change?",
+        ])?;
+        self.act("guest", &self.guest, &["status", &text(&run, "id")?], Works)
+            .map(drop)
     }
 
     fn nosy_guest(&self) -> anyhow::Result<()> {
-        chapter("approval is not isolation: a function that tries to get out, approved, and what it met");
+        chapter(
+            "approval is not isolation: a function that tries to get out, approved, and what it met",
+        );
         self.devs(&["function", "push", "devs/nosy", "./examples/nosy.py"])?;
         let run = self.ask("devs/nosy", "of=lab")?;
         self.lab(&["request", "approve", &text(&run, "request")?, "--uses", "1"])?;
         self.guest(&["logs", &text(&run, "id")?, "--follow"])?;
-        self.guest(&["status", &text(&run, "id")?, "--wait", "30s"]).map(drop)
+        self.guest(&["status", &text(&run, "id")?, "--wait", "30s"])
+            .map(drop)
     }
 
     fn standing_rules(&self) -> anyhow::Result<()> {
@@ -127,7 +186,15 @@ impl Stage {
         )?;
         let path = rules.to_string_lossy().into_owned();
         self.lab(&["rule", "set", &path])?;
-        self.guest(&["run", "devs/mean-mass", "--on", "lab/penguins", "--arg", "by=island"]).map(drop)
+        self.guest(&[
+            "run",
+            "devs/mean-mass",
+            "--on",
+            "lab/penguins",
+            "--arg",
+            "by=island",
+        ])
+        .map(drop)
     }
 
     fn revoke(&self, request: &str) -> anyhow::Result<()> {
@@ -141,7 +208,10 @@ impl Stage {
         let body = r#"{"script_name":"main.py","client":"new-company","code":["import os","print('hello world')","print(sorted(os.listdir('/')))"]}"#;
         self.curl("/run-json", body)?;
         let endless = r#"{"client":"new-company","code":"while True: pass"}"#;
-        self.curl("/run-json", &endless.replace("while True: pass", "x = bytearray(10**9)"))
+        self.curl(
+            "/run-json",
+            &endless.replace("while True: pass", "x = bytearray(10**9)"),
+        )
     }
 
     fn audit(&self) -> anyhow::Result<()> {
@@ -151,7 +221,9 @@ impl Stage {
 
     fn curl(&self, path: &str, body: &str) -> anyhow::Result<()> {
         let url = format!("{}{path}", self.station.url);
-        print(&format!("\nguest$ curl -H 'Authorization: Bearer …' --json '{body}' {path}"));
+        print(&format!(
+            "\nguest$ curl -H 'Authorization: Bearer …' --json '{body}' {path}"
+        ));
         let header = format!("Authorization: Bearer {}", self.guest);
         let json = "Content-Type: application/json";
         let mut command = Command::new("curl");
@@ -161,12 +233,23 @@ impl Stage {
     }
 
     fn ask(&self, function: &str, arg: &str) -> anyhow::Result<Value> {
-        let words = ["run", function, "--on", "lab/penguins", "--arg", arg, "--detach"];
+        let words = [
+            "run",
+            function,
+            "--on",
+            "lab/penguins",
+            "--arg",
+            arg,
+            "--detach",
+        ];
         self.guest(&words)?;
         let newest = read(self.station.client(&self.guest).args(["--json", "runs"]))?;
         let list: Value = serde_json::from_str(&newest)?;
         let items = list["items"].as_array().or_else(|| list.as_array());
-        items.and_then(|items| items.first()).cloned().context("guest has no run")
+        items
+            .and_then(|items| items.first())
+            .cloned()
+            .context("guest has no run")
     }
 
     fn edited_function(&self) -> anyhow::Result<String> {
@@ -209,9 +292,14 @@ impl Stage {
         let (url, home) = (self.station.url.clone(), self.station.home.clone());
         let (lab, devs, guest) = (self.lab.clone(), self.devs.clone(), self.guest.clone());
         let id = self.station.leave();
-        print(&format!("\nThe station goes on at {url} (process {id}, home {}).", home.display()));
+        print(&format!(
+            "\nThe station goes on at {url} (process {id}, home {}).",
+            home.display()
+        ));
         for (who, token) in [("lab", lab), ("devs", devs), ("guest", guest)] {
-            print(&format!("{who:>6}: STRONGROOM_URL={url} STRONGROOM_TOKEN={token}"));
+            print(&format!(
+                "{who:>6}: STRONGROOM_URL={url} STRONGROOM_TOKEN={token}"
+            ));
         }
         print(&format!("End it with: kill {id}"));
     }
@@ -222,5 +310,8 @@ fn chapter(title: &str) {
 }
 
 fn text(value: &Value, key: &str) -> anyhow::Result<String> {
-    Ok(value[key].as_str().with_context(|| format!("no {key} in the answer"))?.to_owned())
+    Ok(value[key]
+        .as_str()
+        .with_context(|| format!("no {key} in the answer"))?
+        .to_owned())
 }

@@ -13,6 +13,8 @@ mod station;
 mod test;
 mod tidy;
 
+use std::process::ExitCode;
+
 use clap::Parser;
 
 /// The chores of the Strongroom repository
@@ -33,14 +35,24 @@ enum Chore {
     Bench(bench::BenchArgs),
 }
 
-fn main() -> anyhow::Result<()> {
+fn main() -> ExitCode {
+    match chore(&Chore::parse()) {
+        Ok(()) => ExitCode::SUCCESS,
+        Err(error) => {
+            shell::say(&format!("{error:#}"));
+            ExitCode::FAILURE
+        }
+    }
+}
+
+fn chore(chore: &Chore) -> anyhow::Result<()> {
     std::env::set_current_dir(shell::root())?;
-    match Chore::parse() {
-        Chore::Demo(args) => demo::run(&args),
-        Chore::Test(args) => test::run(&args),
+    match chore {
+        Chore::Demo(args) => demo::run(args),
+        Chore::Test(args) => test::run(args),
         Chore::Ci => test::ci(),
         Chore::Tidy => tidy::run(),
-        Chore::Openapi(args) => openapi::run(&args),
-        Chore::Bench(args) => bench::run(&args),
+        Chore::Openapi(args) => openapi::run(args),
+        Chore::Bench(args) => bench::run(args),
     }
 }

@@ -16,14 +16,31 @@ pub struct Need {
     present: fn() -> bool,
 }
 
-pub const PYTHON: Need =
-    Need { what: "/usr/bin/python3", package: "python3", present: has_python };
-pub const COMPILER: Need = Need { what: "a C compiler", package: "gcc", present: has_compiler };
-pub const LIBC: Need =
-    Need { what: "the C library's headers", package: "libc6-dev", present: has_libc };
-pub const POSTGRES: Need =
-    Need { what: "PostgreSQL's initdb and postgres", package: "postgresql", present: has_postgres };
-pub const CURL: Need = Need { what: "curl", package: "curl", present: has_curl };
+pub const PYTHON: Need = Need {
+    what: "/usr/bin/python3",
+    package: "python3",
+    present: has_python,
+};
+pub const COMPILER: Need = Need {
+    what: "a C compiler",
+    package: "gcc",
+    present: has_compiler,
+};
+pub const LIBC: Need = Need {
+    what: "the C library's headers",
+    package: "libc6-dev",
+    present: has_libc,
+};
+pub const POSTGRES: Need = Need {
+    what: "PostgreSQL's initdb and postgres",
+    package: "postgresql",
+    present: has_postgres,
+};
+pub const CURL: Need = Need {
+    what: "curl",
+    package: "curl",
+    present: has_curl,
+};
 
 fn has_python() -> bool {
     // The minimal package lacks most of the standard library.
@@ -47,7 +64,10 @@ fn has_curl() -> bool {
 }
 
 fn has_postgres() -> bool {
-    let versions = std::fs::read_dir("/usr/lib/postgresql").into_iter().flatten().flatten();
+    let versions = std::fs::read_dir("/usr/lib/postgresql")
+        .into_iter()
+        .flatten()
+        .flatten();
     let mut folders = versions.map(|version| version.path().join("bin"));
     which("initdb").is_some() || folders.any(|folder| folder.join("initdb").exists())
 }
@@ -60,18 +80,30 @@ pub fn install(needs: &[Need]) -> anyhow::Result<()> {
     }
     let packages: Vec<&str> = missing.iter().map(|need| need.package).collect();
     for need in &missing {
-        say(&format!("{} is missing; installing the package {}", need.what, need.package));
+        say(&format!(
+            "{} is missing; installing the package {}",
+            need.what, need.package
+        ));
     }
     if which("apt-get").is_none() {
-        bail!("this machine has no apt-get; install by hand what gives: {}", packages.join(", "));
+        bail!(
+            "this machine has no apt-get; install by hand what gives: {}",
+            packages.join(", ")
+        );
     }
     let mut update = as_root("apt-get");
     run(update.args(["update", "-qq"]))?;
     let mut install = as_root("apt-get");
     install.env("DEBIAN_FRONTEND", "noninteractive");
-    run(install.args(["install", "-y", "-qq", "--no-install-recommends"]).args(&packages))?;
+    run(install
+        .args(["install", "-y", "-qq", "--no-install-recommends"])
+        .args(&packages))?;
     match missing.iter().find(|need| !(need.present)()) {
-        Some(need) => bail!("{} is still missing after installing {}", need.what, need.package),
+        Some(need) => bail!(
+            "{} is still missing after installing {}",
+            need.what,
+            need.package
+        ),
         None => Ok(()),
     }
 }

@@ -17,7 +17,8 @@ const FILE: &str = "openapi.json";
 /// Asks the program for its document, and compares or writes it.
 pub fn run(args: &OpenapiArgs) -> anyhow::Result<()> {
     crate::shell::run(&mut cargo(&["build", "--bin", "strongroom"]))?;
-    let fresh = read(std::process::Command::new(built("debug")?.join("strongroom")).arg("openapi"))?;
+    let fresh =
+        read(std::process::Command::new(built("debug")?.join("strongroom")).arg("openapi"))?;
     if !args.check {
         return std::fs::write(FILE, fresh).with_context(|| format!("cannot write {FILE}"));
     }

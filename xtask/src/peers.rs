@@ -19,20 +19,34 @@ pub const PYTHON: [&str; 5] = ["/usr/bin/python3", "-I", "-S", "-c", "pass"];
 /// `bwrap` with everything unshared.
 pub fn bwrap() -> Option<Command> {
     let mut command = Command::new(which("bwrap")?);
-    command.args(["--unshare-all", "--die-with-parent", "--ro-bind", "/usr", "/usr"]);
+    command.args([
+        "--unshare-all",
+        "--die-with-parent",
+        "--ro-bind",
+        "/usr",
+        "/usr",
+    ]);
     for folder in ["bin", "sbin", "lib", "lib64"] {
         command.args(["--symlink", &format!("usr/{folder}"), &format!("/{folder}")]);
     }
-    command.args(["--proc", "/proc", "--dev", "/dev", "--tmpfs", "/tmp"]).args(PYTHON);
+    command
+        .args(["--proc", "/proc", "--dev", "/dev", "--tmpfs", "/tmp"])
+        .args(PYTHON);
     Some(command)
 }
 
 /// `runc run` with a bundle whose root holds only `/usr`.
 pub fn runc(folder: &Path) -> anyhow::Result<Option<RuncBundle>> {
-    let Some(program) = which("runc") else { return Ok(None) };
+    let Some(program) = which("runc") else {
+        return Ok(None);
+    };
     let bundle = folder.join("bundle");
     make_root(&bundle.join("rootfs"))?;
-    read(Command::new(&program).args(["spec", "--bundle"]).arg(&bundle))?;
+    read(
+        Command::new(&program)
+            .args(["spec", "--bundle"])
+            .arg(&bundle),
+    )?;
     let path = bundle.join("config.json");
     let mut config: serde_json::Value = serde_json::from_slice(&std::fs::read(&path)?)?;
     config["process"]["terminal"] = false.into();
@@ -40,10 +54,17 @@ pub fn runc(folder: &Path) -> anyhow::Result<Option<RuncBundle>> {
     let usr = serde_json::json!({
         "destination": "/usr", "source": "/usr", "type": "bind", "options": ["rbind", "ro"]
     });
-    config["mounts"].as_array_mut().context("runc's spec has no mounts")?.push(usr);
+    config["mounts"]
+        .as_array_mut()
+        .context("runc's spec has no mounts")?
+        .push(usr);
     std::fs::write(&path, config.to_string())?;
     let state = folder.join("runc");
-    let found = RuncBundle { program, bundle, state };
+    let found = RuncBundle {
+        program,
+        bundle,
+        state,
+    };
     match read(&mut found.command(0)) {
         Ok(_) => Ok(Some(found)),
         Err(error) => {
@@ -63,7 +84,11 @@ pub struct RuncBundle {
 impl RuncBundle {
     pub fn command(&self, round: usize) -> Command {
         let mut command = Command::new(&self.program);
-        command.arg("--root").arg(&self.state).args(["run", "--bundle"]).arg(&self.bundle);
+        command
+            .arg("--root")
+            .arg(&self.state)
+            .args(["run", "--bundle"])
+            .arg(&self.bundle);
         command.arg(format!("strongroom-bench-{}-{round}", std::process::id()));
         command
     }
@@ -91,18 +116,32 @@ const ENGINE_WAIT: Duration = Duration::from_secs(60);
 impl Docker {
     /// Starts an engine, if one is installed and may be started.
     pub fn start(folder: &Path) -> anyhow::Result<Option<Self>> {
-        let (Some(engine), Some(_)) = (which("dockerd"), which("docker")) else { return Ok(None) };
+        let (Some(engine), Some(_)) = (which("dockerd"), which("docker")) else {
+            return Ok(None);
+        };
         let root = folder.join("docker");
         let socket = format!("unix://{}", folder.join("docker.sock").display());
         let child = Command::new(engine)
-            .arg("--data-root").arg(root.join("data"))
-            .arg("--exec-root").arg(root.join("exec"))
-            .arg("--pidfile").arg(root.join("pid"))
-            .args(["--bridge=none", "--iptables=false", "--ip6tables=false", "-H", &socket])
+            .arg("--data-root")
+            .arg(root.join("data"))
+            .arg("--exec-root")
+            .arg(root.join("exec"))
+            .arg("--pidfile")
+            .arg(root.join("pid"))
+            .args([
+                "--bridge=none",
+                "--iptables=false",
+                "--ip6tables=false",
+                "-H",
+                &socket,
+            ])
             .stdout(Stdio::null())
             .stderr(std::fs::File::create(folder.join("dockerd.log"))?)
             .spawn()?;
-        let docker = Self { engine: child, socket };
+        let docker = Self {
+            engine: child,
+            socket,
+        };
         match docker.import(folder) {
             Ok(()) => Ok(Some(docker)),
             Err(error) => {
@@ -123,8 +162,20 @@ impl Docker {
         let root = folder.join("docker-root");
         make_root(&root)?;
         let archive = folder.join("docker-root.tar");
-        read(Command::new("tar").arg("-C").arg(&root).arg("-cf").arg(&archive).arg("."))?;
-        read(self.docker().arg("import").arg(&archive).arg("strongroom-bench"))?;
+        read(
+            Command::new("tar")
+                .arg("-C")
+                .arg(&root)
+                .arg("-cf")
+                .arg(&archive)
+                .arg("."),
+        )?;
+        read(
+            self.docker()
+                .arg("import")
+                .arg(&archive)
+                .arg("strongroom-bench"),
+        )?;
         read(&mut self.command()).map(drop)
     }
 
@@ -137,7 +188,15 @@ impl Docker {
     /// `docker run` of the interpreter, without a network.
     pub fn command(&self) -> Command {
         let mut command = self.docker();
-        command.args(["run", "--rm", "--network", "none", "-v", "/usr:/usr:ro", "strongroom-bench"]);
+        command.args([
+            "run",
+            "--rm",
+            "--network",
+            "none",
+            "-v",
+            "/usr:/usr:ro",
+            "strongroom-bench",
+        ]);
         command.args(PYTHON);
         command
     }
@@ -146,7 +205,9 @@ impl Docker {
 impl Drop for Docker {
     fn drop(&mut self) {
         // The engine takes its containers' shims with it on SIGTERM.
-        let _ = Command::new("kill").arg(self.engine.id().to_string()).status();
+        let _ = Command::new("kill")
+            .arg(self.engine.id().to_string())
+            .status();
         let _ = self.engine.wait();
     }
 }

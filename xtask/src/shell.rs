@@ -10,7 +10,9 @@ use anyhow::{Context, bail};
 /// The repository's root.
 pub fn root() -> PathBuf {
     let here = Path::new(env!("CARGO_MANIFEST_DIR"));
-    here.parent().expect("xtask lies in the repository").to_path_buf()
+    here.parent()
+        .expect("xtask lies in the repository")
+        .to_path_buf()
 }
 
 /// A line about what happens next, for people.
@@ -28,7 +30,9 @@ pub fn print(text: &str) {
 /// Runs `command` in view, and fails when it does.
 pub fn run(command: &mut Command) -> anyhow::Result<()> {
     say(&format!("$ {}", shown(command)));
-    let status = command.status().with_context(|| format!("cannot start {}", shown(command)))?;
+    let status = command
+        .status()
+        .with_context(|| format!("cannot start {}", shown(command)))?;
     if !status.success() {
         bail!("{} ended with {status}", shown(command));
     }
@@ -37,9 +41,16 @@ pub fn run(command: &mut Command) -> anyhow::Result<()> {
 
 /// What `command` prints on stdout.
 pub fn read(command: &mut Command) -> anyhow::Result<String> {
-    let out = command.output().with_context(|| format!("cannot start {}", shown(command)))?;
+    let out = command
+        .output()
+        .with_context(|| format!("cannot start {}", shown(command)))?;
     if !out.status.success() {
-        bail!("{} ended with {}: {}", shown(command), out.status, String::from_utf8_lossy(&out.stderr));
+        bail!(
+            "{} ended with {}: {}",
+            shown(command),
+            out.status,
+            String::from_utf8_lossy(&out.stderr)
+        );
     }
     Ok(String::from_utf8(out.stdout)?)
 }
@@ -63,9 +74,16 @@ pub fn which(program: &str) -> Option<PathBuf> {
 
 /// The folder that cargo builds into, with the profile's name.
 pub fn built(profile: &str) -> anyhow::Result<PathBuf> {
-    let text = read(&mut cargo(&["metadata", "--format-version", "1", "--no-deps"]))?;
+    let text = read(&mut cargo(&[
+        "metadata",
+        "--format-version",
+        "1",
+        "--no-deps",
+    ]))?;
     let metadata: serde_json::Value = serde_json::from_str(&text)?;
-    let target = metadata["target_directory"].as_str().context("cargo names no target folder")?;
+    let target = metadata["target_directory"]
+        .as_str()
+        .context("cargo names no target folder")?;
     Ok(Path::new(target).join(profile))
 }
 

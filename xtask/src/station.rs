@@ -46,7 +46,13 @@ impl Station {
             .context("cannot start the station")?;
         let out = child.stdout.take().context("the station has no stdout")?;
         let url = first_url(BufReader::new(out))?;
-        Ok(Self { program: program.to_path_buf(), url, home, child, _folder: Some(folder) })
+        Ok(Self {
+            program: program.to_path_buf(),
+            url,
+            home,
+            child,
+            _folder: Some(folder),
+        })
     }
 
     /// The token of the admin that the first start made.
@@ -58,7 +64,9 @@ impl Station {
     /// The program as a client that is logged in with `token`.
     pub fn client(&self, token: &str) -> Command {
         let mut command = Command::new(&self.program);
-        command.env("STRONGROOM_URL", &self.url).env("STRONGROOM_TOKEN", token);
+        command
+            .env("STRONGROOM_URL", &self.url)
+            .env("STRONGROOM_TOKEN", token);
         command.env("XDG_CONFIG_HOME", self.home.join("no-config"));
         command
     }
@@ -68,7 +76,9 @@ impl Station {
         let admin = self.admin_token()?;
         let out = crate::shell::read(self.client(&admin).args(["--json", "user", "add", name]))?;
         let added: Value = serde_json::from_str(&out).context("user add printed no JSON")?;
-        let secret = added["secret"].as_str().or_else(|| added["token"]["secret"].as_str());
+        let secret = added["secret"]
+            .as_str()
+            .or_else(|| added["token"]["secret"].as_str());
         Ok(secret.context("user add printed no token")?.to_owned())
     }
 
@@ -85,7 +95,9 @@ impl Station {
 
 impl Drop for Station {
     fn drop(&mut self) {
-        let stopped = Command::new("kill").arg(self.child.id().to_string()).status();
+        let stopped = Command::new("kill")
+            .arg(self.child.id().to_string())
+            .status();
         if !stopped.is_ok_and(|status| status.success()) {
             let _ = self.child.kill();
         }

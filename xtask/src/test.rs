@@ -34,7 +34,14 @@ pub fn ci() -> anyhow::Result<()> {
     needs::install(&[COMPILER, LIBC, PYTHON, POSTGRES, CURL])?;
     run_cargo(&["fmt", "--all", "--check"])?;
     tidy::run()?;
-    run_cargo(&["clippy", "--workspace", "--all-targets", "--", "-D", "warnings"])?;
+    run_cargo(&[
+        "clippy",
+        "--workspace",
+        "--all-targets",
+        "--",
+        "-D",
+        "warnings",
+    ])?;
     openapi::run(&OpenapiArgs { check: true })?;
     run(&TestArgs { filter: Vec::new() })
 }

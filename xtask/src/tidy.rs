@@ -19,7 +19,10 @@ use crate::shell::{cargo, read, root, say};
 /// The whole list of edges between our crates. A new one needs a decision record.
 const EDGES: &[(&str, &[&str])] = &[
     ("strongroom-cli", &["strongroom-core", "strongroom-server"]),
-    ("strongroom-server", &["strongroom-core", "strongroom-run", "strongroom-store"]),
+    (
+        "strongroom-server",
+        &["strongroom-core", "strongroom-run", "strongroom-store"],
+    ),
     ("strongroom-store", &["strongroom-core"]),
     ("strongroom-run", &["strongroom-core", "strongroom-jail"]),
     ("strongroom-core", &[]),
@@ -37,7 +40,8 @@ pub fn run() -> anyhow::Result<()> {
     let mut faults = edges()?;
     let files = rust_files()?;
     for file in &files {
-        let text = fs::read_to_string(file).with_context(|| format!("cannot read {}", file.display()))?;
+        let text =
+            fs::read_to_string(file).with_context(|| format!("cannot read {}", file.display()))?;
         faults.extend(file_faults(file, &text));
     }
     faults.extend(promises(&files)?);
@@ -52,10 +56,18 @@ pub fn run() -> anyhow::Result<()> {
 }
 
 fn edges() -> anyhow::Result<Vec<String>> {
-    let text = read(&mut cargo(&["metadata", "--format-version", "1", "--no-deps"]))?;
+    let text = read(&mut cargo(&[
+        "metadata",
+        "--format-version",
+        "1",
+        "--no-deps",
+    ]))?;
     let metadata: Value = serde_json::from_str(&text)?;
     let mut faults = Vec::new();
-    for package in metadata["packages"].as_array().context("cargo lists no packages")? {
+    for package in metadata["packages"]
+        .as_array()
+        .context("cargo lists no packages")?
+    {
         let name = package["name"].as_str().unwrap_or_default();
         let Some((_, allowed)) = EDGES.iter().find(|(from, _)| *from == name) else {
             faults.push(format!("crate {name} is not in the list of crates"));
@@ -73,7 +85,11 @@ fn edges() -> anyhow::Result<Vec<String>> {
 
 fn rust_files() -> anyhow::Result<Vec<PathBuf>> {
     let listed = read(std::process::Command::new("git").args([
-        "ls-files", "--cached", "--others", "--exclude-standard", "*.rs",
+        "ls-files",
+        "--cached",
+        "--others",
+        "--exclude-standard",
+        "*.rs",
     ]))?;
     let all = listed.lines().map(PathBuf::from);
     Ok(all.filter(|file| root().join(file).exists()).collect())
@@ -87,18 +103,33 @@ fn file_faults(file: &Path, text: &str) -> Vec<String> {
     }
     let name = file.file_stem().unwrap_or_default().to_string_lossy();
     if NAMES_REFUSED.contains(&name.as_ref()) {
-        faults.push(format!("{shown}: a file is named for what it holds, not `{name}`"));
+        faults.push(format!(
+            "{shown}: a file is named for what it holds, not `{name}`"
+        ));
     }
     let in_jail = file.starts_with("crates/jail");
     let is_test = is_test(file);
-    let code: Vec<&str> = text.lines().take_while(|line| !line.starts_with("#[cfg(test)]")).collect();
+    let code: Vec<&str> = text
+        .lines()
+        .take_while(|line| !line.starts_with("#[cfg(test)]"))
+        .collect();
     if !is_test && FILE_LINES_MAX < code.len() {
-        faults.push(format!("{shown}: {} lines, more than {FILE_LINES_MAX}", code.len()));
+        faults.push(format!(
+            "{shown}: {} lines, more than {FILE_LINES_MAX}",
+            code.len()
+        ));
     }
     for (index, line) in text.lines().enumerate() {
         let place = index + 1;
-        if !in_jail && (line.contains("unsafe {") || line.contains("unsafe fn") || line.contains("allow(unsafe_code)")) && !file.starts_with("xtask") {
-            faults.push(format!("{shown}:{place}: unsafe code lives in crates/jail only"));
+        if !in_jail
+            && (line.contains("unsafe {")
+                || line.contains("unsafe fn")
+                || line.contains("allow(unsafe_code)"))
+            && !file.starts_with("xtask")
+        {
+            faults.push(format!(
+                "{shown}:{place}: unsafe code lives in crates/jail only"
+            ));
         }
         if marks(line) && !file.starts_with("xtask") {
             faults.push(format!("{shown}:{place}: a left-over mark"));
@@ -119,7 +150,9 @@ fn is_test(file: &Path) -> bool {
 }
 
 fn marks(line: &str) -> bool {
-    ["TODO", "FIXME", "XXX", "todo!(", "unimplemented!("].iter().any(|mark| line.contains(mark))
+    ["TODO", "FIXME", "XXX", "todo!(", "unimplemented!("]
+        .iter()
+        .any(|mark| line.contains(mark))
 }
 
 fn long_functions(file: &Path, code: &[&str]) -> Vec<String> {
@@ -134,7 +167,11 @@ fn long_functions(file: &Path, code: &[&str]) -> Vec<String> {
         if indent == depth && line.trim_end() == format!("{}}}", " ".repeat(depth)) {
             let lines = index - start + 1;
             if FUNCTION_LINES_MAX < lines {
-                faults.push(format!("{}:{}: a function of {lines} lines", file.display(), start + 1));
+                faults.push(format!(
+                    "{}:{}: a function of {lines} lines",
+                    file.display(),
+                    start + 1
+                ));
             }
             open = None;
         }
@@ -144,9 +181,16 @@ fn long_functions(file: &Path, code: &[&str]) -> Vec<String> {
 
 fn is_function(line: &str) -> bool {
     let words = line.trim_start();
-    let stripped = ["pub(crate) ", "pub(super) ", "pub ", "const ", "async ", "unsafe "]
-        .iter()
-        .fold(words, |rest, word| rest.strip_prefix(word).unwrap_or(rest));
+    let stripped = [
+        "pub(crate) ",
+        "pub(super) ",
+        "pub ",
+        "const ",
+        "async ",
+        "unsafe ",
+    ]
+    .iter()
+    .fold(words, |rest, word| rest.strip_prefix(word).unwrap_or(rest));
     stripped.starts_with("fn ")
 }
 
@@ -162,7 +206,9 @@ fn promises(files: &[PathBuf]) -> anyhow::Result<Vec<String>> {
             }
         }
     }
-    let rows = spec.lines().filter(|line| line.starts_with('|') && !line.starts_with("|-"));
+    let rows = spec
+        .lines()
+        .filter(|line| line.starts_with('|') && !line.starts_with("|-"));
     let mut faults = Vec::new();
     for row in rows.skip(1) {
         let cells: Vec<&str> = row.trim_matches('|').split('|').collect();

@@ -189,7 +189,7 @@ impl std::fmt::Display for Reason {
 pub fn millis_shown(millis: u64) -> String {
     match millis {
         0..=999 => format!("{millis} ms"),
-        _ if millis % 1000 == 0 => format!("{} s", millis / 1000),
+        _ if millis.is_multiple_of(1000) => format!("{} s", millis / 1000),
         _ => format!("{:.1} s", millis as f64 / 1000.0),
     }
 }
