@@ -83,7 +83,7 @@ pub enum SealError {
 }
 
 /// Host directories, links and files of one jail, each.
-const ENTRIES_MAX: usize = 64;
+const ENTRIES_MAX: usize = 128;
 /// Bytes of a guest's input.
 const STDIN_BYTES_MAX: u64 = 64 << 20;
 /// What the jail makes itself.
