@@ -1,75 +1,82 @@
-//! Times the parts of a slot's life: prepare to ready, start to end, both.
+//! Times a slot's life, 100 times for each program: from the order to ready,
+//! from the start to the end, and both. Back to back and after a pause, since
+//! an idle kernel answers more slowly than a busy one.
 #![allow(clippy::unwrap_used, clippy::print_stdout)]
-use rustix::event::{PollFd, PollFlags, poll};
+
 use std::time::{Duration, Instant};
-use strongroom_jail::*;
-fn event(w: &Warden) -> Event {
-    loop {
-        if let Some(e) = w.receive().unwrap() {
-            return e;
-        }
-        let mut p = [PollFd::new(w, PollFlags::IN)];
-        poll(&mut p, None).unwrap();
-    }
-}
+
+use rustix::event::{PollFd, PollFlags, poll};
+use strongroom_jail::{Event, Jail, Limits, Sealed, SlotId, Status, Warden, WardenConfig, warden};
+
+const RUNS: usize = 100;
+const SLOT: SlotId = SlotId(0);
+const LIMITS: Limits = Limits {
+    cpu_milli: 1000,
+    memory_bytes: 128 << 20,
+    wall_ms: 10_000,
+    processes: 8,
+    out_bytes: 1 << 20,
+    out_files: 10,
+    tmp_bytes: 1 << 20,
+};
+
 fn main() {
     warden::main_if_asked();
-    let t = Instant::now();
-    let w = Warden::start(WardenConfig::default()).unwrap();
-    println!("warden start {:?}", t.elapsed());
-    if let Some(x) = w.kernel().missing() {
-        println!("{x:?}");
-        return;
-    }
-    for (argv, gap) in [
-        (vec!["/usr/bin/true"], 0),
-        (vec!["/usr/bin/true"], 50),
-        (vec!["/usr/bin/python3", "-I", "-S", "-c", "pass"], 0),
-        (vec!["/usr/bin/python3", "-I", "-S", "-c", "pass"], 50),
-    ] {
-        let mut all = vec![vec![], vec![], vec![]];
-        for _ in 0..100 {
-            let mut j = Jail::new(Limits {
-                cpu_milli: 1000,
-                memory_bytes: 128 << 20,
-                wall_ms: 10000,
-                processes: 8,
-                out_bytes: 1 << 20,
-                out_files: 10,
-                tmp_bytes: 1 << 20,
-            })
-            .runtime("/usr".into(), "/usr".into());
-            for n in ["bin", "lib", "lib64"] {
-                j = j.symlink(format!("/{n}").into(), format!("usr/{n}").into());
-            }
-            let j = j
-                .command(argv.iter().map(|s| s.to_string()).collect(), "/".into())
-                .seal(w.kernel())
-                .unwrap();
-            let a = Instant::now();
-            let _p = w.prepare(SlotId(0), j).unwrap();
-            match event(&w) {
-                Event::Ready { .. } => {}
-                o => panic!("{o:?}"),
-            }
-            let b = Instant::now();
-            w.start_slot(SlotId(0)).unwrap();
-            match event(&w) {
-                Event::Exited { exit, .. } => assert_eq!(exit.status, Status::Exited(0)),
-                o => panic!("{o:?}"),
-            }
-            let c = Instant::now();
-            all[0].push(b - a);
-            all[1].push(c - b);
-            all[2].push(c - a);
-            std::thread::sleep(Duration::from_millis(gap));
-        }
-        for v in &mut all {
-            v.sort();
-        }
-        println!(
-            "{argv:?} gap {gap}: ready {:?} run {:?} both {:?} p99 {:?}",
-            all[0][50], all[1][50], all[2][50], all[2][98]
+    let begun = Instant::now();
+    let warden = Warden::start(WardenConfig::default()).unwrap();
+    println!("start of the warden: {:?}", begun.elapsed());
+    for pause_ms in [0, 50] {
+        time(&warden, &["/usr/bin/true"], pause_ms);
+        time(
+            &warden,
+            &["/usr/bin/python3", "-I", "-S", "-c", "pass"],
+            pause_ms,
         );
+    }
+}
+
+fn time(warden: &Warden, argv: &[&str], pause_ms: u64) {
+    let mut spans: [Vec<Duration>; 3] = Default::default();
+    for _ in 0..RUNS {
+        let jail = jail(warden, argv);
+        let asked = Instant::now();
+        let _pipes = warden.prepare(SLOT, jail).unwrap();
+        assert!(matches!(event(warden), Event::Ready { .. }));
+        let ready = Instant::now();
+        warden.start_slot(SLOT).unwrap();
+        match event(warden) {
+            Event::Exited { exit, .. } => assert_eq!(exit.status, Status::Exited(0)),
+            other => panic!("{other:?}"),
+        }
+        let ended = Instant::now();
+        spans[0].push(ready - asked);
+        spans[1].push(ended - ready);
+        spans[2].push(ended - asked);
+        std::thread::sleep(Duration::from_millis(pause_ms));
+    }
+    let [prepare, run, both] = spans.map(|mut span| {
+        span.sort();
+        format!("{:?} (p99 {:?})", span[RUNS / 2], span[RUNS - 2])
+    });
+    println!("{argv:?}, {pause_ms} ms apart: prepare {prepare}, run {run}, both {both}");
+}
+
+fn jail(warden: &Warden, argv: &[&str]) -> Jail<Sealed> {
+    let mut jail = Jail::new(LIMITS).runtime("/usr".into(), "/usr".into());
+    for name in ["bin", "lib", "lib64"] {
+        jail = jail.symlink(format!("/{name}").into(), format!("usr/{name}").into());
+    }
+    let argv = argv.iter().map(|one| (*one).to_owned()).collect();
+    jail.command(argv, "/".into())
+        .seal(warden.kernel())
+        .unwrap()
+}
+
+fn event(warden: &Warden) -> Event {
+    loop {
+        if let Some(event) = warden.receive().unwrap() {
+            return event;
+        }
+        poll(&mut [PollFd::new(warden, PollFlags::IN)], None).unwrap();
     }
 }

@@ -12,6 +12,7 @@
 mod init;
 mod keeper;
 mod landlock;
+mod mounting;
 mod privileges;
 mod root;
 mod worker;

@@ -6,18 +6,21 @@
 //! that the jail makes itself. Deliberately absent: writable host paths,
 //! networks, and any way to leave out a wall.
 
+mod input;
+
 use std::collections::BTreeSet;
 use std::io;
 use std::marker::PhantomData;
-use std::os::fd::{AsFd, OwnedFd};
+use std::os::fd::OwnedFd;
 use std::path::{Component, Path, PathBuf};
 
-use rustix::fs::{MemfdFlags, SealFlags};
 use serde::{Deserialize, Serialize};
 
 use crate::kernel::Kernel;
 use crate::limits::{LimitError, Limits};
 use crate::wire;
+
+pub(crate) use input::read_only;
 
 /// Still being said.
 #[derive(Debug)]
@@ -84,8 +87,6 @@ pub enum SealError {
 
 /// Host directories, links and files of one jail, each.
 const ENTRIES_MAX: usize = 128;
-/// Bytes of a guest's input.
-const STDIN_BYTES_MAX: u64 = 64 << 20;
 /// What the jail makes itself.
 const OWN: [&str; 5] = ["/proc", "/dev", "/out", "/tmp", "/.stage"];
 
@@ -185,7 +186,8 @@ impl Jail<Open> {
                 });
             }
         }
-        let stdin = sealed_memory(self.stdin).map_err(|source| SealError::Stdin { source })?;
+        let stdin =
+            input::sealed_memory(self.stdin).map_err(|source| SealError::Stdin { source })?;
         Ok(Jail {
             spec: self.spec,
             stdin: Some(stdin),
@@ -285,46 +287,6 @@ fn is_normal(path: &Path) -> bool {
     }
     let same = spelled.as_os_str() == path.as_os_str();
     same && path.to_str().is_some_and(|text| !text.contains('\0'))
-}
-
-/// A memfd with these bytes that nobody can change, opened for reading.
-fn sealed_memory(from: Option<OwnedFd>) -> io::Result<OwnedFd> {
-    let all = SealFlags::SEAL | SealFlags::SHRINK | SealFlags::GROW | SealFlags::WRITE;
-    let is_sealed = |file: &OwnedFd| rustix::fs::fcntl_get_seals(file).is_ok_and(|has| has == all);
-    let memory = match from {
-        // Any file of a tmpfs answers to seals, but only a memfd takes them.
-        Some(file) if is_sealed(&file) || rustix::fs::fcntl_add_seals(&file, all).is_ok() => file,
-        other => {
-            let copy = copied(other)?;
-            rustix::fs::fcntl_add_seals(&copy, all)?;
-            copy
-        }
-    };
-    read_only(&memory)
-}
-
-fn copied(from: Option<OwnedFd>) -> io::Result<OwnedFd> {
-    use io::Read as _;
-    let flags = MemfdFlags::CLOEXEC | MemfdFlags::ALLOW_SEALING;
-    let memory = rustix::fs::memfd_create("input", flags)?;
-    if let Some(file) = from {
-        let mut source = std::fs::File::from(file).take(STDIN_BYTES_MAX + 1);
-        let mut target = std::fs::File::from(memory.try_clone()?);
-        if STDIN_BYTES_MAX < io::copy(&mut source, &mut target)? {
-            return Err(io::Error::other(format!(
-                "more than {STDIN_BYTES_MAX} bytes"
-            )));
-        }
-    }
-    Ok(memory)
-}
-
-/// The same file opened anew: read-only, at its beginning.
-pub(crate) fn read_only(file: impl AsFd) -> io::Result<OwnedFd> {
-    use std::os::fd::AsRawFd as _;
-    let path = format!("/proc/self/fd/{}", file.as_fd().as_raw_fd());
-    let flags = rustix::fs::OFlags::RDONLY | rustix::fs::OFlags::CLOEXEC;
-    Ok(rustix::fs::open(path, flags, rustix::fs::Mode::empty())?)
 }
 
 #[cfg(test)]

@@ -7,28 +7,25 @@
 //! Deliberately absent: waiting. [`Warden::receive`] answers at once, and
 //! readiness of the handle's descriptor says when to ask.
 
+mod launch;
+
 use std::collections::BTreeSet;
 use std::io;
 use std::os::fd::{AsFd, BorrowedFd, OwnedFd};
-use std::os::unix::process::CommandExt as _;
-use std::path::{Path, PathBuf};
-use std::process::{Child, Command, Stdio};
+use std::path::PathBuf;
 use std::sync::{Mutex, MutexGuard, PoisonError};
 use std::thread::JoinHandle;
-use std::time::Duration;
 
-use rustix::event::{PollFd, PollFlags, Timespec, poll};
-use rustix::fs::{MemfdFlags, OFlags, SealFlags};
+use rustix::event::PollFlags;
 use rustix::net::SendFlags;
-use rustix::pipe::PipeFlags;
 use serde::{Deserialize, Serialize};
 
 use crate::event::{Event, SlotId};
 use crate::jail::{Jail, Sealed};
 use crate::kernel::Kernel;
 use crate::protocol::{FromWarden, ToWarden};
-use crate::warden::NAME;
 use crate::wire::{self, Received};
+use launch::{launch, pipe, ready, sealed_copy};
 
 /// How a warden is made.
 #[derive(Clone, Debug, Serialize, Deserialize)]
@@ -290,70 +287,5 @@ fn check(config: &WardenConfig) -> Result<(), WardenError> {
     match config.slots_max {
         1..=4096 if name_ok && ids_ok => Ok(()),
         _ => Err(WardenError::Config),
-    }
-}
-
-/// A copy of the program that nobody can change any more.
-fn sealed_copy(program: &Path) -> io::Result<OwnedFd> {
-    let plain = MemfdFlags::CLOEXEC | MemfdFlags::ALLOW_SEALING;
-    // Kernels before 6.3 do not know the flag and need none.
-    let image = rustix::fs::memfd_create("warden", plain | MemfdFlags::EXEC)
-        .or_else(|_| rustix::fs::memfd_create("warden", plain))?;
-    let mut target = std::fs::File::from(image);
-    io::copy(&mut std::fs::File::open(program)?, &mut target)?;
-    let image = OwnedFd::from(target);
-    let seals = SealFlags::SEAL | SealFlags::SHRINK | SealFlags::GROW | SealFlags::WRITE;
-    rustix::fs::fcntl_add_seals(&image, seals)?;
-    // An image open for writing anywhere cannot be executed.
-    crate::jail::read_only(image)
-}
-
-/// Starts the program as a warden, on a thread that stays to reap it.
-fn launch(image: OwnedFd, socket: OwnedFd) -> io::Result<(u32, JoinHandle<()>)> {
-    let (tell, told) = std::sync::mpsc::sync_channel::<io::Result<u32>>(1);
-    let reaper = std::thread::Builder::new()
-        .name("strongroom-warden".to_owned())
-        .spawn(move || match execute(&image, socket) {
-            Ok(mut child) => {
-                let _ = tell.send(Ok(child.id()));
-                drop(image);
-                let _ = child.wait();
-            }
-            Err(error) => {
-                let _ = tell.send(Err(error));
-            }
-        })?;
-    let process_id = told.recv().map_err(io::Error::other)??;
-    Ok((process_id, reaper))
-}
-
-fn execute(image: &OwnedFd, socket: OwnedFd) -> io::Result<Child> {
-    use std::os::fd::AsRawFd as _;
-    Command::new(format!("/proc/self/fd/{}", image.as_raw_fd()))
-        .arg0(NAME)
-        .env_clear()
-        .current_dir("/")
-        .stdin(Stdio::from(socket))
-        .stdout(Stdio::null())
-        .stderr(Stdio::inherit())
-        .spawn()
-}
-
-/// A reading end that does not block, and a writing end that does.
-fn pipe() -> io::Result<(OwnedFd, OwnedFd)> {
-    let (read, write) = rustix::pipe::pipe_with(PipeFlags::CLOEXEC)?;
-    rustix::fs::fcntl_setfl(&read, OFlags::NONBLOCK)?;
-    Ok((read, write))
-}
-
-/// Waits for `socket` to become ready; `false` when the time is over.
-fn ready(socket: &OwnedFd, what: PollFlags, ms_max: i64) -> io::Result<bool> {
-    let span = Duration::from_millis(ms_max.cast_unsigned());
-    let time = Timespec::try_from(span).map_err(io::Error::other)?;
-    loop {
-        match poll(&mut [PollFd::new(socket, what)], Some(&time)) {
-            Err(rustix::io::Errno::INTR) => {}
-            other => return Ok(0 < other?),
-        }
     }
 }

@@ -7,7 +7,9 @@
 //! Deliberately absent: threads, async, and trust in what a guest wrote: it
 //! never reads a byte of one.
 
+mod cradles;
 mod house;
+mod link;
 mod slot;
 
 use std::ffi::OsStr;
@@ -55,7 +57,7 @@ fn live() -> io::Result<()> {
         _ => return Ok(()),
     };
     let identity = Identity::assume(&config);
-    house::House::open(socket, config, identity).run()
+    house::House::open(socket, &config, identity).run()
 }
 
 /// Moves the socket from its place as standard input, and closes all else.

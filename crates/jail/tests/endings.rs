@@ -235,6 +235,36 @@ fn killing_the_warden_leaves_no_guest_and_the_next_one_clears_its_groups() {
     assert_eq!(groups_named(name), NONE);
 }
 
+/// Set for the inner half of the next test, which is killed by the outer.
+const INNER: &str = "STRONGROOM_TEST_INNER";
+
+#[test]
+fn killing_the_supervisor_leaves_no_guest_and_no_group() {
+    let test = "killing_the_supervisor_leaves_no_guest_and_no_group";
+    let name = "endings_supervisor";
+    let marker = "marker-skill";
+    if std::env::var_os(INNER).is_some() {
+        let warden = named(name);
+        let mut guest = Guest::prepare(&warden, SLOT, python(LIMITS, &long(marker)));
+        guest.start();
+        guest.wait_for("up");
+        guest.finish();
+        return;
+    }
+    let mut supervisor = std::process::Command::new(std::env::current_exe().unwrap())
+        .args(["--exact", test])
+        .env(INNER, "1")
+        .stdout(std::process::Stdio::null())
+        .stderr(std::process::Stdio::null())
+        .spawn()
+        .unwrap();
+    soon("the guest's start", || processes_with(marker).len() > 3);
+    supervisor.kill().unwrap();
+    supervisor.wait().unwrap();
+    soon("the guest's end", || processes_with(marker).is_empty());
+    soon("the groups' end", || groups_named(name).is_empty());
+}
+
 #[test]
 fn killing_a_keeper_or_init_ends_the_guest_and_nothing_else() {
     let warden = warden();

@@ -119,3 +119,57 @@ fn a_file_that_is_no_program_is_told_apart_from_its_exit() {
         ran.exit.status
     );
 }
+
+/// What ordinary programs do, which the walls must let through.
+#[test]
+fn ordinary_python_works() {
+    let program = "
+import asyncio, concurrent.futures, ctypes, decimal, hashlib, json, locale, mmap, multiprocessing
+import os, random, re, secrets, select, shutil, signal, sqlite3, socket, subprocess, sys, tempfile
+import threading, time, uuid, zipfile, zlib
+with tempfile.TemporaryDirectory() as d:
+    db = sqlite3.connect(d + '/x.db'); db.execute('create table t (x)')
+    db.execute('insert into t values (1)'); db.commit()
+    assert db.execute('select count(*) from t').fetchone() == (1,)
+    open(d + '/a', 'w').write('x'); shutil.copy2(d + '/a', d + '/b'); os.rename(d + '/b', d + '/c')
+    os.link(d + '/a', d + '/l'); zipfile.ZipFile(d + '/z', 'w').write(d + '/a')
+    with open(d + '/m', 'w+b') as f:
+        f.truncate(4096); mmap.mmap(f.fileno(), 4096).close()
+assert subprocess.run(['/bin/echo', 'hi'], capture_output=True, text=True).stdout == 'hi\\n'
+assert subprocess.run('echo $((1 + 1))', shell=True, capture_output=True, text=True).stdout == '2\\n'
+async def wait():
+    process = await asyncio.create_subprocess_exec('/bin/true')
+    return await process.wait() + await asyncio.to_thread(lambda: 1)
+assert asyncio.run(wait()) == 1
+with concurrent.futures.ThreadPoolExecutor(4) as pool: assert sum(pool.map(len, ['a'] * 8)) == 8
+with concurrent.futures.ProcessPoolExecutor(2, multiprocessing.get_context('fork')) as pool:
+    assert sum(pool.map(abs, range(4))) == 6
+lock = multiprocessing.Lock(); lock.acquire(); lock.release()
+signal.setitimer(signal.ITIMER_REAL, 60); signal.setitimer(signal.ITIMER_REAL, 0)
+random.random(); secrets.token_hex(); uuid.uuid4(); hashlib.sha256(b'').digest()
+one, other = socket.socketpair(); one.sendall(b'x'); assert select.select([other], [], [], 1)[0]
+time.sleep(0.001); os.sched_getaffinity(0); os.cpu_count(); sys.getswitchinterval()
+print('all')";
+    assert_eq!(run(python(LIMITS, program)).text(), "all");
+}
+
+#[test]
+fn no_two_runs_share_randomness_or_layout() {
+    let warden = cell::warden();
+    let program = "
+import os, random, ctypes
+print(hash('x'), random.random(), os.urandom(4).hex(), id(object()), ctypes.addressof(ctypes.c_int()))";
+    let texts: Vec<String> = (0..3)
+        .map(|_| {
+            cell::run_in(&warden, python(LIMITS, program))
+                .text()
+                .to_owned()
+        })
+        .collect();
+    let columns: Vec<Vec<&str>> = texts.iter().map(|text| text.split(' ').collect()).collect();
+    for (one, other) in [(0, 1), (1, 2), (0, 2)] {
+        for (left, right) in columns[one].iter().zip(&columns[other]) {
+            assert_ne!(left, right, "{texts:?}");
+        }
+    }
+}

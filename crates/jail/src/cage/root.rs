@@ -10,16 +10,17 @@
 //! Everything is built from relative paths below the new root, which holds
 //! only what we made, so no link of the host is ever followed.
 
-use std::ffi::CString;
 use std::io;
-use std::os::fd::{AsFd, OwnedFd};
-use std::path::{Path, PathBuf};
+use std::os::fd::OwnedFd;
+use std::path::Path;
 
 use rustix::fs::{AtFlags, CWD, FileType, Mode, OFlags};
-use rustix::mount::{
-    FsMountFlags, FsOpenFlags, MountAttrFlags, MoveMountFlags, OpenTreeFlags, UnmountFlags,
-};
+use rustix::mount::{MountAttrFlags, UnmountFlags};
 
+use super::mounting::{
+    CLONE, attach, attach_at, below_root, create, detached_copy, file_system, make_directory,
+    reopen, tmpfs,
+};
 use crate::jail::{Mount, Spec};
 use crate::kernel::{BOUNDED_TMPFS, DEVICES, PRIVATE_ROOT, PROC, READ_ONLY_OVERLAY};
 use crate::protocol::{OrRefuse as _, Refusal};
@@ -95,15 +96,6 @@ fn open_directory(mount: &Mount) -> Result<OwnedFd, Refusal> {
         _ => Err("not a directory").or_refuse(READ_ONLY_OVERLAY, &attempt),
     }
 }
-
-/// A copy of one mount, in no namespace, with these flags.
-fn detached_copy(path: &Path, flags: MountAttrFlags) -> io::Result<OwnedFd> {
-    let tree = rustix::mount::open_tree(CWD, path, CLONE)?;
-    syscall::mount_set(&tree, u64::from(flags.bits()), libc::MS_PRIVATE, false)?;
-    Ok(tree)
-}
-
-const CLONE: OpenTreeFlags = OpenTreeFlags::OPEN_TREE_CLONE.union(OpenTreeFlags::OPEN_TREE_CLOEXEC);
 
 /// Builds the root and moves into it. The caller is pid 1 of new namespaces.
 pub(super) fn build(spec: &Spec, sources: Sources) -> Result<Built, Refusal> {
@@ -263,91 +255,4 @@ fn pivot() -> io::Result<()> {
     // The old root now lies over the new one, at the same place.
     rustix::mount::unmount(".", UnmountFlags::DETACH)?;
     Ok(rustix::process::chdir("/")?)
-}
-
-fn tmpfs(bytes: u64, files: u64, mode: &str, flags: MountAttrFlags) -> io::Result<OwnedFd> {
-    let (bytes, files) = (bytes.to_string(), files.to_string());
-    file_system(
-        "tmpfs",
-        &[("size", &bytes), ("nr_inodes", &files), ("mode", mode)],
-        flags,
-    )
-}
-
-/// A new file system, in no namespace. The kernel's own words join an error.
-fn file_system(kind: &str, options: &[(&str, &str)], flags: MountAttrFlags) -> io::Result<OwnedFd> {
-    let context = rustix::mount::fsopen(kind, FsOpenFlags::FSOPEN_CLOEXEC)?;
-    let made = options
-        .iter()
-        .try_for_each(|(key, value)| rustix::mount::fsconfig_set_string(&context, *key, *value))
-        .and_then(|()| rustix::mount::fsconfig_create(&context))
-        .and_then(|()| rustix::mount::fsmount(&context, FsMountFlags::FSMOUNT_CLOEXEC, flags));
-    made.map_err(|errno| {
-        let mut said = [0; 512];
-        let length = rustix::io::read(&context, &mut said).unwrap_or(0);
-        let said = String::from_utf8_lossy(&said[..length]);
-        io::Error::other(format!(
-            "{kind}: {}; {}",
-            io::Error::from(errno),
-            said.trim()
-        ))
-    })
-}
-
-/// Attaches a mount to an existing place.
-fn attach(mount: impl AsFd, place: &Path) -> io::Result<()> {
-    let flags = MoveMountFlags::MOVE_MOUNT_F_EMPTY_PATH;
-    Ok(rustix::mount::move_mount(mount, c"", CWD, place, flags)?)
-}
-
-/// Attaches a mount to a guest path, making the directories on the way.
-fn attach_at(mount: impl AsFd, guest: &Path) -> io::Result<()> {
-    let place = below_root(guest)?;
-    make_directory_path(&place)?;
-    attach(mount, &place)
-}
-
-/// An ordinary descriptor for the root directory of a mount.
-fn reopen(mount: impl AsFd) -> io::Result<OwnedFd> {
-    let flags = OFlags::DIRECTORY | OFlags::RDONLY | OFlags::CLOEXEC;
-    Ok(rustix::fs::openat(mount, c".", flags, Mode::empty())?)
-}
-
-/// A guest path relative to the new root, with its parents made.
-fn below_root(guest: &Path) -> io::Result<PathBuf> {
-    let relative = guest
-        .strip_prefix("/")
-        .map_err(io::Error::other)?
-        .to_owned();
-    if let Some(parent) = relative.parent() {
-        make_directory_path(parent)?;
-    }
-    Ok(relative)
-}
-
-fn make_directory_path(path: &Path) -> io::Result<()> {
-    let mut so_far = PathBuf::new();
-    for part in path {
-        so_far.push(part);
-        match rustix::fs::mkdirat(CWD, &so_far, Mode::from_raw_mode(0o755)) {
-            Ok(()) | Err(rustix::io::Errno::EXIST) => {}
-            Err(error) => return Err(error.into()),
-        }
-    }
-    Ok(())
-}
-
-fn make_directory(path: &str) -> io::Result<()> {
-    let path = CString::new(path).map_err(io::Error::other)?;
-    Ok(rustix::fs::mkdirat(CWD, path, Mode::from_raw_mode(0o755))?)
-}
-
-fn create(path: &Path) -> io::Result<OwnedFd> {
-    let flags = OFlags::CREATE | OFlags::EXCL | OFlags::WRONLY | OFlags::CLOEXEC;
-    Ok(rustix::fs::openat(
-        CWD,
-        path,
-        flags,
-        Mode::from_raw_mode(0o644),
-    )?)
 }

@@ -8,7 +8,8 @@ use std::path::{Path, PathBuf};
 
 use rustix::event::EventfdFlags;
 
-use super::{GroupError, Usage, hierarchies, keyed, number, read, write};
+use super::mounted::hierarchies;
+use super::{GroupError, Usage, keyed, number, read, write};
 
 /// The controllers a guest needs; `cpuacct` only counts.
 const CONTROLLERS: [&str; 4] = ["memory", "pids", "cpu", "cpuacct"];

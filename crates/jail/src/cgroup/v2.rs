@@ -9,9 +9,8 @@ use std::path::{Path, PathBuf};
 
 use rustix::fs::{Mode, OFlags};
 
-use super::{
-    GroupError, Usage, hierarchies, keyed, make_directory, number, processes, read, write,
-};
+use super::mounted::hierarchies;
+use super::{GroupError, Usage, keyed, make_directory, number, processes, read, write};
 
 const CONTROLLERS: [&str; 3] = ["memory", "pids", "cpu"];
 /// Where our own processes step aside to.

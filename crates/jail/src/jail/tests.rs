@@ -1,6 +1,8 @@
 //! What can be sealed and what cannot.
 #![allow(clippy::unwrap_used)]
 
+use rustix::fs::MemfdFlags;
+
 use super::*;
 use crate::kernel;
 
@@ -122,7 +124,7 @@ fn a_description_has_a_length() {
         "at most",
     );
     let many = (0..=ENTRIES_MAX).fold(jail(), |jail, n| jail.env(format!("V{n}"), String::new()));
-    refuses(many, "at most 64 variables");
+    refuses(many, &format!("at most {ENTRIES_MAX} variables"));
 }
 
 #[test]
@@ -161,15 +163,24 @@ fn a_guest_without_proc_is_not_refused() {
 
 #[test]
 fn input_becomes_sealed_memory_open_for_reading_only() {
-    use std::io::{Read as _, Seek as _, Write as _};
-    let mut file = tempfile::tempfile().unwrap();
-    file.write_all(b"{}").unwrap();
-    file.rewind().unwrap();
-    let (_, stdin) = jail()
-        .stdin(file.into())
-        .seal(&kernel())
-        .unwrap()
-        .into_parts();
+    use std::io::{Seek as _, Write as _};
+    // A file of a tmpfs answers to seals but takes none.
+    for place in ["/tmp", "/dev/shm"] {
+        let mut file = tempfile::tempfile_in(place).unwrap();
+        file.write_all(b"{}").unwrap();
+        file.rewind().unwrap();
+        input_is_sealed(file.into());
+    }
+    let flags = MemfdFlags::ALLOW_SEALING | MemfdFlags::CLOEXEC;
+    let memory = rustix::fs::memfd_create("x", flags).unwrap();
+    rustix::io::write(&memory, b"{}").unwrap();
+    input_is_sealed(memory);
+}
+
+#[track_caller]
+fn input_is_sealed(file: OwnedFd) {
+    use std::io::{Read as _, Write as _};
+    let (_, stdin) = jail().stdin(file).seal(&kernel()).unwrap().into_parts();
     let mut stdin = std::fs::File::from(stdin);
     let mut text = String::new();
     stdin.read_to_string(&mut text).unwrap();

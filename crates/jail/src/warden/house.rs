@@ -1,44 +1,40 @@
 //! The house: all slots of one warden, and the one loop that drives them.
 
-use std::collections::{BTreeMap, VecDeque};
+use std::collections::BTreeMap;
 use std::io;
 use std::os::fd::{AsFd as _, OwnedFd};
 use std::time::{Duration, Instant};
 
 use rustix::event::{PollFd, PollFlags, Timespec, poll};
-use rustix::net::SendFlags;
 
 use super::Identity;
+use super::cradles::Cradles;
+use super::link::Link;
 use super::slot::{Outcome, Slot};
-use crate::cage::{self, Cradle, Filters};
-use crate::cgroup::{Groups, Leaf};
+use crate::cgroup::Leaf;
 use crate::event::{Cause, Enforced, SlotId};
 use crate::jail::Spec;
 use crate::kernel::{self, CGROUP, Kernel};
 use crate::protocol::{Build, FromWarden, Refusal, ToWarden};
 use crate::supervisor::WardenConfig;
-use crate::wire::{self, Received};
-use crate::{seccomp, syscall};
+use crate::{syscall, wire};
 
 /// The slot of the rehearsal at the start; no supervisor can name it.
 const REHEARSAL: SlotId = SlotId(u32::MAX);
+/// Between two tries to remove a group that the kernel holds on to.
+const HELD_MS: u64 = 100;
 /// How long the last guests may take to end after the supervisor has gone.
 const LEAVE_MS_MAX: u64 = 5_000;
 
 pub(super) struct House {
-    supervisor: OwnedFd,
-    config: WardenConfig,
+    link: Link,
+    slots_max: u32,
     identity: Identity,
-    groups: Result<Groups, String>,
     landlock_abi: u32,
-    filters: Filters,
-    spares: VecDeque<Cradle>,
+    cradles: Cradles,
     slots: BTreeMap<SlotId, Slot>,
     /// Leaves of ended slots that the kernel still held on to.
     held: Vec<Leaf>,
-    /// Frames that the supervisor's socket had no room for.
-    outgoing: VecDeque<(Vec<u8>, Option<OwnedFd>)>,
-    open: bool,
 }
 
 /// What became ready, by slot.
@@ -50,25 +46,15 @@ enum Ready {
 }
 
 impl House {
-    pub(super) fn open(supervisor: OwnedFd, config: WardenConfig, identity: Identity) -> Self {
-        let own = rustix::process::getpid().as_raw_nonzero().get();
-        let parent = rustix::process::getppid().map_or(own, |pid| pid.as_raw_nonzero().get());
-        let groups = Groups::make(&config.cgroup_name, &config.cgroup_dirs, &[own, parent]);
+    pub(super) fn open(socket: OwnedFd, config: &WardenConfig, identity: Identity) -> Self {
         Self {
-            supervisor,
-            config,
+            link: Link::new(socket),
+            slots_max: config.slots_max,
             identity,
-            groups: groups.map_err(|error| error.to_string()),
             landlock_abi: syscall::landlock_abi().unwrap_or(0),
-            filters: Filters {
-                guest: seccomp::guest(),
-                init: seccomp::init(),
-            },
-            spares: VecDeque::new(),
+            cradles: Cradles::open(config),
             slots: BTreeMap::new(),
             held: Vec::new(),
-            outgoing: VecDeque::new(),
-            open: true,
         }
     }
 
@@ -77,13 +63,18 @@ impl House {
             Some(refusal) => self.say_hello(&Err(refusal)),
             None => self.prepare(REHEARSAL, Box::new(Spec::rehearsal()), Vec::new()),
         }
-        while self.open {
-            self.refill();
-            for ready in self.wait()? {
+        while self.link.is_open() {
+            let happened = self.wait()?;
+            if happened.is_empty() && !self.slots.values().any(Slot::is_busy) {
+                self.cradles.refill(Instant::now());
+            } else {
+                self.cradles.put_off(Instant::now());
+            }
+            for ready in happened {
                 self.handle(ready);
             }
             self.do_what_is_due();
-            self.flush();
+            self.link.flush();
         }
         self.leave()
     }
@@ -91,37 +82,19 @@ impl House {
     fn handle(&mut self, ready: Ready) {
         let now = Instant::now();
         match ready {
-            Ready::Supervisor => self.listen(),
+            Ready::Supervisor => {
+                while let Some((message, descriptors)) = self.link.hear() {
+                    self.obey(message, descriptors);
+                }
+            }
             Ready::Report(id) => {
                 let heard = self.slots.get_mut(&id).and_then(|slot| slot.hear(now));
                 if let Some(proc) = heard {
                     self.say_ready(id, proc);
                 }
             }
-            Ready::Memory(id) => {
-                if let Some(slot) = self.slots.get_mut(&id) {
-                    slot.memory_ran_out(now);
-                }
-            }
-            Ready::Keeper(id) => {
-                if let Some(slot) = self.slots.get_mut(&id) {
-                    slot.keeper_ended(now);
-                }
-            }
-        }
-    }
-
-    /// Hears everything the supervisor has to say.
-    fn listen(&mut self) {
-        loop {
-            match wire::receive_now::<ToWarden>(&self.supervisor) {
-                Ok(Received::Frame(message, descriptors)) => self.obey(message, descriptors),
-                Ok(Received::Nothing) => return,
-                Ok(Received::End) | Err(_) => {
-                    self.open = false;
-                    return;
-                }
-            }
+            Ready::Memory(id) => self.with(id, |slot| slot.memory_ran_out(now)),
+            Ready::Keeper(id) => self.with(id, |slot| slot.keeper_ended(now)),
         }
     }
 
@@ -130,101 +103,70 @@ impl House {
         match message {
             ToWarden::Configure(_) => {}
             ToWarden::Prepare { slot, spec } => self.prepare(slot, spec, descriptors),
-            ToWarden::Start { slot } => {
-                if let Some(slot) = self.slots.get_mut(&slot) {
-                    slot.start(now);
-                }
-            }
-            ToWarden::Kill { slot } => {
-                if let Some(slot) = self.slots.get_mut(&slot) {
-                    slot.kill(Cause::Killed, now);
-                }
-            }
+            ToWarden::Start { slot } => self.with(slot, |slot| slot.start(now)),
+            ToWarden::Kill { slot } => self.with(slot, |slot| slot.kill(Cause::Killed, now)),
+        }
+    }
+
+    fn with(&mut self, id: SlotId, act: impl FnOnce(&mut Slot)) {
+        if let Some(slot) = self.slots.get_mut(&id) {
+            act(slot);
         }
     }
 
     /// Takes a keeper and lets it build. Whatever fails here is a refusal.
     fn prepare(&mut self, id: SlotId, spec: Box<Spec>, descriptors: Vec<OwnedFd>) {
         let now = Instant::now();
-        let cradle = match self.cradle(id) {
+        let unlimited = id == REHEARSAL && self.cradles.missing().is_some();
+        let cradle = if unlimited {
+            self.cradles.take_unlimited()
+        } else {
+            self.cradles.take()
+        };
+        let cradle = match cradle {
             Ok(cradle) => cradle,
             Err(refusal) => return self.conclude(id, Outcome::Refused(refusal)),
         };
-        let index = if id == REHEARSAL {
-            self.config.slots_max
-        } else {
-            id.0
-        };
-        let (host_uid, host_gid) = self.identity.of_slot(index);
         let mut slot = Slot::new(cradle, spec.limits, now);
-        let limited = if self.groups.is_ok() {
-            slot.limit()
-        } else {
-            Ok(())
-        };
-        if let Err(error) = limited {
-            slot.refuse(
-                Refusal {
-                    wall: CGROUP.to_owned(),
-                    detail: error.to_string(),
-                },
-                now,
-            );
-        } else {
-            let order = Build {
-                host_uid,
-                host_gid,
-                landlock_abi: self.landlock_abi,
-                spec,
-            };
-            let borrowed: Vec<_> = descriptors.iter().map(|fd| fd.as_fd()).collect();
-            // If the keeper is dead already, its last words are in the socket.
-            let _ = wire::send(&slot.cradle.socket, &order, &borrowed);
+        let limited = if unlimited { Ok(()) } else { slot.limit() };
+        match limited {
+            Ok(()) => self.order(id, &slot, spec, &descriptors),
+            Err(error) => {
+                let (wall, detail) = (CGROUP.to_owned(), error.to_string());
+                slot.refuse(Refusal { wall, detail }, now);
+            }
         }
         self.slots.insert(id, slot);
     }
 
-    /// A keeper in a leaf of its own. Without groups only the rehearsal gets one.
-    fn cradle(&mut self, id: SlotId) -> Result<Cradle, Refusal> {
-        if let Some(cradle) = self.spares.pop_front() {
-            return Ok(cradle);
-        }
-        match &self.groups {
-            Ok(_) => self.new_cradle(),
-            Err(_) if id == REHEARSAL => cage::spawn(Leaf::nowhere(), &self.filters)
-                .map_err(|error| unavailable(&error.to_string())),
-            Err(why) => Err(unavailable(why)),
-        }
-    }
-
-    fn new_cradle(&mut self) -> Result<Cradle, Refusal> {
-        let groups = self.groups.as_mut().map_err(|why| unavailable(why))?;
-        let leaf = groups
-            .leaf()
-            .map_err(|error| unavailable(&error.to_string()))?;
-        cage::spawn(leaf, &self.filters).map_err(|error| unavailable(&error.to_string()))
-    }
-
-    /// Keeps a few keepers waiting in their groups, one more per round.
-    fn refill(&mut self) {
-        let wanted = usize::try_from(self.config.spares).unwrap_or(0);
-        if self.groups.is_ok() && self.spares.len() < wanted {
-            // A failure comes back, with its reason, when a slot needs a keeper.
-            let spare = self.new_cradle().ok();
-            self.spares.extend(spare);
-        }
+    fn order(&self, id: SlotId, slot: &Slot, spec: Box<Spec>, descriptors: &[OwnedFd]) {
+        let index = if id == REHEARSAL {
+            self.slots_max
+        } else {
+            id.0
+        };
+        let (host_uid, host_gid) = self.identity.of_slot(index);
+        let order = Build {
+            host_uid,
+            host_gid,
+            landlock_abi: self.landlock_abi,
+            spec,
+        };
+        let borrowed: Vec<_> = descriptors.iter().map(|fd| fd.as_fd()).collect();
+        // If the keeper is dead already, its last words are in the socket.
+        let _ = wire::send(&slot.cradle.socket, &order, &borrowed);
     }
 
     fn do_what_is_due(&mut self) {
         let now = Instant::now();
         let due = |slot: &Slot| slot.deadline.is_some_and(|deadline| deadline <= now);
-        let ids: Vec<SlotId> = self
+        let due: Vec<SlotId> = self
             .slots
             .iter()
             .filter(|(_, slot)| due(slot))
             .map(|(id, _)| *id)
             .collect();
-        for id in ids {
+        for id in due {
             let outcome = self.slots.get_mut(&id).and_then(|slot| slot.due(now));
             if let Some(outcome) = outcome {
                 let leaf = self.slots.remove(&id).map(Slot::into_leaf);
@@ -236,97 +178,50 @@ impl House {
     }
 
     fn conclude(&mut self, id: SlotId, outcome: Outcome) {
-        match outcome {
-            Outcome::Refused(refusal) if id == REHEARSAL => self.say_hello(&Err(refusal)),
-            Outcome::Exited(..) if id == REHEARSAL => {}
-            Outcome::Refused(refusal) => {
-                self.say(&FromWarden::Refused { slot: id, refusal }, None);
-            }
-            Outcome::Exited(exit, out) => {
-                self.say(
-                    &FromWarden::Exited {
-                        slot: id,
-                        exit: *exit,
-                    },
-                    Some(out),
-                );
-            }
-        }
+        let (message, out) = match outcome {
+            Outcome::Refused(refusal) if id == REHEARSAL => return self.say_hello(&Err(refusal)),
+            Outcome::Exited(..) if id == REHEARSAL => return,
+            Outcome::Refused(refusal) => (FromWarden::Refused { slot: id, refusal }, None),
+            Outcome::Exited(exit, out) => (
+                FromWarden::Exited {
+                    slot: id,
+                    exit: *exit,
+                },
+                Some(out),
+            ),
+        };
+        self.link.say(&message, out);
     }
 
     fn say_ready(&mut self, id: SlotId, proc: bool) {
         if id == REHEARSAL {
             self.say_hello(&Ok(proc));
-            if let Some(slot) = self.slots.get_mut(&id) {
-                slot.kill(Cause::Killed, Instant::now());
-            }
-            return;
+            return self.with(id, |slot| slot.kill(Cause::Killed, Instant::now()));
         }
         let enforced = Enforced {
             tier: "full".to_owned(),
             walls: kernel::wall_names(proc),
             landlock_abi: self.landlock_abi,
             proc,
-            cgroup: self.cgroup_version(),
+            cgroup: self.cradles.version().to_owned(),
         };
-        self.say(&FromWarden::Ready { slot: id, enforced }, None);
+        self.link
+            .say(&FromWarden::Ready { slot: id, enforced }, None);
     }
 
     fn say_hello(&mut self, rehearsal: &Result<bool, Refusal>) {
         let kernel = Kernel {
-            walls: kernel::walls(
-                rehearsal,
-                self.groups.as_ref().err().map(String::as_str),
-                self.landlock_abi,
-            ),
+            walls: kernel::walls(rehearsal, self.cradles.missing(), self.landlock_abi),
             landlock_abi: self.landlock_abi,
-            cgroup: self.cgroup_version(),
+            cgroup: self.cradles.version().to_owned(),
             ordinary_user: self.identity.ordinary_user,
         };
-        self.say(&FromWarden::Hello(kernel), None);
-    }
-
-    fn cgroup_version(&self) -> String {
-        self.groups
-            .as_ref()
-            .map_or("none", Groups::version)
-            .to_owned()
-    }
-
-    fn say(&mut self, message: &FromWarden, descriptor: Option<OwnedFd>) {
-        // Every message to the supervisor is far below the bound of a frame.
-        if let Ok(bytes) = wire::encode(message) {
-            self.outgoing.push_back((bytes, descriptor));
-        }
-        self.flush();
-    }
-
-    /// Sends what there is room for. Each slot adds two frames at most before
-    /// the supervisor must hear the second, so the queue is bounded by slots.
-    fn flush(&mut self) {
-        while let Some((bytes, descriptor)) = self.outgoing.front() {
-            let flags = SendFlags::NOSIGNAL | SendFlags::DONTWAIT;
-            let borrowed: Vec<_> = descriptor.iter().map(|fd| fd.as_fd()).collect();
-            match wire::send_encoded(&self.supervisor, bytes, &borrowed, flags) {
-                Err(error) if error.kind() == io::ErrorKind::WouldBlock => return,
-                Err(_) => {
-                    self.open = false;
-                    return;
-                }
-                Ok(()) => {}
-            }
-            self.outgoing.pop_front();
-        }
+        self.link.say(&FromWarden::Hello(kernel), None);
     }
 
     /// Waits for the next thing to happen or to be due.
     fn wait(&self) -> io::Result<Vec<Ready>> {
-        let room = if self.outgoing.is_empty() {
-            PollFlags::empty()
-        } else {
-            PollFlags::OUT
-        };
-        let mut ends = vec![PollFd::new(&self.supervisor, PollFlags::IN | room)];
+        let mut ends = vec![self.link.poll()];
         let mut meanings = vec![Ready::Supervisor];
         for (id, slot) in &self.slots {
             if !slot.deaf {
@@ -342,8 +237,7 @@ impl House {
                 meanings.push(Ready::Keeper(*id));
             }
         }
-        let time = self.time_left();
-        match poll(&mut ends, time.as_ref()) {
+        match poll(&mut ends, self.time_left().as_ref()) {
             Ok(_) | Err(rustix::io::Errno::INTR) => {}
             Err(error) => return Err(error.into()),
         }
@@ -356,21 +250,13 @@ impl House {
     }
 
     fn time_left(&self) -> Option<Timespec> {
-        let wanted = usize::try_from(self.config.spares).unwrap_or(0);
-        let soon = self.groups.is_ok() && self.spares.len() < wanted;
-        let held = if self.held.is_empty() {
-            None
-        } else {
-            Some(Duration::from_millis(100))
-        };
         let now = Instant::now();
-        let next = self.slots.values().filter_map(|slot| slot.deadline).min();
-        let next = next.map(|deadline| deadline.saturating_duration_since(now));
-        let span = if soon {
-            Some(Duration::ZERO)
-        } else {
-            next.into_iter().chain(held).min()
-        };
+        let held = (!self.held.is_empty()).then(|| now + Duration::from_millis(HELD_MS));
+        let busy = self.slots.values().any(Slot::is_busy);
+        let refill = self.cradles.refill_at().filter(|_| !busy);
+        let deadlines = self.slots.values().filter_map(|slot| slot.deadline);
+        let next = deadlines.chain(held).chain(refill).min();
+        let span = next.map(|next| next.saturating_duration_since(now));
         span.and_then(|span| Timespec::try_from(span).ok())
     }
 
@@ -381,7 +267,7 @@ impl House {
         for slot in self.slots.values_mut() {
             slot.kill(Cause::Killed, now);
         }
-        let mut leaves: Vec<Leaf> = self.spares.drain(..).map(|spare| spare.leaf).collect();
+        let mut leaves = self.cradles.give_up();
         leaves.extend(
             std::mem::take(&mut self.slots)
                 .into_values()
@@ -391,23 +277,16 @@ impl House {
         while !leaves.is_empty() && Instant::now() < until {
             leaves.retain(|leaf| leaf.kill() || leaf.remove().is_err());
             if !leaves.is_empty() {
-                let pause = Timespec {
-                    tv_sec: 0,
-                    tv_nsec: 1_000_000,
-                };
-                poll(&mut [], Some(&pause))?;
+                poll(
+                    &mut [],
+                    Some(&Timespec {
+                        tv_sec: 0,
+                        tv_nsec: 1_000_000,
+                    }),
+                )?;
             }
         }
-        if let Ok(groups) = &self.groups {
-            groups.remove();
-        }
+        self.cradles.remove_groups();
         Ok(())
-    }
-}
-
-fn unavailable(why: &str) -> Refusal {
-    Refusal {
-        wall: CGROUP.to_owned(),
-        detail: why.to_owned(),
     }
 }

@@ -140,6 +140,11 @@ impl Slot {
         }
     }
 
+    /// Whether anything is being done in this slot; a ready one only waits.
+    pub(super) fn is_busy(&self) -> bool {
+        !matches!(self.stage, Stage::Ready)
+    }
+
     /// Lets a ready guest begin.
     pub(super) fn start(&mut self, now: Instant) {
         if !matches!(self.stage, Stage::Ready) {
@@ -238,6 +243,7 @@ impl Slot {
             (None, None) => return Outcome::Refused(vanished(self.cause, out_of_memory)),
         };
         let begun = self.started.unwrap_or_else(|| (self.ended(), usage.cpu_us));
+        let wall = self.ended().duration_since(begun.0);
         let exit = Exit {
             status: self.status.unwrap_or(Status::Signaled(libc::SIGKILL)),
             cause: self.cause,
@@ -246,7 +252,7 @@ impl Slot {
             out_full: is_full(&rooted.out),
             tmp_full: is_full(&rooted.scratch),
             exec_failed: self.exec_failed.take(),
-            wall_ms: milliseconds(self.ended().duration_since(begun.0)),
+            wall_ms: u64::try_from(wall.as_millis()).unwrap_or(u64::MAX),
             cpu_ms: usage.cpu_us.saturating_sub(begun.1) / 1000,
             memory_peak_bytes: usage.memory_peak_bytes,
         };
@@ -291,8 +297,4 @@ fn is_full(directory: &OwnedFd) -> bool {
         Ok(found) => found.f_bfree == 0 || found.f_ffree == 0,
         Err(_) => false,
     }
-}
-
-fn milliseconds(span: Duration) -> u64 {
-    u64::try_from(span.as_millis()).unwrap_or(u64::MAX)
 }

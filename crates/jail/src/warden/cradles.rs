@@ -1,0 +1,123 @@
+//! Keepers that wait in their control groups for the next guest.
+//!
+//! Entering a group of version 1 takes milliseconds and holds up every fork,
+//! exec and exit on the host meanwhile. So it is done ahead: all spares
+//! together at the start, and later one by one, when nothing happens.
+
+use std::collections::VecDeque;
+use std::time::{Duration, Instant};
+
+use crate::cage::{self, Cradle, Filters};
+use crate::cgroup::{Groups, Leaf};
+use crate::kernel::CGROUP;
+use crate::protocol::Refusal;
+use crate::seccomp;
+use crate::supervisor::WardenConfig;
+
+/// How long nothing must have happened before a spare is made.
+const QUIET_MS: u64 = 5;
+/// How long after a failure the next one is tried.
+const PAUSE_MS: u64 = 1_000;
+
+pub(super) struct Cradles {
+    groups: Result<Groups, String>,
+    filters: Filters,
+    spares: VecDeque<Cradle>,
+    spares_wanted: usize,
+    refill_from: Instant,
+}
+
+impl Cradles {
+    /// Finds or fails to find control groups, and fills up.
+    pub(super) fn open(config: &WardenConfig) -> Self {
+        let own = rustix::process::getpid().as_raw_nonzero().get();
+        let parent = rustix::process::getppid().map_or(own, |pid| pid.as_raw_nonzero().get());
+        let groups = Groups::make(&config.cgroup_name, &config.cgroup_dirs, &[own, parent]);
+        let mut cradles = Self {
+            groups: groups.map_err(|error| error.to_string()),
+            filters: Filters {
+                guest: seccomp::guest(),
+                init: seccomp::init(),
+            },
+            spares: VecDeque::new(),
+            spares_wanted: usize::try_from(config.spares).unwrap_or(0),
+            refill_from: Instant::now(),
+        };
+        for _ in 0..cradles.spares_wanted {
+            // A failure comes back, with its reason, when a slot needs a keeper.
+            let spare = cradles.make().ok();
+            cradles.spares.extend(spare);
+        }
+        cradles
+    }
+
+    /// Why there are no control groups.
+    pub(super) fn missing(&self) -> Option<&str> {
+        self.groups.as_ref().err().map(String::as_str)
+    }
+
+    /// `v1`, `v2` or `none`.
+    pub(super) fn version(&self) -> &'static str {
+        self.groups.as_ref().map_or("none", Groups::version)
+    }
+
+    /// A keeper in a leaf of its own.
+    pub(super) fn take(&mut self) -> Result<Cradle, Refusal> {
+        match self.spares.pop_front() {
+            Some(cradle) => Ok(cradle),
+            None => self.make(),
+        }
+    }
+
+    /// A keeper without limits, for a rehearsal on a host without groups.
+    pub(super) fn take_unlimited(&self) -> Result<Cradle, Refusal> {
+        cage::spawn(Leaf::nowhere(), &self.filters).map_err(unavailable)
+    }
+
+    fn make(&mut self) -> Result<Cradle, Refusal> {
+        let groups = self.groups.as_mut().map_err(unavailable)?;
+        let leaf = groups.leaf().map_err(unavailable)?;
+        cage::spawn(leaf, &self.filters).map_err(unavailable)
+    }
+
+    /// Something happened; a spare can wait.
+    pub(super) fn put_off(&mut self, now: Instant) {
+        self.refill_from = self.refill_from.max(now + Duration::from_millis(QUIET_MS));
+    }
+
+    /// When the next spare is due, if one is missing.
+    pub(super) fn refill_at(&self) -> Option<Instant> {
+        let wants = self.groups.is_ok() && self.spares.len() < self.spares_wanted;
+        wants.then_some(self.refill_from)
+    }
+
+    /// Makes a spare if it is due.
+    pub(super) fn refill(&mut self, now: Instant) {
+        if self.refill_at().is_none_or(|due| now < due) {
+            return;
+        }
+        let spare = self.make().ok();
+        let pause_ms = if spare.is_some() { QUIET_MS } else { PAUSE_MS };
+        self.refill_from = now + Duration::from_millis(pause_ms);
+        self.spares.extend(spare);
+    }
+
+    /// The leaves of all spares, for the end.
+    pub(super) fn give_up(&mut self) -> Vec<Leaf> {
+        self.spares.drain(..).map(|spare| spare.leaf).collect()
+    }
+
+    /// Removes the parent group; every leaf must be gone.
+    pub(super) fn remove_groups(&self) {
+        if let Ok(groups) = &self.groups {
+            groups.remove();
+        }
+    }
+}
+
+fn unavailable(why: impl ToString) -> Refusal {
+    Refusal {
+        wall: CGROUP.to_owned(),
+        detail: why.to_string(),
+    }
+}
