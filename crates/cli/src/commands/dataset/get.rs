@@ -1,0 +1,92 @@
+//! `strongroom dataset get`: one's own data back.
+
+use std::path::PathBuf;
+
+use strongroom_core::{
+    name::Reference,
+    tree::{Tree, TreeFile, TreePath},
+};
+use strongroom_server::api::DatasetVersion;
+
+use super::version_path;
+use crate::{
+    client::{Client, encoded},
+    error::CliError,
+    keep::{Existing, Folder, pass_on},
+    show,
+    ui::Ui,
+};
+
+/// Read your own data back
+///
+/// With `--out`, all files are written below that folder; files that are there already with the
+/// same content are left alone, and others are not replaced without `--force`. Otherwise one file
+/// goes to stdout: the one that is named, or the only one there is.
+#[derive(Debug, clap::Args)]
+pub struct GetArgs {
+    /// The version, as OWNER/NAME, OWNER/NAME~1 or OWNER/NAME@DIGEST
+    version: Reference,
+    /// One file of it
+    file: Option<TreePath>,
+    /// Write files below this folder
+    #[arg(long, value_name = "DIR")]
+    out: Option<PathBuf>,
+    /// Replace files that are there already
+    #[arg(long, requires = "out")]
+    force: bool,
+}
+
+pub fn run(ui: &mut Ui, client: &Client, args: &GetArgs) -> Result<(), CliError> {
+    let path = version_path("datasets", &args.version);
+    let version: DatasetVersion = client.get(&path, &[])?;
+    let files = wanted(&version, args)?;
+    // The newest version may change under us; this one does not.
+    let exact = format!(
+        "/v1/datasets/{}/versions/{}",
+        version.dataset, version.version
+    );
+    let fetch = |file: &TreePath| {
+        let place = format!("{exact}/files/{}", encoded(file));
+        client.download(&place).map_err(CliError::from)
+    };
+    let Some(out) = &args.out else {
+        let [(path, file)] = files.as_slice() else {
+            let message = format!("it has {} files", files.len());
+            let hint = "name one, or give `--out DIR` for all";
+            return Err(CliError::wrong_use_with_hint(message, hint));
+        };
+        return pass_on(path, file, &mut fetch(path)?, &mut ui.out);
+    };
+    let existing = if args.force {
+        Existing::IsReplaced
+    } else {
+        Existing::Stays
+    };
+    let written = Folder::open(out)?.keep(&files, existing, fetch)?;
+    if ui.json {
+        return ui.print_json(&version);
+    }
+    let count = show::count(files.len() as u64, "file");
+    ui.say(format_args!(
+        "{count} of {} in {}, {written} written.",
+        version.dataset,
+        out.display()
+    ))
+}
+
+fn wanted(version: &DatasetVersion, args: &GetArgs) -> Result<Vec<(TreePath, TreeFile)>, CliError> {
+    let files = version.files.clone().unwrap_or_default();
+    let tree = Tree::try_from(files)
+        .map_err(|error| CliError::wrong_use(format!("the station's answer is odd: {error}")))?;
+    let all = tree.files().map(|(path, file)| (path.clone(), *file));
+    let Some(wanted) = &args.file else {
+        return Ok(all.collect());
+    };
+    match tree.get(wanted) {
+        Some(file) => Ok(vec![(wanted.clone(), *file)]),
+        None => Err(CliError::wrong_use_with_hint(
+            format!("there is no file {wanted} in it"),
+            format!("`strongroom dataset show {}` lists the files", args.version),
+        )),
+    }
+}

@@ -1,0 +1,62 @@
+//! `strongroom doctor`: whether this host can keep every promise.
+
+use strongroom_core::text::line_shown;
+use strongroom_server::Config;
+
+use crate::{
+    error::{CliError, Outcome},
+    home::HomeArgs,
+    log,
+    ui::Ui,
+};
+
+/// Try whether this host can keep every promise
+///
+/// Each wall around a guest is tried, here and now, as the user who asks. What does not stand is
+/// told with the command that mends it. The exit code is 0 only when everything stands.
+#[derive(Debug, clap::Args)]
+pub struct DoctorArgs {
+    #[command(flatten)]
+    home: HomeArgs,
+}
+
+pub fn run(ui: &mut Ui, args: DoctorArgs) -> Result<Outcome, CliError> {
+    log::start("error");
+    let config = Config::load(args.home.path()?, None)?;
+    let walls = strongroom_server::doctor(&config.jail);
+    let missing = walls.iter().filter(|wall| !wall.enforced).count();
+    let outcome = Outcome::of(missing == 0);
+    if ui.json {
+        ui.print_json(&walls)?;
+        return Ok(outcome);
+    }
+    let width = walls
+        .iter()
+        .map(|wall| wall.name.chars().count())
+        .max()
+        .unwrap_or(0);
+    for wall in &walls {
+        let state = match (wall.enforced, wall.required) {
+            (true, _) => "enforced",
+            (false, true) => "MISSING ",
+            (false, false) => "missing ",
+        };
+        let found = line_shown(&wall.found);
+        writeln!(ui.out, "{state}  {:width$}  {found}", wall.name)?;
+        if let Some(fix) = wall.fix.as_ref().filter(|_| !wall.enforced) {
+            writeln!(ui.out, "          {:width$}  fix: {}", "", line_shown(fix))?;
+        }
+    }
+    if missing == 0 {
+        ui.say(format_args!("All {} rows are enforced.", walls.len()))?;
+    } else {
+        ui.say(format_args!(
+            "{missing} of {} rows are not enforced.",
+            walls.len()
+        ))?;
+    }
+    if walls.iter().any(|wall| wall.required && !wall.enforced) {
+        ui.say("Runs are refused here until every row marked MISSING is mended.")?;
+    }
+    Ok(outcome)
+}

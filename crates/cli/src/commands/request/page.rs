@@ -1,0 +1,154 @@
+//! One request as an owner reads it before he decides.
+//!
+//! Whole digests, whole source, whole diff: what is approved is what is
+//! shown. Everything that the caller or the developer wrote is escaped.
+
+use std::fmt::Write as _;
+
+use strongroom_core::{
+    plan::Stage,
+    request::{Grounds, Verdict},
+    rule::RulePolicy,
+    text::line_shown,
+};
+use strongroom_server::api::{Request, RequestDetail};
+
+use crate::{show, source};
+
+/// The longest purpose or reason that is shown, in characters; a station
+/// takes none that is longer.
+const TEXT_CHARS_MAX: usize = 2000;
+
+/// The whole page.
+pub fn shown(request: &Request) -> String {
+    let mut rows = head(request);
+    if let Some(detail) = &request.detail {
+        rows.extend(plan(detail));
+    }
+    rows.extend(answers(request));
+    let mut out = String::new();
+    for (name, value) in rows {
+        let _ = writeln!(out, "{name:10} {value}");
+    }
+    if let Some(detail) = request
+        .detail
+        .as_ref()
+        .filter(|detail| !detail.files.is_empty())
+    {
+        out += &changes(detail);
+        let _ = write!(
+            out,
+            "\nThe source that would run:\n{}",
+            source::shown(&detail.files)
+        );
+    }
+    out
+}
+
+type Row = (&'static str, String);
+
+fn head(request: &Request) -> Vec<Row> {
+    let caller = format!("{}, who gets the result", request.caller);
+    let mut rows = vec![
+        (
+            "request",
+            format!("{}, {}", request.id, request.state.as_str()),
+        ),
+        ("asked", show::time(request.at_ms)),
+        ("by", caller),
+        (
+            "function",
+            format!("{}@{}", request.function, request.function_version),
+        ),
+    ];
+    if !request.purpose.is_empty() {
+        rows.push((
+            "purpose",
+            strongroom_core::text::shown(&request.purpose, TEXT_CHARS_MAX),
+        ));
+    }
+    let inputs = show::inputs(&request.inputs);
+    rows.extend(inputs.into_iter().map(|input| ("reads", input)));
+    rows
+}
+
+fn plan(detail: &RequestDetail) -> Vec<Row> {
+    let plan = &detail.plan;
+    let stage = |stage: &Stage| match stage {
+        Stage::Transform => "transform (sees the data, has no network)",
+    };
+    let stages: Vec<&str> = plan.stages.iter().map(stage).collect();
+    let runtime = format!("{} {}", plan.runtime.name.as_str(), plan.runtime.digest);
+    vec![
+        ("arguments", show::json_line(&plan.args)),
+        ("limits", show::limits(&plan.limits)),
+        ("stages", stages.join(", ")),
+        ("runtime", runtime),
+        ("entry", detail.manifest.entry.to_string()),
+        ("plan", plan.digest().to_string()),
+    ]
+}
+
+fn answers(request: &Request) -> Vec<Row> {
+    let mut rows = vec![("run", request.run.to_string())];
+    for (owner, verdict) in &request.verdicts {
+        rows.push(("answer", format!("{owner}: {}", verdict_shown(verdict))));
+    }
+    rows
+}
+
+fn verdict_shown(verdict: &Verdict) -> String {
+    match verdict {
+        Verdict::Pending { rule_errors } if rule_errors.is_empty() => "pending".to_owned(),
+        Verdict::Pending { rule_errors } => {
+            format!(
+                "pending, since the rules failed: {}",
+                line_shown(&rule_errors.join("; "))
+            )
+        }
+        Verdict::Approved {
+            grounds: Grounds::Own,
+        } => "approved, as his own data".to_owned(),
+        Verdict::Approved {
+            grounds: Grounds::Approval { approval },
+        } => {
+            format!("approved ({approval})")
+        }
+        Verdict::Approved {
+            grounds: Grounds::Rule { policies },
+        } => {
+            format!("approved by the rule {}", names(policies))
+        }
+        Verdict::Rejected { reason, policies } => {
+            let reason = strongroom_core::text::shown(reason, TEXT_CHARS_MAX);
+            match (reason.is_empty(), policies.is_empty()) {
+                (true, _) => "rejected".to_owned(),
+                (false, true) => format!("rejected: {reason}"),
+                (false, false) => format!("rejected: {reason} ({})", names(policies)),
+            }
+        }
+    }
+}
+
+fn names(policies: &[RulePolicy]) -> String {
+    let names: Vec<String> = policies
+        .iter()
+        .map(|policy| show::cell(&policy.name))
+        .collect();
+    names.join(", ")
+}
+
+fn changes(detail: &RequestDetail) -> String {
+    let Some(before) = &detail.approved_before else {
+        return "\nYou have not approved a version of this function before.\n".to_owned();
+    };
+    match detail.diff.as_deref() {
+        None | Some("") => "\nThis is the version that you approved before.\n".to_owned(),
+        Some(diff) => {
+            format!(
+                "\nWhat changed since {before}, which you approved:\n{}",
+                source::diff_shown(diff)
+            )
+        }
+    }
+}

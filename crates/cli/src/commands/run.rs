@@ -1,0 +1,88 @@
+//! `strongroom run`: asks a station to run a function, or tries one here.
+
+mod ask;
+pub mod ending;
+mod trial;
+
+use std::{path::PathBuf, time::Duration};
+
+use crate::{
+    error::{CliError, Outcome},
+    times,
+    ui::Ui,
+};
+
+/// Run a function on data
+///
+/// OWNER/NAME asks the station. Nothing runs until every owner of the data has agreed, in person
+/// or by a rule; then it starts by itself. A path (one that begins with `.` or `/`, or ends in
+/// `.py` or `.sh`) is tried here without a station or anyone's approval, on local data in the same
+/// sandbox, with the same view and the same limits.
+///
+/// The returned value goes to stdout, as JSON. What the guest writes goes to stderr, each line
+/// behind a `|`. Ctrl-C cancels the run. The exit code is 0 if the run succeeded, 1 if not.
+#[derive(Debug, clap::Args)]
+pub struct RunArgs {
+    /// The function: OWNER/NAME, OWNER/NAME~1, OWNER/NAME@DIGEST, or a local file or folder
+    function: String,
+    /// What it runs on: OWNER/DATASET, or INPUT=OWNER/DATASET each; local paths for a local function
+    #[arg(long, value_name = "DATASET")]
+    on: Vec<String>,
+    /// One argument; VALUE is read as JSON if it is JSON, and else as text ('n="3"' is the text 3)
+    #[arg(long, value_name = "KEY=VALUE")]
+    arg: Vec<String>,
+    /// All arguments as one JSON document; `--arg` adds to it
+    #[arg(long, value_name = "JSON")]
+    args_json: Option<String>,
+    /// A bound: cpu=0.5, memory=256MiB, time=30s, processes=64, out=64MiB, out_files=1000,
+    /// log=1MiB, tmp=64MiB
+    #[arg(long, value_name = "KEY=VALUE")]
+    limit: Vec<String>,
+    /// Write the files from /out below this folder, in place of those of an earlier run
+    #[arg(long, value_name = "DIR")]
+    out: Option<PathBuf>,
+    /// What the result is for, told to the owners
+    #[arg(long, default_value = "")]
+    purpose: String,
+    /// Ask, and do not wait
+    #[arg(long, conflicts_with_all = ["out", "wait"])]
+    detach: bool,
+    /// Wait at most this long: 30s, 10m; the run goes on [default: to its end]
+    #[arg(long, value_name = "TIME", value_parser = times::duration)]
+    wait: Option<Duration>,
+    /// Asking twice with the same key is asking once
+    #[arg(long, value_name = "KEY")]
+    idempotency_key: Option<String>,
+}
+
+pub fn run(ui: &mut Ui, args: RunArgs) -> Result<Outcome, CliError> {
+    if is_local(&args.function) {
+        return trial::run(ui, args);
+    }
+    ask::run(ui, args)
+}
+
+/// Whether a local path is meant; no name of a function looks like one.
+fn is_local(function: &str) -> bool {
+    function.starts_with(['.', '/']) || function.ends_with(".py") || function.ends_with(".sh")
+}
+
+/// What a guest wrote, told apart from what we say by a bar.
+fn guest_line(text: &str) -> String {
+    format!("| {}", strongroom_core::text::line_shown(text))
+}
+
+#[cfg(test)]
+mod tests {
+    use super::is_local;
+
+    #[test]
+    fn a_path_is_tried_here_and_a_name_is_asked_for() {
+        for path in ["./f.py", "../f", "/tmp/f", "f.py", "folder/f.sh", "."] {
+            assert!(is_local(path), "{path}");
+        }
+        for name in ["devs/mean-mass", "devs/py~1", "devs/sh@sha256:00"] {
+            assert!(!is_local(name), "{name}");
+        }
+    }
+}

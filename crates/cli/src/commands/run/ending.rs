@@ -1,0 +1,61 @@
+//! How a run ended, for people: the value to stdout, the rest to stderr.
+
+use std::path::Path;
+
+use serde_json::Value;
+use strongroom_core::{
+    run::{OutputFile, Reason, Usage, bytes_shown},
+    text::line_shown,
+};
+use strongroom_server::api::Run;
+
+use crate::{error::CliError, show, ui::Ui};
+
+/// How a run ended, wherever it ran.
+pub struct Ending<'a> {
+    pub reason: &'a Reason,
+    pub usage: Option<&'a Usage>,
+    pub value: Option<&'a Value>,
+    pub files: &'a [OutputFile],
+}
+
+impl<'a> Ending<'a> {
+    /// The end of a run that has ended.
+    pub fn of(run: &'a Run) -> Self {
+        Self {
+            reason: run.reason.as_ref().unwrap_or(&Reason::Succeeded),
+            usage: run.usage.as_ref(),
+            value: run.value.as_ref(),
+            files: &run.files,
+        }
+    }
+
+    /// Tells all of it; `kept` is where the files are by now.
+    pub fn tell(&self, ui: &mut Ui, kept: Option<&Path>) -> Result<(), CliError> {
+        match self.usage {
+            Some(usage) => ui.say(format_args!("{}: {}", self.reason, show::usage(usage)))?,
+            None => ui.say(self.reason)?,
+        }
+        self.tell_files(ui, kept)?;
+        match self.value {
+            Some(value) => ui.print_json(value),
+            None => Ok(()),
+        }
+    }
+
+    fn tell_files(&self, ui: &mut Ui, kept: Option<&Path>) -> Result<(), CliError> {
+        for file in self.files {
+            let place = match kept {
+                Some(folder) => folder.join(file.path.as_str()).display().to_string(),
+                None => file.path.to_string(),
+            };
+            let size = bytes_shown(file.size_bytes);
+            ui.say(format_args!(
+                "  {}, {size}, {}",
+                line_shown(&place),
+                file.digest
+            ))?;
+        }
+        Ok(())
+    }
+}

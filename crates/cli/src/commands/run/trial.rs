@@ -1,0 +1,66 @@
+//! A run without a station: the developer's trial run.
+
+use serde_json::json;
+use strongroom_server::{
+    Config,
+    trial::{self, Trial, TrialEnded},
+};
+
+use super::{RunArgs, ending::Ending, guest_line};
+use crate::{
+    arguments,
+    error::{CliError, Outcome},
+    home::HomeArgs,
+    log,
+    ui::Ui,
+};
+
+pub fn run(ui: &mut Ui, args: RunArgs) -> Result<Outcome, CliError> {
+    if args.detach || args.wait.is_some() || args.idempotency_key.is_some() {
+        let message = "a local function runs here and now";
+        let hint = "`--detach`, `--wait` and `--idempotency-key` are for functions of a station";
+        return Err(CliError::wrong_use_with_hint(message, hint));
+    }
+    log::start("error");
+    // The same jail as the station of this user would have.
+    let config = Config::load(HomeArgs::of_environment().path()?, None)?;
+    let trial = Trial {
+        function: args.function.into(),
+        on: args.on,
+        args: arguments::arguments(args.args_json.as_deref(), &args.arg)?,
+        limits: arguments::limits(&args.limit)?,
+        out: args.out,
+        jail: config.jail,
+    };
+    // A guest that is not listened to runs all the same.
+    let ended = trial::run(&trial, |_, line| drop(ui.say(guest_line(line))))?;
+    if ui.json {
+        ui.print_json(&as_json(&ended))?;
+    } else {
+        let ending = Ending {
+            reason: &ended.reason,
+            usage: Some(&ended.usage),
+            value: ended.value.as_ref(),
+            files: &ended.files,
+        };
+        ending.tell(ui, trial.out.as_deref())?;
+        if !ended.files.is_empty() && trial.out.is_none() {
+            ui.say("`--out DIR` keeps the files")?;
+        }
+    }
+    Ok(Outcome::of(ended.reason.is_success()))
+}
+
+/// As a station would tell it, without what only a station has.
+fn as_json(ended: &TrialEnded) -> serde_json::Value {
+    json!({
+        "id": ended.run,
+        "plan": ended.plan.digest(),
+        "state": "ended",
+        "reason": ended.reason,
+        "usage": ended.usage,
+        "value": ended.value,
+        "files": ended.files,
+        "enforced": ended.enforced,
+    })
+}
