@@ -12,6 +12,7 @@ mod shell;
 mod station;
 mod test;
 mod tidy;
+mod vm;
 
 use std::process::ExitCode;
 
@@ -33,6 +34,8 @@ enum Chore {
     Openapi(openapi::OpenapiArgs),
     /// Measure, beside the peers that are installed
     Bench(bench::BenchArgs),
+    /// Run the jail's tests in a virtual machine with control groups of version 2
+    Vm(vm::VmArgs),
 }
 
 fn main() -> ExitCode {
@@ -54,5 +57,6 @@ fn chore(chore: &Chore) -> anyhow::Result<()> {
         Chore::Tidy => tidy::run(),
         Chore::Openapi(args) => openapi::run(args),
         Chore::Bench(args) => bench::run(args),
+        Chore::Vm(args) => vm::run(args),
     }
 }

@@ -41,6 +41,34 @@ pub const CURL: Need = Need {
     package: "curl",
     present: has_curl,
 };
+pub const QEMU: Need = Need {
+    what: "QEMU for x86_64",
+    package: "qemu-system-x86",
+    present: has_qemu,
+};
+pub const BUSYBOX: Need = Need {
+    what: "a static busybox",
+    package: "busybox-static",
+    present: has_busybox,
+};
+pub const MKE2FS: Need = Need {
+    what: "mke2fs",
+    package: "e2fsprogs",
+    present: has_mke2fs,
+};
+
+fn has_qemu() -> bool {
+    which("qemu-system-x86_64").is_some()
+}
+
+fn has_busybox() -> bool {
+    // The package `busybox` has the program too, but one that needs libraries.
+    Path::new("/var/lib/dpkg/info/busybox-static.list").exists()
+}
+
+fn has_mke2fs() -> bool {
+    which("mke2fs").is_some()
+}
 
 fn has_python() -> bool {
     // The minimal package lacks most of the standard library.

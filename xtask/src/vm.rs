@@ -1,0 +1,141 @@
+//! The jail's tests in a virtual machine: Debian's kernel and control groups
+//! of version 2 only, once as root and once as an ordinary user.
+//!
+//! What we promise for other people's machines is tried on one, whatever this
+//! host is. Each test runs in its own process and in a control group handed to
+//! it, as a service manager would. The kernel is unpacked, never installed,
+//! and nothing here needs root or hardware support: an emulator is enough.
+
+mod image;
+mod kernel;
+mod machine;
+mod suites;
+
+use std::{fs, path::Path, time::Duration};
+
+use anyhow::bail;
+
+use crate::{
+    needs::{self, BUSYBOX, COMPILER, LIBC, MKE2FS, PYTHON, QEMU},
+    shell::{built, print, say},
+};
+use machine::Machine;
+use suites::Suites;
+
+/// One test may take this long in emulation.
+const TEST_SECONDS_MAX: u64 = 300;
+const USERS: [&str; 2] = ["root", "user"];
+
+/// Which tests, on which kernel, as whom.
+#[derive(clap::Args)]
+pub struct VmArgs {
+    /// A part of `suite::test`; all without it
+    #[arg(default_value = "")]
+    filter: String,
+    /// Only as `root`, or only as the ordinary `user`
+    #[arg(long = "as", value_parser = USERS)]
+    user: Option<String>,
+    /// Debian package of the kernel to boot
+    #[arg(long, default_value = "linux-image-cloud-amd64")]
+    kernel: String,
+    /// QEMU's accelerator; `kvm` is faster where it works
+    #[arg(long, default_value = "tcg,thread=multi")]
+    accel: String,
+    /// End the machine after this long
+    #[arg(long, default_value_t = 30)]
+    minutes_max: u64,
+}
+
+/// What the machine reported so far.
+#[derive(Default)]
+struct Report {
+    passed: [usize; 2],
+    failed: Vec<String>,
+}
+
+/// Runs the jail's tests in a machine, and fails unless all passed.
+pub fn run(args: &VmArgs) -> anyhow::Result<()> {
+    if std::env::consts::ARCH != "x86_64" {
+        bail!("the machine is an x86_64 one, and this host's programs are not");
+    }
+    needs::install(&[COMPILER, LIBC, PYTHON, QEMU, BUSYBOX, MKE2FS])?;
+    let folder = built("vm")?;
+    fs::create_dir_all(&folder)?;
+    let kernel = kernel::fetch(&folder, &args.kernel)?;
+    let suites = suites::build()?;
+    let disk = image::disk(&folder, &suites, |stage| settings(stage, &suites, args))?;
+    let first = image::first(&folder, &kernel)?;
+    let machine = Machine {
+        accelerator: &args.accel,
+        kernel: &kernel.image,
+        first: &first,
+        disk: &disk,
+        console: &folder.join("console.log"),
+    };
+    let mut report = Report::default();
+    say("booting the machine");
+    let time_max = Duration::from_secs(60 * args.minutes_max);
+    let heard = machine.boot(time_max, |line| report.take(line));
+    report.verdict(&users(args))?;
+    heard
+}
+
+fn users(args: &VmArgs) -> Vec<&str> {
+    let chosen = |user: &&str| args.user.as_deref().is_none_or(|only| only == *user);
+    USERS.into_iter().filter(chosen).collect()
+}
+
+/// Tells the machine what to run; each file is one line.
+fn settings(stage: &Path, suites: &Suites, args: &VmArgs) -> anyhow::Result<()> {
+    let users = users(args);
+    for user in USERS {
+        let names = if users.contains(&user) {
+            suites.names(user).join(" ")
+        } else {
+            String::new()
+        };
+        fs::write(stage.join(format!("vm/suites_{user}")), names + "\n")?;
+    }
+    fs::write(stage.join("vm/filter"), format!("{}\n", args.filter))?;
+    Ok(fs::write(
+        stage.join("vm/seconds_max"),
+        format!("{TEST_SECONDS_MAX}\n"),
+    )?)
+}
+
+impl Report {
+    /// Takes one line in and shows it; true for the last one.
+    fn take(&mut self, line: &str) -> bool {
+        let words: Vec<&str> = line.split(' ').collect();
+        if let ["test", user, suite, name, ending, seconds] = words.as_slice() {
+            let row = format!("{user} {suite}::{name}");
+            match (*ending, USERS.iter().position(|one| one == user)) {
+                ("PASS", Some(index)) => self.passed[index] += 1,
+                _ => self.failed.push(row.clone()),
+            }
+            print(&format!("{ending} {seconds:>4} s  {row}"));
+        } else {
+            print(line);
+        }
+        line == "end"
+    }
+
+    /// Fails if any test did, or if a user passed none.
+    fn verdict(&self, users: &[&str]) -> anyhow::Result<()> {
+        for (user, passed) in USERS.iter().zip(self.passed) {
+            let start = format!("{user} ");
+            let failed = self.failed.iter().filter(|row| row.starts_with(&start));
+            say(&format!(
+                "as {user}: {passed} passed, {} failed",
+                failed.count()
+            ));
+            if passed == 0 && users.contains(user) {
+                bail!("no test passed as {user}");
+            }
+        }
+        if !self.failed.is_empty() {
+            bail!("failed in the machine:\n  {}", self.failed.join("\n  "));
+        }
+        Ok(())
+    }
+}
