@@ -9,36 +9,32 @@ use crate::login::LoginError;
 /// The folder of a station on this machine.
 #[derive(Debug, Default, clap::Args)]
 pub struct HomeArgs {
-    /// The station's folder; by default `strongroom` in the XDG data directory
-    #[arg(long, env = "STRONGROOM_HOME", value_name = "DIR")]
-    pub home: Option<PathBuf>,
+    /// The station's folder [env: STRONGROOM_HOME] [default: `strongroom` in the XDG data directory]
+    #[arg(long, value_name = "DIR")]
+    home: Option<PathBuf>,
 }
 
 impl HomeArgs {
-    /// What the environment says, for commands without `--home`.
-    pub fn of_environment() -> Self {
-        let home = std::env::var_os("STRONGROOM_HOME").filter(|raw| !raw.is_empty());
-        Self {
-            home: home.map(PathBuf::from),
-        }
-    }
-
     /// The folder, which need not exist.
     pub fn path(&self) -> Result<PathBuf, LoginError> {
-        match &self.home {
-            Some(home) => Ok(home.clone()),
-            None => default_home(),
-        }
+        let named = self.home.clone().or_else(home_of_environment);
+        named.map_or_else(default_home, Ok)
+    }
+
+    /// Whether it was written on the command line, which is a deliberate act.
+    pub fn is_written(&self) -> bool {
+        self.home.is_some()
     }
 
     /// Whether this is the folder that is taken when nobody says another.
     pub fn is_default(&self) -> bool {
-        match (&self.home, default_home()) {
-            (None, _) => true,
-            (Some(home), Ok(default)) => *home == default,
-            (Some(_), Err(_)) => false,
-        }
+        matches!((self.path(), default_home()), (Ok(home), Ok(default)) if home == default)
     }
+}
+
+fn home_of_environment() -> Option<PathBuf> {
+    let home = std::env::var_os("STRONGROOM_HOME").filter(|raw| !raw.is_empty());
+    home.map(PathBuf::from)
 }
 
 fn default_home() -> Result<PathBuf, LoginError> {

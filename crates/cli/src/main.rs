@@ -22,6 +22,7 @@ mod show;
 mod source;
 mod times;
 mod ui;
+mod versions;
 
 use std::process::ExitCode;
 

@@ -25,7 +25,12 @@ const PAUSE: Duration = Duration::from_millis(250);
 pub enum News {
     State(RunState),
     Log(LogLine),
-    /// The last.
+}
+
+/// What a station sends; the end is the last.
+#[derive(Debug)]
+enum Event {
+    News(News),
     End(Box<Run>),
 }
 
@@ -76,16 +81,17 @@ impl Follow<'_> {
         on: &mut impl FnMut(News) -> Result<(), CliError>,
     ) -> Result<Run, CliError> {
         let mut events = client.events(self.run, *seen, self.left())?;
-        while let Some(news) = events.next()? {
+        while let Some(event) = events.next()? {
             *attempts = 0;
-            match news {
-                News::Log(line) if line.seq <= *seen => {}
-                News::Log(line) => {
-                    *seen = line.seq;
-                    on(News::Log(line))?;
+            match event {
+                Event::End(run) => return Ok(*run),
+                Event::News(News::Log(line)) if line.seq <= *seen => {}
+                Event::News(news) => {
+                    if let News::Log(line) = &news {
+                        *seen = line.seq;
+                    }
+                    on(news)?;
                 }
-                News::State(state) => on(News::State(state))?,
-                News::End(run) => return Ok(*run),
             }
         }
         Err(ClientError::Broken(io::ErrorKind::UnexpectedEof.into()).into())
@@ -122,15 +128,15 @@ struct Events<R> {
 
 impl<R: Read> Events<R> {
     /// The next event that we know; `None` at the end of the stream.
-    fn next(&mut self) -> Result<Option<News>, ClientError> {
+    fn next(&mut self) -> Result<Option<Event>, ClientError> {
         let (mut name, mut data) = (String::new(), String::new());
         while let Some(line) = self.line()? {
             let (field, value) = line.split_once(':').unwrap_or((&line, ""));
             let value = value.strip_prefix(' ').unwrap_or(value);
             match field {
                 "" if line.is_empty() => {
-                    if let Some(news) = news(&name, &data)? {
-                        return Ok(Some(news));
+                    if let Some(event) = event(&name, &data)? {
+                        return Ok(Some(event));
                     }
                     name.clear();
                     data.clear();
@@ -159,11 +165,11 @@ impl<R: Read> Events<R> {
     }
 }
 
-fn news(name: &str, data: &str) -> Result<Option<News>, ClientError> {
+fn event(name: &str, data: &str) -> Result<Option<Event>, ClientError> {
     let read = match name {
-        "log" => serde_json::from_str(data).map(News::Log),
-        "state" => serde_json::from_str(data).map(News::State),
-        "end" => serde_json::from_str(data).map(News::End),
+        "log" => serde_json::from_str(data).map(|line| Event::News(News::Log(line))),
+        "state" => serde_json::from_str(data).map(|state| Event::News(News::State(state))),
+        "end" => serde_json::from_str(data).map(Event::End),
         _ => return Ok(None),
     };
     read.map(Some)
@@ -190,9 +196,14 @@ mod tests {
              data:{\"seq\":1,\"at_ms\":0,\"stream\":\"stdout\",\r\ndata: \"text\":\"a: b\"}\r\n\r\n\
              event: log\ndata: {\"cut",
         );
-        assert!(matches!(events.next(), Ok(Some(News::State(_)))));
+        assert!(matches!(
+            events.next(),
+            Ok(Some(Event::News(News::State(_))))
+        ));
         match events.next() {
-            Ok(Some(News::Log(line))) => assert_eq!((line.seq, line.text.as_str()), (1, "a: b")),
+            Ok(Some(Event::News(News::Log(line)))) => {
+                assert_eq!((line.seq, line.text.as_str()), (1, "a: b"))
+            }
             other => panic!("{other:?}"),
         }
         assert!(matches!(events.next(), Ok(None)));

@@ -14,6 +14,7 @@ use crate::{
 /// What waits never starts; what runs is killed. What has ended stays as it ended.
 #[derive(Debug, clap::Args)]
 pub struct CancelArgs {
+    /// The run, as listed by `strongroom runs`
     run: RunId,
 }
 

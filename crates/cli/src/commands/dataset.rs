@@ -4,7 +4,7 @@ mod get;
 mod push;
 
 use strongroom_core::{
-    name::{ObjectName, Reference, VersionChoice},
+    name::{ObjectName, Reference},
     run::bytes_shown,
     text::line_shown,
 };
@@ -16,6 +16,7 @@ use crate::{
     list::{ListArgs, say_rest},
     show,
     ui::Ui,
+    versions::version_path,
 };
 
 #[derive(Debug, clap::Subcommand)]
@@ -47,16 +48,6 @@ pub fn run(ui: &mut Ui, client: &Client, command: DatasetCommand) -> Result<Outc
         DatasetCommand::Get(args) => get::run(ui, client, &args)?,
     }
     Ok(Outcome::Yes)
-}
-
-/// The path of one version.
-pub fn version_path(noun: &str, reference: &Reference) -> String {
-    let version = match &reference.version {
-        VersionChoice::Back(0) => "latest".to_owned(),
-        VersionChoice::Back(back) => format!("~{back}"),
-        VersionChoice::Exactly(digest) => digest.to_string(),
-    };
-    format!("/v1/{noun}/{}/versions/{version}", reference.name)
 }
 
 fn datasets(ui: &mut Ui, client: &Client, list: &ListArgs) -> Result<(), CliError> {

@@ -9,13 +9,13 @@ use strongroom_core::{
 };
 use strongroom_server::api::{Function, FunctionVersion, NewFunctionVersion};
 
-use super::dataset::version_path;
 use crate::{
     client::Client,
     error::{CliError, Outcome},
     list::{ListArgs, say_rest},
     show, source,
     ui::Ui,
+    versions::{check_owner, version_path},
 };
 
 #[derive(Debug, clap::Subcommand)]
@@ -50,7 +50,7 @@ pub struct PushArgs {
     /// A file or a folder
     path: PathBuf,
     /// What this version is
-    #[arg(short, long, default_value = "")]
+    #[arg(short, long, default_value = "", hide_default_value = true)]
     message: String,
 }
 
@@ -65,6 +65,7 @@ pub fn run(ui: &mut Ui, client: &Client, command: FunctionCommand) -> Result<Out
 }
 
 fn push(ui: &mut Ui, client: &Client, args: &PushArgs) -> Result<(), CliError> {
+    check_owner(client, &args.function)?;
     let files = source::read(&args.path)?;
     let new = NewFunctionVersion {
         files: source::packed(files),

@@ -80,7 +80,7 @@ pub fn run(ui: &mut Ui, args: LoginArgs) -> Result<Outcome, CliError> {
 /// An address that somebody named alone may be anyone's, so it does not get
 /// the token of the station in the default folder.
 fn admin_token(url: &str, args: &LoginArgs) -> Result<Option<String>, CliError> {
-    let meant = args.home.home.is_some() || args.url.is_none();
+    let meant = args.home.is_written() || args.url.is_none();
     if !meant || !is_loopback(url) {
         return Ok(None);
     }

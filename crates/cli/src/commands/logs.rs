@@ -21,6 +21,7 @@ const LINES_MAX: usize = 1000;
 /// document on stdout.
 #[derive(Debug, clap::Args)]
 pub struct LogsArgs {
+    /// The run, as listed by `strongroom runs`
     run: RunId,
     /// Go on until the run has ended
     #[arg(long, short)]
@@ -38,7 +39,7 @@ pub fn run(ui: &mut Ui, client: &Client, args: LogsArgs) -> Result<Outcome, CliE
                 tell(ui, &line)?;
                 ui.flush()
             }
-            News::State(_) | News::End(_) => Ok(()),
+            News::State(_) => Ok(()),
         })?;
     } else {
         so_far(ui, client, &args.run)?;

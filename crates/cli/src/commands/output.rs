@@ -24,6 +24,7 @@ use crate::{
 /// is there already without `--force`.
 #[derive(Debug, clap::Args)]
 pub struct OutputArgs {
+    /// The run, as listed by `strongroom runs`
     run: RunId,
     /// Print this file
     file: Option<TreePath>,

@@ -7,6 +7,7 @@ use strongroom_core::{
     approval::Scope,
     id::RequestId,
     request::{State, Verdict},
+    run::{bytes_shown, millis_shown},
 };
 use strongroom_server::api::{Approval, Rejection, Request};
 
@@ -31,15 +32,17 @@ pub enum RequestCommand {
     Approve(approve::ApproveArgs),
     /// Reject requests, which ends them
     Reject {
-        #[arg(required = true)]
+        /// What is asked, as listed by `strongroom request list`
+        #[arg(required = true, value_name = "REQUEST")]
         requests: Vec<RequestId>,
         /// Why, told to the caller
-        #[arg(long, default_value = "")]
+        #[arg(long, default_value = "", hide_default_value = true)]
         reason: String,
     },
     /// Take back what you approved, and kill what runs under it
     Revoke {
-        #[arg(required = true)]
+        /// What is asked, as listed by `strongroom request list`
+        #[arg(required = true, value_name = "REQUEST")]
         requests: Vec<RequestId>,
     },
     /// List the approvals you gave, newest first
@@ -196,16 +199,13 @@ fn approvals(ui: &mut Ui, client: &Client, args: &ListArgs) -> Result<(), CliErr
             (false, Some(until_ms)) => show::time(until_ms),
             (false, None) => "never".to_owned(),
         };
-        vec![
-            approval.request.to_string(),
-            approval.caller.to_string(),
-            uses,
-            ends,
-            covers,
-        ]
+        let most = &approval.limits_max;
+        let most = [millis_shown(most.time_ms), bytes_shown(most.memory_bytes)].join(", ");
+        let (request, caller) = (approval.request.to_string(), approval.caller.to_string());
+        vec![request, caller, uses, ends, most, covers]
     };
     let rows: Vec<_> = page.items.iter().map(row).collect();
-    let header = ["REQUEST", "FOR", "USES LEFT", "ENDS", "COVERS"];
+    let header = ["REQUEST", "FOR", "USES LEFT", "ENDS", "AT MOST", "COVERS"];
     write!(ui.out, "{}", show::table(&header, &rows))?;
     say_rest(ui, &page, "You have approved nothing.")
 }

@@ -6,11 +6,14 @@ use std::{
     path::{Path, PathBuf},
 };
 
-use strongroom_core::rule::{LEN_MAX, RuleSet, SCHEMA};
+use strongroom_core::{
+    rule::{LEN_MAX, RuleSet, SCHEMA},
+    text::line_shown,
+};
 use strongroom_server::api::Rules;
 
 use crate::{
-    client::Client,
+    client::{Client, ClientError},
     error::{CliError, Outcome},
     files::FilesError,
     login::LoginError,
@@ -59,13 +62,7 @@ pub fn run(
                 false => ui.say("Your rules answer from now on.")?,
             }
         }
-        RuleCommand::Show => {
-            let rules: Rules = client()?.get("/v1/rules", &[])?;
-            match ui.json {
-                true => ui.print_json(&rules)?,
-                false => write!(ui.out, "{}", rules.text)?,
-            }
-        }
+        RuleCommand::Show => show(ui, &client()?)?,
         RuleCommand::Clear => {
             client()?.delete("/v1/rules")?;
             ui.say("You have no rules now; every request waits for you.")?;
@@ -77,6 +74,28 @@ pub fn run(
         RuleCommand::Schema => write!(ui.out, "{SCHEMA}")?,
     }
     Ok(Outcome::Yes)
+}
+
+/// Prints the rules; to have none is no error.
+fn show(ui: &mut Ui, client: &Client) -> Result<(), CliError> {
+    let rules: Rules = match client.get("/v1/rules", &[]) {
+        Ok(rules) => rules,
+        Err(ClientError::Refused(problem)) if problem.code == "not_found" && !ui.json => {
+            return ui.say("You have no rules; every request waits for you.");
+        }
+        Err(other) => return Err(other.into()),
+    };
+    match ui.json {
+        true => ui.print_json(&rules),
+        false => Ok(write!(ui.out, "{}", lines_shown(&rules.text))?),
+    }
+}
+
+/// One's own text, which may have come from elsewhere.
+fn lines_shown(text: &str) -> String {
+    text.lines()
+        .map(|line| format!("{}\n", line_shown(line)))
+        .collect()
 }
 
 /// The rules in a file, which a station would take.

@@ -42,7 +42,7 @@ pub struct RunArgs {
     #[arg(long, value_name = "DIR")]
     out: Option<PathBuf>,
     /// What the result is for, told to the owners
-    #[arg(long, default_value = "")]
+    #[arg(long, default_value = "", hide_default_value = true)]
     purpose: String,
     /// Ask, and do not wait
     #[arg(long, conflicts_with_all = ["out", "wait"])]

@@ -22,6 +22,7 @@ const WAIT_MAX: Duration = Duration::from_secs(60);
 /// time that was to be waited.
 #[derive(Debug, clap::Args)]
 pub struct StatusArgs {
+    /// The run, as listed by `strongroom runs`
     run: RunId,
     /// Wait for its end, at most this long: 30s, 10m
     #[arg(long, value_name = "TIME", value_parser = times::duration)]

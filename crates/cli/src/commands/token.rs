@@ -17,7 +17,7 @@ pub enum TokenCommand {
     /// The secret is printed once and kept nowhere.
     Create {
         /// What it is for
-        #[arg(long, default_value = "")]
+        #[arg(long, default_value = "", hide_default_value = true)]
         label: String,
         /// Whose it is; only an admin may name another
         #[arg(long)]
@@ -33,7 +33,10 @@ pub enum TokenCommand {
         user: Option<Name>,
     },
     /// Revoke a token, at once
-    Revoke { id: TokenId },
+    Revoke {
+        /// The token, as listed by `strongroom token list`
+        id: TokenId,
+    },
 }
 
 pub fn run(ui: &mut Ui, client: &Client, command: TokenCommand) -> Result<Outcome, CliError> {

@@ -18,6 +18,7 @@ pub enum UserCommand {
     /// The token is printed once and kept nowhere; hand it over, and let them `strongroom login`
     /// with it.
     Add {
+        /// 1 to 63 of a-z, 0-9 and `-`, starting with a letter
         name: Name,
         /// May add users and read the whole audit record
         #[arg(long)]

@@ -8,13 +8,13 @@ use strongroom_core::{
 };
 use strongroom_server::api::DatasetVersion;
 
-use super::version_path;
 use crate::{
     client::{Client, encoded},
     error::CliError,
     keep::{Existing, Folder, pass_on},
     show,
     ui::Ui,
+    versions::version_path,
 };
 
 /// Read your own data back

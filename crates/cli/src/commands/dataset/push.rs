@@ -16,7 +16,7 @@ use strongroom_core::{
     run::bytes_shown,
     tree::{Tree, TreeFile},
 };
-use strongroom_server::api::{BlobsAsked, BlobsMissing, DatasetVersion, Me, NewDatasetVersion};
+use strongroom_server::api::{BlobsAsked, BlobsMissing, DatasetVersion, NewDatasetVersion};
 
 use crate::{
     client::Client,
@@ -24,6 +24,7 @@ use crate::{
     files::{self, FilesError, LocalFile},
     show,
     ui::Ui,
+    versions::check_owner,
 };
 
 /// Digests that are asked for at once.
@@ -41,7 +42,7 @@ pub struct PushArgs {
     /// A file or a folder
     path: PathBuf,
     /// What this version is
-    #[arg(short, long, default_value = "")]
+    #[arg(short, long, default_value = "", hide_default_value = true)]
     message: String,
 }
 
@@ -81,20 +82,6 @@ pub fn run(ui: &mut Ui, client: &Client, args: &PushArgs) -> Result<(), CliError
     let size = bytes_shown(version.size_bytes);
     ui.say(format_args!("{what}: {files}, {size}, {sent} sent."))?;
     Ok(writeln!(ui.out, "{}@{}", version.dataset, version.version)?)
-}
-
-/// A dataset is in its owner's name; to anyone else the station would say
-/// only at the end that there is none.
-fn check_owner(client: &Client, dataset: &ObjectName) -> Result<(), CliError> {
-    let me: Me = client.get("/v1/me", &[])?;
-    if me.user == dataset.owner {
-        return Ok(());
-    }
-    let message = format!(
-        "you are {}, and only {} can push {dataset}",
-        me.user, dataset.owner
-    );
-    Err(CliError::wrong_use(message))
 }
 
 fn hash(ui: &Ui, found: Vec<LocalFile>) -> Result<Vec<Hashed>, CliError> {

@@ -18,7 +18,8 @@ const SCHEMA_BYTES_MAX: u64 = 1 << 20;
 /// options say. Another version of the function, other data or another caller is asked again.
 #[derive(Debug, clap::Args)]
 pub struct ApproveArgs {
-    #[arg(required = true)]
+    /// What is asked, as listed by `strongroom request list`
+    #[arg(required = true, value_name = "REQUEST")]
     requests: Vec<RequestId>,
     /// Cover any arguments that satisfy this JSON Schema, not only these; JSON, or a file with it
     #[arg(long, value_name = "SCHEMA")]

@@ -45,9 +45,18 @@ pub fn run(ui: &mut Ui, args: RunArgs) -> Result<Outcome, CliError> {
         run: &run,
         state: None,
     };
-    let Some(ended) = follow.tell(&client, |news| told.tell(ui, news))? else {
-        return not_yet(ui, &client, &run);
+    let ended = match follow.tell(&client, |news| told.tell(ui, news)) {
+        Ok(Some(ended)) => ended,
+        Ok(None) => return not_yet(ui, &client, &run),
+        Err(CliError::Client(lost)) if lost.is_lost() => {
+            ui.say(format_args!("{} was accepted and is not lost", run.id))?;
+            return Err(lost.into());
+        }
+        Err(other) => return Err(other),
     };
+    if ended.started_ms.is_some() {
+        told.tell_approved(ui)?;
+    }
     if let Some(out) = &args.out {
         output::keep_files(&client, &ended, out, Existing::IsReplaced)?;
     }
@@ -131,19 +140,32 @@ struct Told<'a> {
 impl Told<'_> {
     fn tell(&mut self, ui: &mut Ui, news: News) -> Result<(), CliError> {
         let news = match news {
-            News::Log(line) => return ui.say(guest_line(&line.text)),
+            News::Log(line) => {
+                self.tell_approved(ui)?;
+                return ui.say(guest_line(&line.text));
+            }
             News::State(news) => news,
-            News::End(_) => return Ok(()),
         };
-        let before = self.state.replace(news.state);
-        if before == Some(news.state) {
+        if self.state == Some(news.state) {
             return Ok(());
         }
-        match (before, news.state) {
-            (_, State::Waiting) => ui.say(waits(self.run, &news.waits_for)),
-            (Some(State::Waiting), _) => ui.say("approved"),
-            (_, State::Running) => ui.say("running"),
+        if news.state == State::Waiting {
+            self.state = Some(news.state);
+            return ui.say(waits(self.run, &news.waits_for));
+        }
+        self.tell_approved(ui)?;
+        self.state = Some(news.state);
+        match news.state {
+            State::Running => ui.say("running"),
             _ => Ok(()),
+        }
+    }
+
+    /// That the wait is over, whatever was seen first of what followed.
+    fn tell_approved(&mut self, ui: &mut Ui) -> Result<(), CliError> {
+        match self.state.take_if(|state| *state == State::Waiting) {
+            Some(_) => ui.say("approved"),
+            None => Ok(()),
         }
     }
 }

@@ -1,0 +1,16 @@
+//! The program as people use it, against stations of its own.
+//!
+//! Nothing is shared with the machine: each test has its own home, its own
+//! configuration and its own station on a free port, found by the address
+//! that it prints. What people read is snapshot; read a snapshot before you
+//! change it.
+#![allow(clippy::unwrap_used)]
+
+mod access;
+mod data;
+mod ends;
+mod rules;
+mod station;
+mod text;
+mod trial;
+mod walk;
