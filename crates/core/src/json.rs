@@ -2,16 +2,19 @@
 //!
 //! What two parsers could read differently is refused on the way in: a key
 //! twice in one object, a nesting deeper than [`DEPTH_MAX`], a number that is
-//! no finite double or 64-bit integer. On the way out there is one text for
+//! no finite double or 64-bit integer. So is a document of more than
+//! [`VALUES_MAX`] values, since in memory each takes far more than its text. On the way out there is one text for
 //! one value (keys sorted, no white space), so that it can be hashed.
 
-use std::fmt::Write as _;
+use std::{cell::Cell, fmt::Write as _};
 
-use serde::de::{self, Deserialize, Deserializer, MapAccess, SeqAccess, Visitor};
+use serde::de::{self, DeserializeSeed, Deserializer, MapAccess, SeqAccess, Visitor};
 use serde_json::{Map, Number, Value};
 
 /// The deepest nesting read. `serde_json` itself stops at 128.
 pub const DEPTH_MAX: usize = 127;
+/// The most values in one document, each inside another counted.
+pub const VALUES_MAX: u64 = 1 << 20;
 
 /// Why some bytes are not a JSON document.
 #[derive(Debug, thiserror::Error)]
@@ -42,7 +45,8 @@ impl From<serde_json::Error> for JsonError {
 /// [`JsonError`] with the place; the writer of `bytes` is at fault.
 pub fn parse(bytes: &[u8]) -> Result<Value, JsonError> {
     let mut from = serde_json::Deserializer::from_slice(bytes);
-    let Strict(value) = Strict::deserialize(&mut from)?;
+    let left = Cell::new(VALUES_MAX);
+    let value = Strict { left: &left }.deserialize(&mut from)?;
     from.end()?;
     Ok(value)
 }
@@ -93,58 +97,87 @@ fn write_canonical(out: &mut String, value: &Value) {
     }
 }
 
-/// A value read without letting a later key replace an earlier one.
-struct Strict(Value);
-
-impl<'de> Deserialize<'de> for Strict {
-    fn deserialize<D: Deserializer<'de>>(from: D) -> Result<Self, D::Error> {
-        from.deserialize_any(StrictVisitor)
+/// How many values a value is, itself included.
+pub fn count(value: &Value) -> u64 {
+    match value {
+        Value::Array(items) => 1 + items.iter().map(count).sum::<u64>(),
+        Value::Object(map) => 1 + map.values().map(count).sum::<u64>(),
+        _ => 1,
     }
 }
 
-struct StrictVisitor;
+/// How deep lists and objects lie inside each other.
+pub fn depth(value: &Value) -> usize {
+    match value {
+        Value::Array(items) => 1 + items.iter().map(depth).max().unwrap_or(0),
+        Value::Object(map) => 1 + map.values().map(depth).max().unwrap_or(0),
+        _ => 0,
+    }
+}
 
-impl<'de> Visitor<'de> for StrictVisitor {
-    type Value = Strict;
+/// Reads a value without letting a later key replace an earlier one, and no
+/// more values than are left.
+#[derive(Clone, Copy)]
+struct Strict<'a> {
+    left: &'a Cell<u64>,
+}
+
+impl<'de> DeserializeSeed<'de> for Strict<'_> {
+    type Value = Value;
+
+    fn deserialize<D: Deserializer<'de>>(self, from: D) -> Result<Value, D::Error> {
+        match self.left.get().checked_sub(1) {
+            Some(left) => self.left.set(left),
+            None => {
+                let what = format!("there are more than {VALUES_MAX} values");
+                return Err(de::Error::custom(what));
+            }
+        }
+        from.deserialize_any(self)
+    }
+}
+
+impl<'de> Visitor<'de> for Strict<'_> {
+    type Value = Value;
 
     fn expecting(&self, f: &mut std::fmt::Formatter<'_>) -> std::fmt::Result {
         f.write_str("a JSON value")
     }
 
-    fn visit_unit<E>(self) -> Result<Strict, E> {
-        Ok(Strict(Value::Null))
+    fn visit_unit<E>(self) -> Result<Value, E> {
+        Ok(Value::Null)
     }
 
-    fn visit_bool<E>(self, value: bool) -> Result<Strict, E> {
-        Ok(Strict(Value::Bool(value)))
+    fn visit_bool<E>(self, value: bool) -> Result<Value, E> {
+        Ok(Value::Bool(value))
     }
 
-    fn visit_i64<E>(self, value: i64) -> Result<Strict, E> {
-        Ok(Strict(Value::from(value)))
+    fn visit_i64<E>(self, value: i64) -> Result<Value, E> {
+        Ok(Value::from(value))
     }
 
-    fn visit_u64<E>(self, value: u64) -> Result<Strict, E> {
-        Ok(Strict(Value::from(value)))
+    fn visit_u64<E>(self, value: u64) -> Result<Value, E> {
+        Ok(Value::from(value))
     }
 
-    fn visit_f64<E: de::Error>(self, value: f64) -> Result<Strict, E> {
+    fn visit_f64<E: de::Error>(self, value: f64) -> Result<Value, E> {
         let number = Number::from_f64(value).ok_or_else(|| E::custom("a number is not finite"))?;
-        Ok(Strict(Value::Number(number)))
+        Ok(Value::Number(number))
     }
 
-    fn visit_str<E>(self, value: &str) -> Result<Strict, E> {
-        Ok(Strict(Value::String(value.to_owned())))
+    fn visit_str<E>(self, value: &str) -> Result<Value, E> {
+        Ok(Value::String(value.to_owned()))
     }
 
-    fn visit_seq<A: SeqAccess<'de>>(self, mut items: A) -> Result<Strict, A::Error> {
+    fn visit_seq<A: SeqAccess<'de>>(self, mut items: A) -> Result<Value, A::Error> {
         let mut out = Vec::new();
-        while let Some(Strict(item)) = items.next_element()? {
+        while let Some(item) = items.next_element_seed(self)? {
             out.push(item);
         }
-        Ok(Strict(Value::Array(out)))
+        Ok(Value::Array(out))
     }
 
-    fn visit_map<A: MapAccess<'de>>(self, mut entries: A) -> Result<Strict, A::Error> {
+    fn visit_map<A: MapAccess<'de>>(self, mut entries: A) -> Result<Value, A::Error> {
         let mut out = Map::new();
         while let Some(key) = entries.next_key::<String>()? {
             if out.contains_key(&key) {
@@ -153,9 +186,9 @@ impl<'de> Visitor<'de> for StrictVisitor {
                     "the key `{shown}` is there twice"
                 )));
             }
-            let Strict(value) = entries.next_value()?;
+            let value = entries.next_value_seed(self)?;
             out.insert(key, value);
         }
-        Ok(Strict(Value::Object(out)))
+        Ok(Value::Object(out))
     }
 }

@@ -19,5 +19,6 @@ pub mod plan;
 pub mod request;
 pub mod rule;
 pub mod run;
+pub mod schema;
 pub mod text;
 pub mod tree;

@@ -178,7 +178,7 @@ impl Manifest {
             .over(Limits::DEFAULT)
             .map_err(ManifestError::Limits)?;
         if let Some(schema) = &written.args {
-            crate::plan::compile_schema(schema).map_err(ManifestError::Args)?;
+            crate::schema::compile(schema).map_err(ManifestError::Args)?;
         }
         Ok(Self {
             runtime,

@@ -16,13 +16,16 @@ use crate::{
     limits::{Limits, LimitsError},
     manifest::{Manifest, Runtime},
     name::{Name, ObjectName},
-    text,
+    schema, text,
 };
 
 /// The most inputs of one plan.
 pub const INPUTS_MAX: usize = 64;
 /// The most bytes of arguments, as canonical JSON.
 pub const ARGS_LEN_MAX: usize = 1 << 20;
+/// The deepest nesting of arguments: they are shown inside other documents,
+/// which have to be readable too.
+pub const ARGS_DEPTH_MAX: usize = 100;
 
 /// A part of a function.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, PartialOrd, Ord, Serialize, Deserialize)]
@@ -173,6 +176,8 @@ pub enum PlanError {
     Inputs { wanted: String, found: String },
     #[error("the arguments are longer than {ARGS_LEN_MAX} bytes")]
     ArgsTooLong,
+    #[error("the arguments are nested deeper than {ARGS_DEPTH_MAX}")]
+    ArgsTooDeep,
     #[error("argument {}: {}", text::shown(.place, 120), text::shown(.why, 300))]
     Args { place: String, why: String },
     #[error(transparent)]
@@ -207,6 +212,9 @@ pub fn pin(
     check_inputs(manifest, &inputs)?;
     if ARGS_LEN_MAX < json::canonical(&args).len() {
         return Err(PlanError::ArgsTooLong);
+    }
+    if ARGS_DEPTH_MAX < json::depth(&args) {
+        return Err(PlanError::ArgsTooDeep);
     }
     if let Some(schema) = &manifest.args {
         check_args(schema, &args)?;
@@ -257,41 +265,11 @@ fn check_inputs<T>(manifest: &Manifest, inputs: &Inputs<T>) -> Result<(), PlanEr
 ///
 /// [`PlanError::Args`] with the place of the first fault, as a JSON pointer.
 pub fn check_args(schema: &Value, args: &Value) -> Result<(), PlanError> {
-    let compiled = compile_schema(schema).map_err(|why| PlanError::Args {
+    let compiled = schema::compile(schema).map_err(|why| PlanError::Args {
         place: "schema".to_owned(),
         why,
     })?;
-    match compiled.validate(args) {
-        Ok(()) => Ok(()),
-        Err(fault) => {
-            let place = fault.instance_path().to_string();
-            let place = if place.is_empty() {
-                "(whole)".to_owned()
-            } else {
-                place
-            };
-            Err(PlanError::Args {
-                place,
-                why: fault.to_string(),
-            })
-        }
-    }
+    compiled
+        .check(args)
+        .map_err(|schema::Fault { place, why }| PlanError::Args { place, why })
 }
-
-/// Compiles a JSON Schema that refers to nothing outside itself.
-///
-/// # Errors
-///
-/// What is wrong with the schema, in words.
-pub fn compile_schema(schema: &Value) -> Result<jsonschema::Validator, String> {
-    if SCHEMA_LEN_MAX < json::canonical(schema).len() {
-        return Err(format!("it is longer than {SCHEMA_LEN_MAX} bytes"));
-    }
-    jsonschema::options()
-        .with_draft(jsonschema::Draft::Draft202012)
-        .build(schema)
-        .map_err(|error| error.to_string())
-}
-
-/// The longest JSON Schema, in bytes of canonical JSON.
-const SCHEMA_LEN_MAX: usize = 64 * 1024;

@@ -27,6 +27,14 @@ pub const SCHEMA: &str = include_str!("rule.cedarschema");
 
 /// The longest document, in bytes.
 pub const LEN_MAX: usize = 64 * 1024;
+/// The deepest brackets of a document.
+pub const DEPTH_MAX: usize = 24;
+/// The most words and signs of one policy, texts and commas not counted. What
+/// is chained is nested too, once it is parsed.
+pub const WORDS_MAX: usize = 1000;
+/// The stack for reading a document: parsing and checking recurse for every
+/// bracket and every link of a chain.
+const STACK_BYTES: usize = 128 << 20;
 
 /// Why a document cannot be taken, with the place in it.
 #[derive(Debug, Clone, PartialEq, Eq, thiserror::Error)]
@@ -103,6 +111,11 @@ impl RuleSet {
                 message,
             });
         }
+        nesting(text)?;
+        stacker::grow(STACK_BYTES, || Self::parse_bounded(text))
+    }
+
+    fn parse_bounded(text: &str) -> Result<Self, RuleError> {
         let policies = PolicySet::from_str(text).map_err(|error| fault(text, &error))?;
         if policies.templates().next().is_some() {
             let message = "templates with slots cannot be used here".to_owned();
@@ -121,6 +134,10 @@ impl RuleSet {
 
     /// What the document says to `ask` at the time `now_ms`.
     pub fn answer(&self, ask: &Ask<'_>, now_ms: i64) -> RuleAnswer {
+        stacker::grow(STACK_BYTES, || self.answer_now(ask, now_ms))
+    }
+
+    fn answer_now(&self, ask: &Ask<'_>, now_ms: i64) -> RuleAnswer {
         let (request, entities) = match cedar_request(ask, now_ms) {
             Ok(both) => both,
             Err(error) => {
@@ -135,9 +152,6 @@ impl RuleSet {
             .errors()
             .map(ToString::to_string)
             .collect();
-        if !errors.is_empty() {
-            return RuleAnswer::Failed { errors };
-        }
         let mut policies: Vec<RulePolicy> = response
             .diagnostics()
             .reason()
@@ -145,9 +159,11 @@ impl RuleSet {
             .collect();
         policies.sort_by(|a, b| a.name.cmp(&b.name));
         match response.decision() {
+            // A policy that forbids does so whatever became of the others.
+            Decision::Deny if !policies.is_empty() => RuleAnswer::Forbid { policies },
+            _ if !errors.is_empty() => RuleAnswer::Failed { errors },
             Decision::Allow => RuleAnswer::Permit { policies },
-            Decision::Deny if policies.is_empty() => RuleAnswer::Silent,
-            Decision::Deny => RuleAnswer::Forbid { policies },
+            Decision::Deny => RuleAnswer::Silent,
         }
     }
 
@@ -165,12 +181,59 @@ impl RuleSet {
     }
 }
 
+/// Refuses what would be nested too deep before anything recurses over it.
+fn nesting(text: &str) -> Result<(), RuleError> {
+    let (mut depth, mut words, mut in_word) = (0usize, 0usize, false);
+    let mut rest = text.char_indices();
+    while let Some((at, c)) = rest.next() {
+        let was_in_word = std::mem::replace(&mut in_word, c.is_alphanumeric() || c == '_');
+        match c {
+            '"' => skip_text(&mut rest),
+            '/' if text[at..].starts_with("//") => {
+                let _ = rest.find(|(_, c)| matches!(c, '\n' | '\r'));
+            }
+            '(' | '[' | '{' => depth += 1,
+            ')' | ']' | '}' => depth = depth.saturating_sub(1),
+            ';' => words = 0,
+            ',' => {}
+            c if c.is_whitespace() || was_in_word && in_word => {}
+            _ => words += 1,
+        }
+        let why = match () {
+            () if DEPTH_MAX < depth => format!("brackets are deeper than {DEPTH_MAX}"),
+            () if WORDS_MAX < words => format!("a policy has more than {WORDS_MAX} words"),
+            () => continue,
+        };
+        return Err(at_offset(text, at, why));
+    }
+    Ok(())
+}
+
+/// Goes to the end of a quoted text.
+fn skip_text(rest: &mut std::str::CharIndices<'_>) {
+    while let Some((_, c)) = rest.next() {
+        match c {
+            '"' => return,
+            '\\' => drop(rest.next()),
+            _ => {}
+        }
+    }
+}
+
 /// The message of a Cedar error with its line and column, both from 1.
 fn fault(text: &str, error: &dyn Diagnostic) -> RuleError {
     let offset = error
         .labels()
         .and_then(|mut labels| labels.next())
         .map_or(0, |label| label.offset().min(text.len()));
+    let help = error
+        .help()
+        .map(|help| format!(" ({help})"))
+        .unwrap_or_default();
+    at_offset(text, offset, format!("{error}{help}"))
+}
+
+fn at_offset(text: &str, offset: usize, message: String) -> RuleError {
     let before = &text.as_bytes()[..offset];
     let line = 1 + before.iter().filter(|byte| **byte == b'\n').count();
     let line_start = before
@@ -180,14 +243,10 @@ fn fault(text: &str, error: &dyn Diagnostic) -> RuleError {
     let column = 1 + String::from_utf8_lossy(&before[line_start..])
         .chars()
         .count();
-    let help = error
-        .help()
-        .map(|help| format!(" ({help})"))
-        .unwrap_or_default();
     RuleError {
         line,
         column,
-        message: format!("{error}{help}"),
+        message,
     }
 }
 
@@ -257,8 +316,8 @@ fn tags(args: &Value) -> (Map<String, Value>, Map<String, Value>) {
             Value::String(text) => {
                 texts.insert(key.clone(), json!(text));
             }
-            Value::Number(number) if number.as_i64().is_some() => {
-                numbers.insert(key.clone(), value.clone());
+            Value::Number(number) if whole(number).is_some() => {
+                numbers.insert(key.clone(), json!(whole(number)));
             }
             other => {
                 texts.insert(key.clone(), json!(crate::json::canonical(other)));
@@ -266,6 +325,17 @@ fn tags(args: &Value) -> (Map<String, Value>, Map<String, Value>) {
         }
     }
     (texts, numbers)
+}
+
+/// A whole number however it is written: `5.0` is 5, so that it does not slip
+/// past a rule about numbers.
+fn whole(number: &serde_json::Number) -> Option<i64> {
+    /// Up to here a double is exact.
+    const EXACT_MAX: f64 = 9_007_199_254_740_992.0;
+    number.as_i64().or_else(|| {
+        let double = number.as_f64()?;
+        (double.fract() == 0.0 && double.abs() <= EXACT_MAX).then_some(double as i64)
+    })
 }
 
 fn limits(limits: Limits) -> Value {
