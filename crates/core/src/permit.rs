@@ -2,7 +2,10 @@
 //!
 //! A [`Permit`] cannot be stored, copied or made by hand: the only way to one
 //! is [`mint`], which looks at the stored answers once more, now. An approval
-//! that was revoked or ran out while its run stood in the queue yields none.
+//! that was revoked or ran out while its run stood in the queue yields none, and
+//! neither does a rule that no longer permits or has come to forbid.
+
+use std::collections::BTreeMap;
 
 use crate::{
     approval::{Approval, NotCovered},
@@ -12,6 +15,7 @@ use crate::{
     name::Name,
     plan::Plan,
     request::{Grounds, State, Verdict, Verdicts},
+    rule::RuleAnswer,
 };
 
 /// Leave to run one exact plan, once.
@@ -34,6 +38,10 @@ pub enum NoPermit {
     ApprovalGone(Name),
     #[error("{owner}: {why}")]
     NotCovered { owner: Name, why: NotCovered },
+    #[error("the rules of {0} forbid it now")]
+    Forbidden(Name),
+    #[error("the rules of {0} permit it no longer")]
+    RuleGone(Name),
     #[error("the owners of the inputs are not those who were asked")]
     Owners,
 }
@@ -48,6 +56,8 @@ pub struct Standing<'a> {
     pub verdicts: &'a Verdicts,
     /// The approvals that the verdicts rest on, as of now.
     pub approvals: &'a [Approval],
+    /// What the rules of each owner who has some answer, as of now.
+    pub rules: &'a BTreeMap<Name, RuleAnswer>,
 }
 
 /// Mints leave to run `plan` as `run`.
@@ -72,6 +82,10 @@ pub fn mint(
         let Verdict::Approved { grounds } = verdict else {
             return Err(NoPermit::NotApproved(owner.clone()));
         };
+        let by_rule = standing.rules.get(owner).unwrap_or(&RuleAnswer::Silent);
+        if let RuleAnswer::Forbid { .. } = by_rule {
+            return Err(NoPermit::Forbidden(owner.clone()));
+        }
         if let Some(approval) = ground(owner, grounds, standing)? {
             approval
                 .still_covers(standing.caller, plan, now_ms)
@@ -95,7 +109,10 @@ fn ground<'a>(
     standing: &Standing<'a>,
 ) -> Result<Option<&'a Approval>, NoPermit> {
     match grounds {
-        Grounds::Rule { .. } => Ok(None),
+        Grounds::Rule { .. } => match standing.rules.get(owner) {
+            Some(RuleAnswer::Permit { .. }) => Ok(None),
+            _ => Err(NoPermit::RuleGone(owner.clone())),
+        },
         Grounds::Own if owner == standing.caller => Ok(None),
         Grounds::Own => Err(NoPermit::NotApproved(owner.clone())),
         Grounds::Approval { approval } => {

@@ -148,7 +148,8 @@ pub struct Desk<'a> {
 ///
 /// A rule that forbids comes first, even for the owner's own data; then
 /// ownership, then an approval that covers the plan, then a rule that permits.
-/// Rules that fail answer nothing, so that a person has to.
+/// Rules that fail might have forbidden it, so that a person has to answer,
+/// whatever was approved earlier; the owner himself answers by asking.
 pub fn judge(desk: &Desk<'_>, ask: &Ask<'_>, plan: &Plan, now_ms: i64) -> Verdict {
     let by_rule = desk
         .rules
@@ -160,6 +161,11 @@ pub fn judge(desk: &Desk<'_>, ask: &Ask<'_>, plan: &Plan, now_ms: i64) -> Verdic
     if desk.owner == ask.caller {
         return Verdict::Approved {
             grounds: Grounds::Own,
+        };
+    }
+    if let RuleAnswer::Failed { errors } = by_rule {
+        return Verdict::Pending {
+            rule_errors: errors,
         };
     }
     let covering = desk
@@ -177,10 +183,9 @@ pub fn judge(desk: &Desk<'_>, ask: &Ask<'_>, plan: &Plan, now_ms: i64) -> Verdic
         RuleAnswer::Permit { policies } => Verdict::Approved {
             grounds: Grounds::Rule { policies },
         },
-        RuleAnswer::Failed { errors } => Verdict::Pending {
-            rule_errors: errors,
-        },
-        RuleAnswer::Silent | RuleAnswer::Forbid { .. } => Verdict::PENDING,
+        RuleAnswer::Silent | RuleAnswer::Failed { .. } | RuleAnswer::Forbid { .. } => {
+            Verdict::PENDING
+        }
     }
 }
 

@@ -241,6 +241,53 @@ fn a_rule_that_fails_leaves_the_answer_to_a_person() {
     ));
 }
 
+const OVERFLOWS: &str = r#"
+    forbid(principal, action, resource) when {
+        context.numbers.hasTag("n") && context.numbers.getTag("n") * 2 > 10 };
+    permit(principal, action, resource);"#;
+
+#[test]
+fn a_rule_that_was_made_to_fail_lets_no_earlier_approval_through() {
+    let asked = plan(json!({"n": i64::MAX}));
+    let (lab, guest) = (name("lab"), name("guest"));
+    let rules = RuleSet::parse(OVERFLOWS).unwrap();
+    let function = "devs/mean-mass".parse().unwrap();
+    let approvals = [exact(&asked)];
+    let desk = Desk {
+        owner: &lab,
+        rules: Some(&rules),
+        approvals: &approvals,
+    };
+    let verdict = request::judge(
+        &desk,
+        &ask(&guest, &function, &asked.args, &[]),
+        &asked,
+        NOW,
+    );
+    assert!(matches!(verdict, Verdict::Pending { .. }), "{verdict:?}");
+}
+
+#[test]
+fn a_rule_that_forbids_does_so_though_another_fails() {
+    let rules = format!("{OVERFLOWS} forbid(principal == User::\"guest\", action, resource);");
+    let answered = answer(&rules, "guest", &json!({"n": i64::MAX}));
+    assert!(
+        matches!(answered, RuleAnswer::Forbid { .. }),
+        "{answered:?}"
+    );
+}
+
+#[test]
+fn a_whole_number_meets_rules_however_it_is_written() {
+    for n in [json!(7), json!(7.0), json!(7e0)] {
+        let answered = answer(OVERFLOWS, "guest", &json!({ "n": n }));
+        assert!(
+            matches!(answered, RuleAnswer::Forbid { .. }),
+            "{answered:?}"
+        );
+    }
+}
+
 #[test]
 fn a_rule_that_could_never_fire_is_refused_with_its_place() {
     let refuses = |text: &str, line: usize, why: &str| {
@@ -348,6 +395,56 @@ fn one_rejection_ends_it_and_every_owner_is_needed() {
 }
 
 #[test]
+fn a_permit_rests_on_the_rules_as_they_are_at_launch() {
+    let asked = plan(json!({}));
+    let (lab, guest) = (name("lab"), name("guest"));
+    let given = exact(&asked);
+    let by_approval = Grounds::Approval {
+        approval: given.id.clone(),
+    };
+    let by_rule = Grounds::Rule {
+        policies: Vec::new(),
+    };
+    let mint = |grounds: &Grounds, answer: RuleAnswer| {
+        let grounds = grounds.clone();
+        let standing = Standing {
+            state: request::State::Approved,
+            caller: &guest,
+            owners: std::slice::from_ref(&lab),
+            verdicts: &verdicts(&[("lab", Verdict::Approved { grounds })]),
+            approvals: std::slice::from_ref(&given),
+            rules: &BTreeMap::from([(lab.clone(), answer)]),
+        };
+        permit::mint(RunId::new(NOW, [0; 10]), &asked, &standing, NOW).map(drop)
+    };
+    let permit = RuleAnswer::Permit {
+        policies: Vec::new(),
+    };
+    let forbid = RuleAnswer::Forbid {
+        policies: Vec::new(),
+    };
+    let failed = RuleAnswer::Failed { errors: Vec::new() };
+    assert_eq!(mint(&by_rule, permit.clone()), Ok(()));
+    assert_eq!(
+        mint(&by_rule, RuleAnswer::Silent),
+        Err(NoPermit::RuleGone(lab.clone()))
+    );
+    assert_eq!(
+        mint(&by_rule, failed.clone()),
+        Err(NoPermit::RuleGone(lab.clone()))
+    );
+    for grounds in [&by_rule, &by_approval] {
+        assert_eq!(
+            mint(grounds, forbid.clone()),
+            Err(NoPermit::Forbidden(lab.clone()))
+        );
+    }
+    // A person has answered, knowing that the rules cannot.
+    assert_eq!(mint(&by_approval, failed), Ok(()));
+    assert_eq!(mint(&by_approval, RuleAnswer::Silent), Ok(()));
+}
+
+#[test]
 fn a_permit_is_minted_only_on_what_still_stands() {
     let asked = plan(json!({}));
     let (lab, guest) = (name("lab"), name("guest"));
@@ -371,6 +468,7 @@ fn a_permit_is_minted_only_on_what_still_stands() {
                 owners,
                 verdicts,
                 approvals,
+                rules: &BTreeMap::new(),
             };
             permit::mint(RunId::new(NOW, [0; 10]), plan, &standing, NOW)
         };
@@ -405,7 +503,7 @@ fn a_permit_is_minted_only_on_what_still_stands() {
             request::State::Revoked,
             &owners,
             &said,
-            &[given.clone()],
+            std::slice::from_ref(&given),
             &asked
         )),
         NoPermit::State(_)
@@ -415,7 +513,7 @@ fn a_permit_is_minted_only_on_what_still_stands() {
             approved,
             &owners,
             &said,
-            &[given.clone()],
+            std::slice::from_ref(&given),
             &plan(json!({"x": 1}))
         )),
         NoPermit::NotCovered { .. }
@@ -426,7 +524,7 @@ fn a_permit_is_minted_only_on_what_still_stands() {
             approved,
             &more_owners,
             &said,
-            &[given.clone()],
+            std::slice::from_ref(&given),
             &asked
         )),
         NoPermit::Owners

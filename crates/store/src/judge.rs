@@ -10,7 +10,7 @@ use strongroom_core::{
     name::{Name, ObjectName},
     plan::{InputVersion, Inputs, Plan},
     request::{self, Desk, Verdict, Verdicts},
-    rule::Ask,
+    rule::{Ask, RuleAnswer},
 };
 
 use crate::{Connection, approval, error::StoreError, rule};
@@ -63,22 +63,48 @@ impl Asked<'_> {
         now_ms: i64,
     ) -> Result<Verdict, StoreError> {
         let rules = rule::load(connection, owner).await?;
-        let datasets = owners(self.inputs).remove(owner).unwrap_or_default();
-        let datasets: Vec<ObjectName> = datasets.into_iter().collect();
-        let ask = Ask {
-            caller: self.caller,
-            function: self.function,
-            function_digest: self.plan.function,
-            purpose: self.purpose,
-            args: &self.plan.args,
-            limits: self.plan.limits,
-            datasets: &datasets,
-        };
+        let datasets = self.datasets_of(owner);
+        let ask = self.ask(&datasets);
         let desk = Desk {
             owner,
             rules: rules.as_ref(),
             approvals,
         };
         Ok(request::judge(&desk, &ask, self.plan, now_ms))
+    }
+
+    /// What the rules of each owner who has some answer.
+    pub async fn rules(
+        &self,
+        connection: &mut Connection,
+        now_ms: i64,
+    ) -> Result<BTreeMap<Name, RuleAnswer>, StoreError> {
+        let mut answers = BTreeMap::new();
+        for owner in owners(self.inputs).into_keys() {
+            if let Some(rules) = rule::load(connection, &owner).await? {
+                let datasets = self.datasets_of(&owner);
+                let answer = rules.answer(&self.ask(&datasets), now_ms);
+                answers.insert(owner, answer);
+            }
+        }
+        Ok(answers)
+    }
+
+    fn datasets_of(&self, owner: &Name) -> Vec<ObjectName> {
+        let datasets = owners(self.inputs).remove(owner).unwrap_or_default();
+        datasets.into_iter().collect()
+    }
+
+    /// The question as the rules of the owner of `datasets` see it.
+    fn ask<'b>(&'b self, datasets: &'b [ObjectName]) -> Ask<'b> {
+        Ask {
+            caller: self.caller,
+            function: self.function,
+            function_digest: self.plan.function,
+            purpose: self.purpose,
+            args: &self.plan.args,
+            limits: self.plan.limits,
+            datasets,
+        }
     }
 }

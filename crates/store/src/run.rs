@@ -4,6 +4,8 @@
 //! how it ended, but not what it returned, wrote or named its files. For
 //! anybody else there is no such run.
 
+use std::collections::BTreeMap;
+
 use serde::{Deserialize, Serialize};
 use serde_json::Value;
 use strongroom_core::{
@@ -13,6 +15,7 @@ use strongroom_core::{
     name::{Name, ObjectName},
     permit,
     request::{self, Verdicts},
+    rule::RuleAnswer,
     run::{Enforced, OutputFile, Reason, State, Usage},
 };
 
@@ -86,6 +89,8 @@ pub struct Standing {
     pub verdicts: Verdicts,
     /// The approvals that the verdicts rest on.
     pub approvals: Vec<Approval>,
+    /// What the rules of each owner answer now.
+    pub rules: BTreeMap<Name, RuleAnswer>,
 }
 
 impl Standing {
@@ -97,6 +102,7 @@ impl Standing {
             owners: &self.owners,
             verdicts: &self.verdicts,
             approvals: &self.approvals,
+            rules: &self.rules,
         }
     }
 }
@@ -173,13 +179,28 @@ impl Store {
     }
 
     /// What a permit for this run has to be minted from, as of now.
-    pub async fn run_standing(&self, id: &RunId) -> Result<Standing, StoreError> {
+    pub async fn run_standing(&self, id: &RunId, now_ms: i64) -> Result<Standing, StoreError> {
         let mut connection = self.read("look at a run's approvals").await?;
         let row = load(&mut connection, id).await?;
-        let request = row.ok_or(StoreError::NotFound)?.request;
+        let row = row.ok_or(StoreError::NotFound)?;
+        let request = row.request;
         let found = asked::load(&mut connection, &request).await?;
         let found = found.ok_or_else(|| StoreError::corrupt(format!("{id} has no request")))?;
+        let rules = match (&row.kind, &found.plan) {
+            (Kind::Function { name }, Some(plan)) => {
+                let asked = judge::Asked {
+                    caller: &found.caller,
+                    function: name,
+                    plan,
+                    inputs: &found.inputs,
+                    purpose: &found.purpose,
+                };
+                asked.rules(&mut connection, now_ms).await?
+            }
+            _ => BTreeMap::new(),
+        };
         Ok(Standing {
+            rules,
             state: found.state,
             owners: judge::owners(&found.inputs).into_keys().collect(),
             verdicts: verdict::of(&mut connection, &request).await?,

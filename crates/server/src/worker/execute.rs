@@ -100,7 +100,7 @@ async fn prepare(
 async fn mint(app: &App, claimed: &ClaimedRun) -> Result<Permit, Reason> {
     let standing = app
         .store
-        .run_standing(&claimed.run)
+        .run_standing(&claimed.run, app.now_ms())
         .await
         .map_err(|error| host_error("could not read the owners' answers", &error))?;
     permit::mint(

@@ -30,7 +30,7 @@ async fn an_approved_run_is_queued_and_gets_a_permit() {
         let data = dataset(world, "lab/a", "1").await;
         let run = world.ask(&mean, &[&data], 1).await;
         assert!(world.claim().await.is_none());
-        let standing = world.store.run_standing(&run.id).await.unwrap();
+        let standing = world.store.run_standing(&run.id, now()).await.unwrap();
         let plan = new_run("guest", &mean, &[&data], json!({ "n": 1 })).plan;
         let refused = permit::mint(run.id.clone(), &plan, &standing.as_core(), now());
         assert_eq!(refused.unwrap_err(), NoPermit::State(RequestState::Pending));
@@ -43,7 +43,7 @@ async fn an_approved_run_is_queued_and_gets_a_permit() {
             (claimed.run.clone(), claimed.plan.digest()),
             (run.id.clone(), run.plan)
         );
-        let standing = world.store.run_standing(&run.id).await.unwrap();
+        let standing = world.store.run_standing(&run.id, now()).await.unwrap();
         let permit = permit::mint(run.id.clone(), &claimed.plan, &standing.as_core(), now());
         assert_eq!(permit.unwrap().plan(), run.plan);
     })
@@ -153,7 +153,7 @@ async fn a_plan_over_two_owners_data_needs_both() {
         is_conflict(world.approve("lab", &run).await, "already");
         world.approve("zoo", &run).await.unwrap();
         assert_eq!(world.state(&run).await, State::Queued);
-        let standing = world.store.run_standing(&run.id).await.unwrap();
+        let standing = world.store.run_standing(&run.id, now()).await.unwrap();
         assert_eq!(standing.owners, [name("lab"), name("zoo")]);
         assert_eq!(standing.approvals.len(), 2);
     })

@@ -378,7 +378,7 @@ async fn what_is_no_run_cannot_be_finished_or_started() {
         let absent = new_run("guest", &mean, &[], json!({})).run;
         is_not_found(world.store.run_finish(&absent, result(), now()).await);
         is_not_found(world.store.run_cancel(&absent, &name("guest"), now()).await);
-        is_not_found(world.store.run_standing(&absent).await);
+        is_not_found(world.store.run_standing(&absent, now()).await);
         assert!(!world.start(&absent).await);
         let written = world.store.log_append(&absent, &[line(1)]).await;
         assert!(matches!(written, Err(StoreError::Db { .. })), "{written:?}");
