@@ -8,7 +8,10 @@ use std::{
 
 use serde_json::json;
 
-use crate::station::{Station, example, snapshot};
+use crate::{
+    relay::Relay,
+    station::{Station, example, said, snapshot},
+};
 
 #[test]
 fn a_file_is_pushed_listed_and_read_back() {
@@ -103,6 +106,33 @@ fn a_folder_goes_there_and_back_whole() {
     assert!(pushed.contains("6 files, 6.0 MiB, 1 sent."), "{pushed}");
     let before = lab.reads(&["dataset", "show", "lab/tree~1"]);
     assert_eq!(before["file_count"], json!(5));
+}
+
+#[test]
+fn a_push_that_broke_off_goes_on_with_what_is_missing() {
+    let station = Station::start();
+    let lab = station.user("lab");
+    for number in 0..40 {
+        station
+            .place
+            .file(&format!("tree/{number}"), format!("file {number}"));
+    }
+    let tree = station.place.path("tree").to_string_lossy().into_owned();
+    // About half of what the push takes.
+    let relay = Relay::cut_after(&station.url, 10_000);
+    let mut command = lab.command(&["dataset", "push", "lab/tree", &tree]);
+    let broken = said(command.env("STRONGROOM_URL", &relay.url));
+    assert_eq!(broken.code, 2, "{broken}");
+    assert_eq!(lab.reads(&["dataset", "list"]), json!({ "items": [] }));
+    let again = lab.does(&["dataset", "push", "lab/tree", &tree]).err;
+    let sent = again
+        .trim()
+        .strip_suffix(" sent.")
+        .unwrap()
+        .rsplit(' ')
+        .next()
+        .unwrap();
+    assert!((1..40).contains(&sent.parse().unwrap()), "{again}");
 }
 
 #[test]

@@ -1,14 +1,10 @@
 //! How runs end before their time: cancelled, revoked, interrupted.
 
-use std::{
-    net::{Shutdown, TcpListener, TcpStream},
-    process::{Child, Command, Stdio},
-    sync::{Arc, Mutex},
-    thread,
-};
+use std::process::{Child, Command, Stdio};
 
 use serde_json::json;
 
+use crate::relay::Relay;
 use crate::station::{Person, Station, read_until, rest, snapshot};
 
 const ENDLESS: &str = "import time\nprint('begin', flush=True)\ntime.sleep(600)\n";
@@ -165,47 +161,6 @@ fn the_reason_says_which_bound_was_met() {
     failed(exit 3): USAGE, 0 B out
     ---- exit code 1
     ");
-}
-
-/// Passes connections on to wherever the station is now.
-struct Relay {
-    url: String,
-    to: Arc<Mutex<String>>,
-}
-
-impl Relay {
-    fn start(url: &str) -> Self {
-        let address = |url: &str| url.strip_prefix("http://").unwrap().to_owned();
-        let to = Arc::new(Mutex::new(address(url)));
-        let listener = TcpListener::bind("127.0.0.1:0").unwrap();
-        let relay = Self {
-            url: format!("http://{}", listener.local_addr().unwrap()),
-            to,
-        };
-        let to = relay.to.clone();
-        thread::spawn(move || {
-            for near in listener.incoming().flatten() {
-                let to = to.lock().unwrap().clone();
-                // A station that is down hangs up.
-                let Ok(far) = TcpStream::connect(to) else {
-                    continue;
-                };
-                for (mut from, mut to) in [(near.try_clone(), far.try_clone()), (Ok(far), Ok(near))]
-                    .map(|(from, to)| (from.unwrap(), to.unwrap()))
-                {
-                    thread::spawn(move || {
-                        let _ = std::io::copy(&mut from, &mut to);
-                        let _ = to.shutdown(Shutdown::Both);
-                    });
-                }
-            }
-        });
-        relay
-    }
-
-    fn point_to(&self, url: &str) {
-        *self.to.lock().unwrap() = url.strip_prefix("http://").unwrap().to_owned();
-    }
 }
 
 #[test]

@@ -9,6 +9,7 @@
 mod access;
 mod data;
 mod ends;
+mod relay;
 mod rules;
 mod station;
 mod text;

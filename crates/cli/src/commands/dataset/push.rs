@@ -7,6 +7,8 @@
 use std::{
     collections::{BTreeMap, BTreeSet},
     path::PathBuf,
+    sync::Mutex,
+    thread,
 };
 
 use indicatif::{ProgressBar, ProgressDrawTarget, ProgressStyle};
@@ -29,6 +31,8 @@ use crate::{
 
 /// Digests that are asked for at once.
 const DIGESTS_MAX: usize = 10_000;
+/// Files that are sent at once; each waits for the station's disk.
+const SENDERS: usize = 8;
 
 /// Push a file or a folder as a new version of a dataset
 ///
@@ -51,6 +55,9 @@ struct Hashed {
     file: LocalFile,
     tree_file: TreeFile,
 }
+
+/// What is still to be sent.
+type Queue<'a> = Mutex<std::slice::Iter<'a, &'a Hashed>>;
 
 pub fn run(ui: &mut Ui, client: &Client, args: &PushArgs) -> Result<(), CliError> {
     check_owner(client, &args.dataset)?;
@@ -115,13 +122,36 @@ fn upload(ui: &Ui, client: &Client, hashed: &[Hashed]) -> Result<usize, CliError
         "sending",
         wanted.iter().map(|each| each.tree_file.size_bytes).sum(),
     );
-    for each in &wanted {
-        let TreeFile { digest, size_bytes } = each.tree_file;
-        let mut from = bar.wrap_read(each.file.open()?);
-        client.upload(&format!("/v1/blobs/{digest}"), size_bytes, &mut from)?;
-    }
+    let queue = Mutex::new(wanted.iter());
+    thread::scope(|scope| {
+        let sender = |_| scope.spawn(|| send(client, &bar, &queue));
+        let senders: Vec<_> = (0..SENDERS.min(wanted.len())).map(sender).collect();
+        let mut ended = senders.into_iter().map(|sender| sender.join());
+        ended.try_for_each(|sent| sent.expect("a sender does not panic"))
+    })?;
     bar.finish_and_clear();
     Ok(wanted.len())
+}
+
+/// Sends one file after another, until there are none or one cannot be sent.
+fn send(client: &Client, bar: &ProgressBar, queue: &Queue<'_>) -> Result<(), CliError> {
+    // The lock is let go before anything is sent.
+    let next = || queue.lock().expect("no sender panics").next();
+    while let Some(each) = next() {
+        let sent = send_one(client, bar, each);
+        if sent.is_err() {
+            // What is left would only be sent to be told the same.
+            *queue.lock().expect("no sender panics") = Default::default();
+            return sent;
+        }
+    }
+    Ok(())
+}
+
+fn send_one(client: &Client, bar: &ProgressBar, each: &Hashed) -> Result<(), CliError> {
+    let TreeFile { digest, size_bytes } = each.tree_file;
+    let mut from = bar.wrap_read(each.file.open()?);
+    Ok(client.upload(&format!("/v1/blobs/{digest}"), size_bytes, &mut from)?)
 }
 
 fn missing(client: &Client, digests: Vec<Digest>) -> Result<BTreeSet<Digest>, CliError> {
