@@ -32,7 +32,8 @@ impl<'a> Ending<'a> {
 
     /// Tells all of it; `kept` is where the files are by now.
     pub fn tell(&self, ui: &mut Ui, kept: Option<&Path>) -> Result<(), CliError> {
-        match self.usage {
+        // What never began used nothing.
+        match self.usage.filter(|usage| **usage != Usage::default()) {
             Some(usage) => ui.say(format_args!("{}: {}", self.reason, show::usage(usage)))?,
             None => ui.say(self.reason)?,
         }
