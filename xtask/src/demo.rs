@@ -273,7 +273,7 @@ impl Stage {
 
     /// Shows the command and what it printed.
     fn act(&self, who: &str, token: &str, words: &[&str], expect: Expect) -> anyhow::Result<()> {
-        print(&format!("\n{who}$ strongroom {}", words.join(" ")));
+        print(&format!("\n{who}$ strongroom {}", typed(words)));
         let out = self.station.client(token).args(words).output()?;
         for bytes in [&out.stderr, &out.stdout] {
             let text = String::from_utf8_lossy(bytes);
@@ -303,6 +303,15 @@ impl Stage {
         }
         print(&format!("End it with: kill {id}"));
     }
+}
+
+/// The words as one would type them.
+fn typed(words: &[&str]) -> String {
+    let quoted = |word: &&str| match word.contains([' ', '?']) {
+        true => format!("'{word}'"),
+        false => (*word).to_owned(),
+    };
+    words.iter().map(quoted).collect::<Vec<_>>().join(" ")
 }
 
 fn chapter(title: &str) {

@@ -57,7 +57,10 @@ impl Life {
             .unwrap();
         let mut lines = BufReader::new(child.stdout.take().unwrap()).lines();
         let url = loop {
-            let line = lines.next().expect("the station ended before it listened").unwrap();
+            let line = lines
+                .next()
+                .expect("the station ended before it listened")
+                .unwrap();
             if let Some(at) = line.find("http://") {
                 break line[at..].split_whitespace().next().unwrap().to_owned();
             }
@@ -66,11 +69,19 @@ impl Life {
         let config = ureq::Agent::config_builder()
             .http_status_as_error(false)
             .timeout_global(Some(Duration::from_secs(90)));
-        Self { child, url, agent: config.build().into() }
+        Self {
+            child,
+            url,
+            agent: config.build().into(),
+        }
     }
 
     fn door(&self, token: &str) -> Door {
-        Door { url: self.url.clone(), token: token.to_owned(), agent: self.agent.clone() }
+        Door {
+            url: self.url.clone(),
+            token: token.to_owned(),
+            agent: self.agent.clone(),
+        }
     }
 
     fn kill(mut self) {
@@ -90,7 +101,9 @@ impl Door {
     /// `None` when the station died under the question.
     fn get(&self, path: &str) -> Option<(u16, Value)> {
         let request = self.agent.get(format!("{}{path}", self.url));
-        let answer = request.header("Authorization", format!("Bearer {}", self.token)).call();
+        let answer = request
+            .header("Authorization", format!("Bearer {}", self.token))
+            .call();
         Self::read(answer.ok()?)
     }
 
@@ -103,7 +116,9 @@ impl Door {
     }
 
     fn put_blob(&self, bytes: &[u8]) -> Option<u16> {
-        let request = self.agent.put(format!("{}/v1/blobs/{}", self.url, Digest::of(bytes)));
+        let request = self
+            .agent
+            .put(format!("{}/v1/blobs/{}", self.url, Digest::of(bytes)));
         let request = request.header("Authorization", format!("Bearer {}", self.token));
         Some(request.send(bytes).ok()?.status().as_u16())
     }
@@ -115,14 +130,20 @@ impl Door {
     }
 }
 
-const SCRIPT: &str = "import time, json, sys\nprint('begin', flush=True)\ntime.sleep(0.05)\nprint('end')\n";
+const SCRIPT: &str =
+    "import time, json, sys\nprint('begin', flush=True)\ntime.sleep(0.05)\nprint('end')\n";
 
 /// Submits scripts and follows them for a moment.
 fn load_scripts(door: &Door, owed: &Mutex<Owed>, stop: &AtomicBool) {
     while !stop.load(Ordering::Relaxed) {
         let body = json!({ "client": "crash", "code": SCRIPT });
-        let Some((202, status)) = door.post("/run-json", &body) else { continue };
-        let id = status["id"].as_str().expect("an accepted script has an id").to_owned();
+        let Some((202, status)) = door.post("/run-json", &body) else {
+            continue;
+        };
+        let id = status["id"]
+            .as_str()
+            .expect("an accepted script has an id")
+            .to_owned();
         owed.lock().unwrap().runs.insert(id.clone(), None);
         if let Some((200, run)) = door.get(&format!("/v1/runs/{id}?wait=1s")) {
             note_run(owed, &run);
@@ -134,16 +155,24 @@ fn load_scripts(door: &Door, owed: &Mutex<Owed>, stop: &AtomicBool) {
 fn note_run(owed: &Mutex<Owed>, run: &Value) {
     if run["state"] == "ended" {
         let id = run["id"].as_str().unwrap().to_owned();
-        owed.lock().unwrap().runs.insert(id, Some(run["reason"].clone()));
+        owed.lock()
+            .unwrap()
+            .runs
+            .insert(id, Some(run["reason"].clone()));
     }
 }
 
 fn note_lines(door: &Door, owed: &Mutex<Owed>, id: &str) {
-    let Some((200, page)) = door.get(&format!("/v1/runs/{id}/log")) else { return };
+    let Some((200, page)) = door.get(&format!("/v1/runs/{id}/log")) else {
+        return;
+    };
     let mut owed = owed.lock().unwrap();
     for line in page["items"].as_array().unwrap() {
         let seq = line["seq"].as_i64().unwrap();
-        owed.lines.insert((id.to_owned(), seq), line["text"].as_str().unwrap().to_owned());
+        owed.lines.insert(
+            (id.to_owned(), seq),
+            line["text"].as_str().unwrap().to_owned(),
+        );
     }
 }
 
@@ -153,7 +182,9 @@ fn load_datasets(door: &Door, owed: &Mutex<Owed>, stop: &AtomicBool, life: usize
         if stop.load(Ordering::Relaxed) {
             return;
         }
-        let bytes = format!("life,round\n{life},{round}\n").repeat(200).into_bytes();
+        let bytes = format!("life,round\n{life},{round}\n")
+            .repeat(200)
+            .into_bytes();
         if !matches!(door.put_blob(&bytes), Some(200 | 201 | 204)) {
             continue;
         }
@@ -161,7 +192,10 @@ fn load_datasets(door: &Door, owed: &Mutex<Owed>, stop: &AtomicBool, life: usize
         let body = json!({ "files": { "rows.csv": file }, "message": format!("{life}.{round}") });
         if let Some((201, version)) = door.post("/v1/datasets/lab/rows/versions", &body) {
             let name = version["version"].as_str().unwrap().to_owned();
-            owed.lock().unwrap().versions.insert(name, ("rows.csv".to_owned(), bytes));
+            owed.lock()
+                .unwrap()
+                .versions
+                .insert(name, ("rows.csv".to_owned(), bytes));
         }
     }
 }
@@ -170,7 +204,9 @@ fn load_datasets(door: &Door, owed: &Mutex<Owed>, stop: &AtomicBool, life: usize
 fn load_requests(guest: &Door, lab: &Door, owed: &Mutex<Owed>, stop: &AtomicBool) {
     while !stop.load(Ordering::Relaxed) {
         let body = json!({ "function": "lab/count", "on": ["lab/fixed"], "args": {} });
-        let Some((202, run)) = guest.post("/v1/runs", &body) else { continue };
+        let Some((202, run)) = guest.post("/v1/runs", &body) else {
+            continue;
+        };
         let id = run["id"].as_str().unwrap().to_owned();
         let request = run["request"].as_str().unwrap().to_owned();
         owed.lock().unwrap().runs.insert(id, None);
@@ -187,7 +223,11 @@ fn check(door: &Door, guest: &Door, lab: &Door, owed: &Owed, thorough: bool) {
     // A life is short; each looks at the newest and the last at everything.
     let newest = if thorough { usize::MAX } else { 20 };
     for (id, end) in owed.runs.iter().rev().take(newest) {
-        let asker = if guest.get(&format!("/v1/runs/{id}")).unwrap().0 == 200 { guest } else { door };
+        let asker = if guest.get(&format!("/v1/runs/{id}")).unwrap().0 == 200 {
+            guest
+        } else {
+            door
+        };
         let (status, run) = asker.get(&format!("/v1/runs/{id}")).unwrap();
         assert_eq!(status, 200, "an accepted run is gone: {id}");
         if let Some(reason) = end {
@@ -195,12 +235,24 @@ fn check(door: &Door, guest: &Door, lab: &Door, owed: &Owed, thorough: bool) {
         }
     }
     for ((id, seq), text) in owed.lines.iter().rev().take(newest) {
-        let (_, page) = door.get(&format!("/v1/runs/{id}/log?after={}&limit=1", seq - 1)).unwrap();
-        assert_eq!(page["items"][0]["text"], json!(text), "a log line is gone: {id} {seq}");
+        let (_, page) = door
+            .get(&format!("/v1/runs/{id}/log?after={}&limit=1", seq - 1))
+            .unwrap();
+        assert_eq!(
+            page["items"][0]["text"],
+            json!(text),
+            "a log line is gone: {id} {seq}"
+        );
     }
     for (version, (file, bytes)) in owed.versions.iter().rev().take(newest) {
-        let path = format!("{}/v1/datasets/lab/rows/versions/{version}/files/{file}", lab.url);
-        let request = lab.agent.get(path).header("Authorization", format!("Bearer {}", lab.token));
+        let path = format!(
+            "{}/v1/datasets/lab/rows/versions/{version}/files/{file}",
+            lab.url
+        );
+        let request = lab
+            .agent
+            .get(path)
+            .header("Authorization", format!("Bearer {}", lab.token));
         let mut answer = request.call().unwrap();
         assert_eq!(answer.status(), 200, "a dataset version is gone: {version}");
         assert_eq!(&answer.body_mut().read_to_vec().unwrap(), bytes);
@@ -215,9 +267,13 @@ fn check(door: &Door, guest: &Door, lab: &Door, owed: &Owed, thorough: bool) {
 fn guests_alive(runs: &BTreeMap<String, Option<Value>>) -> Vec<PathBuf> {
     let mut found = Vec::new();
     for entry in std::fs::read_dir("/proc").unwrap().flatten() {
-        let Ok(environment) = std::fs::read(entry.path().join("environ")) else { continue };
+        let Ok(environment) = std::fs::read(entry.path().join("environ")) else {
+            continue;
+        };
         let text = String::from_utf8_lossy(&environment).into_owned();
-        let ours = text.split('\0').filter_map(|pair| pair.strip_prefix("STRONGROOM_RUN_ID="));
+        let ours = text
+            .split('\0')
+            .filter_map(|pair| pair.strip_prefix("STRONGROOM_RUN_ID="));
         if ours.into_iter().any(|id| runs.contains_key(id)) {
             found.push(entry.path());
         }
@@ -241,11 +297,17 @@ struct Users {
 
 fn set_up(home: &Path) -> Users {
     let life = Life::start(home);
-    let admin = std::fs::read_to_string(home.join("admin.token")).unwrap().trim().to_owned();
+    let admin = std::fs::read_to_string(home.join("admin.token"))
+        .unwrap()
+        .trim()
+        .to_owned();
     let door = life.door(&admin);
     let mut secrets = Vec::new();
     for name in ["lab", "guest"] {
-        assert_eq!(door.post("/v1/users", &json!({ "name": name })).unwrap().0, 201);
+        assert_eq!(
+            door.post("/v1/users", &json!({ "name": name })).unwrap().0,
+            201
+        );
         let (status, token) = door.post("/v1/tokens", &json!({ "user": name })).unwrap();
         assert_eq!(status, 201, "{token}");
         secrets.push(token["secret"].as_str().unwrap().to_owned());
@@ -256,10 +318,22 @@ fn set_up(home: &Path) -> Users {
     owner.put_blob(bytes).unwrap();
     let file = json!({ "digest": Digest::of(bytes), "size_bytes": bytes.len() });
     let body = json!({ "files": { "fixed.csv": file } });
-    assert_eq!(owner.post("/v1/datasets/lab/fixed/versions", &body).unwrap().0, 201);
+    assert_eq!(
+        owner
+            .post("/v1/datasets/lab/fixed/versions", &body)
+            .unwrap()
+            .0,
+        201
+    );
     let code = "print('begin', flush=True)\nprint(len(open('/data/fixed.csv').read()))\n";
     let body = json!({ "files": { "count.py": code } });
-    assert_eq!(owner.post("/v1/functions/lab/count/versions", &body).unwrap().0, 201);
+    assert_eq!(
+        owner
+            .post("/v1/functions/lab/count/versions", &body)
+            .unwrap()
+            .0,
+        201
+    );
     life.kill();
     Users { admin, lab, guest }
 }
@@ -267,7 +341,11 @@ fn set_up(home: &Path) -> Users {
 /// One life under load, ended by SIGKILL after `span`.
 fn live(home: &Path, users: &Users, owed: &Arc<Mutex<Owed>>, number: usize, span: Duration) {
     let life = Life::start(home);
-    let (admin, lab, guest) = (life.door(&users.admin), life.door(&users.lab), life.door(&users.guest));
+    let (admin, lab, guest) = (
+        life.door(&users.admin),
+        life.door(&users.lab),
+        life.door(&users.guest),
+    );
     check(&admin, &guest, &lab, &owed.lock().unwrap(), false);
     let stop = AtomicBool::new(false);
     thread::scope(|scope| {
@@ -279,9 +357,11 @@ fn live(home: &Path, users: &Users, owed: &Arc<Mutex<Owed>>, number: usize, span
         stop.store(true, Ordering::Relaxed);
     });
     let owed = owed.lock().unwrap();
-    wait_until("no guest outlives its server", Duration::from_secs(2), || {
-        guests_alive(&owed.runs).is_empty()
-    });
+    wait_until(
+        "no guest outlives its server",
+        Duration::from_secs(2),
+        || guests_alive(&owed.runs).is_empty(),
+    );
 }
 
 #[test]
@@ -299,9 +379,17 @@ fn nothing_acknowledged_is_lost_however_often_the_server_is_killed() {
         live(&home, &users, &owed, number, span);
     }
     let life = Life::start(&home);
-    let (admin, lab, guest) = (life.door(&users.admin), life.door(&users.lab), life.door(&users.guest));
+    let (admin, lab, guest) = (
+        life.door(&users.admin),
+        life.door(&users.lab),
+        life.door(&users.guest),
+    );
     let owed = owed.lock().unwrap();
-    assert!(LIVES < owed.runs.len(), "the load was too light to show anything: {}", owed.runs.len());
+    assert!(
+        LIVES < owed.runs.len(),
+        "the load was too light to show anything: {}",
+        owed.runs.len()
+    );
     assert!(!owed.approved.is_empty() && !owed.versions.is_empty() && !owed.lines.is_empty());
     check(&admin, &guest, &lab, &owed, true);
     all_end_and_none_ran_twice(&[&admin, &guest], &owed);
@@ -312,7 +400,9 @@ fn nothing_acknowledged_is_lost_however_often_the_server_is_killed() {
 fn all_end_and_none_ran_twice(doors: &[&Door], owed: &Owed) {
     let deadline = Instant::now() + SETTLE;
     for id in owed.runs.keys() {
-        let door = doors.iter().find(|door| door.get(&format!("/v1/runs/{id}")).unwrap().0 == 200);
+        let door = doors
+            .iter()
+            .find(|door| door.get(&format!("/v1/runs/{id}")).unwrap().0 == 200);
         let door = door.expect("every accepted run is known to its caller");
         let run = loop {
             let (_, run) = door.get(&format!("/v1/runs/{id}")).unwrap();
@@ -324,7 +414,11 @@ fn all_end_and_none_ran_twice(doors: &[&Door], owed: &Owed) {
             assert!(Instant::now() < deadline, "never ended: {run}");
         };
         let (_, log) = door.get(&format!("/v1/runs/{id}/log")).unwrap();
-        let begun = log["items"].as_array().unwrap().iter().filter(|line| line["text"] == "begin");
+        let begun = log["items"]
+            .as_array()
+            .unwrap()
+            .iter()
+            .filter(|line| line["text"] == "begin");
         assert!(begun.count() <= 1, "a guest began twice: {id}");
         if run["state"] == "ended" {
             let code = run["reason"]["code"].as_str().unwrap();

@@ -52,26 +52,33 @@ clear_away() {
     done
 }
 
+# A group that holds nothing but groups, and one below it for the test.
+prepare() {
+    $bb mkdir "$1"
+    echo "+memory +pids +cpu" >"$1/cgroup.subtree_control"
+    $bb mkdir "$1/main"
+    [ "$2" = root ] || { delegate "$1" && delegate "$1/main"; }
+}
+
 # Enters the group, becomes the user and runs: one test, in its own process.
 inside() {
     group=$1 user=$2
     shift 2
     become=
     [ "$user" = root ] ||
-        become="setpriv --reuid $user_id --regid $user_id --clear-groups --inh-caps=-all"
+        become="/usr/bin/setpriv --reuid $user_id --regid $user_id --clear-groups --inh-caps=-all"
     # The clock stays outside: a stranger in the group would be refused there.
-    $bb timeout -s KILL "$seconds_max" $bb sh -c \
+    $bb timeout -s KILL "$seconds_max" /bin/sh -c \
         'echo $$ >"$0/cgroup.procs" && exec "$@"' "$group" $become "$@"
 }
 
 try() {
     user=$1 suite=$2 name=$3
     group=$root/$user-$suite
-    $bb mkdir "$group"
-    [ "$user" = root ] || delegate "$group"
+    prepare "$group" "$user"
     started=$($bb date +%s)
     ending=FAIL
-    inside "$group" "$user" "/vm/tests/$suite" --exact "$name" --nocapture \
+    inside "$group/main" "$user" "/vm/tests/$suite" --exact "$name" --nocapture \
         >/run/output 2>&1 </dev/null &&
         $bb grep -q '1 passed' /run/output && ending=PASS
     clear_away "$group"
