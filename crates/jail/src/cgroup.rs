@@ -128,6 +128,10 @@ impl Groups {
         for parent in &self.parents {
             let _ = std::fs::remove_dir(parent);
         }
+        if let (Version::Two, [parent]) = (self.version, self.parents.as_slice()) {
+            // What cannot be left now holds no guest, and the next warden may.
+            let _ = v2::leave_the_house(parent);
+        }
     }
 }
 
@@ -243,6 +247,14 @@ fn kill_if_still_inside(directory: &Path, pid: i32) {
 fn make_directory(path: &Path) -> Result<(), GroupError> {
     std::fs::create_dir(path).map_err(|source| GroupError::File {
         attempt: "make",
+        path: path.to_owned(),
+        source,
+    })
+}
+
+fn remove_directory(path: &Path) -> Result<(), GroupError> {
+    std::fs::remove_dir(path).map_err(|source| GroupError::File {
+        attempt: "remove",
         path: path.to_owned(),
         source,
     })

@@ -9,7 +9,9 @@ mod cell;
 use std::path::{Path, PathBuf};
 use std::process::Command;
 
-use cell::{LIMITS, PRELUDE, SLOT, config, directory_with, python, run_in, shell};
+use cell::{
+    LIMITS, PRELUDE, SLOT, config, directory_with, group_beside, own_group, python, run_in, shell,
+};
 use strongroom_jail::{Limits, SealError, Status, Warden, WardenConfig};
 
 const NOBODY: u32 = 65_534;
@@ -73,24 +75,23 @@ fn groups_for_nobody(test: &str) -> Vec<PathBuf> {
     let own = std::fs::read_to_string("/proc/self/cgroup").unwrap();
     let name = format!("ordinary_{test}_{}", std::process::id());
     let root = Path::new("/sys/fs/cgroup");
-    if root.join("cgroup.controllers").exists() {
-        let parent = root.join(own.trim().trim_start_matches("0::/"));
-        std::fs::write(parent.join("cgroup.subtree_control"), "+memory +pids +cpu").unwrap();
-        return vec![give(parent.join(name))];
+    if let Some(own) = own_group() {
+        return vec![give(group_beside(&own, &name).unwrap())];
     }
     let mut made = Vec::new();
     for line in own.lines() {
         let mut parts = line.splitn(3, ':').skip(1);
         let (controllers, path) = (parts.next().unwrap(), parts.next().unwrap());
         if let "memory" | "pids" | "cpu" | "cpuacct" | "cpu,cpuacct" = controllers {
-            made.push(give(root.join(controllers).join(&path[1..]).join(&name)));
+            let group = root.join(controllers).join(&path[1..]).join(&name);
+            std::fs::create_dir(&group).unwrap();
+            made.push(give(group));
         }
     }
     made
 }
 
 fn give(group: PathBuf) -> PathBuf {
-    std::fs::create_dir(&group).unwrap();
     let files = ["cgroup.procs", "cgroup.subtree_control", "cgroup.threads"];
     let files = files
         .map(|file| group.join(file))

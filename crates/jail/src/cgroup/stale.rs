@@ -38,6 +38,14 @@ pub(super) fn sweep(base: &Path, prefix: &str) {
     }
 }
 
+/// Whether a group's name tells that its warden is certainly dead.
+pub(super) fn is_left_over(group: &Path) -> bool {
+    let name = group.file_name().and_then(|name| name.to_str());
+    // A prefix holds no dash.
+    name.and_then(|name| Some((name, name.split_once('-')?.0)))
+        .is_some_and(|(name, prefix)| is_of_the_dead(name, prefix))
+}
+
 fn is_of_the_dead(name: &str, prefix: &str) -> bool {
     let Some(rest) = name
         .strip_prefix(prefix)

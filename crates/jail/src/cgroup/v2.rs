@@ -10,7 +10,10 @@ use std::path::{Path, PathBuf};
 use rustix::fs::{Mode, OFlags};
 
 use super::mounted::hierarchies;
-use super::{GroupError, Usage, keyed, make_directory, number, processes, read, write};
+use super::{
+    GroupError, Usage, keyed, make_directory, number, processes, read, remove_directory, stale,
+    write,
+};
 
 const CONTROLLERS: [&str; 3] = ["memory", "pids", "cpu"];
 /// Where our own processes step aside to.
@@ -65,6 +68,49 @@ pub(super) fn pass_controllers_on(parent: &Path, family: &[i32]) -> Result<(), G
         enable(base)?;
     }
     enable(parent)
+}
+
+/// Undoes [`pass_controllers_on`] when the warden of `parent` ends: everyone in
+/// the house returns, unless another group there may still need the controllers.
+pub(super) fn leave_the_house(parent: &Path) -> Result<(), GroupError> {
+    let Some(house) = own_house()? else {
+        return Ok(());
+    };
+    // It may be the house of an earlier warden; a living one's is left alone.
+    let (Some(owner), Some(base)) = (house.parent(), house.ancestors().nth(2)) else {
+        return Ok(());
+    };
+    let over = owner == parent || stale::is_left_over(owner);
+    // Whoever else is there would lose its limits.
+    if !over || !holds_only(owner, &house) || !holds_only(base, owner) {
+        return Ok(());
+    }
+    for group in [owner, base] {
+        write(&group.join("cgroup.subtree_control"), "-memory -pids -cpu")?;
+    }
+    for pid in processes(&house) {
+        write(&base.join("cgroup.procs"), &pid.to_string())?;
+    }
+    remove_directory(&house)?;
+    remove_directory(owner)
+}
+
+/// Whether `child` is the only group in `group`.
+fn holds_only(group: &Path, child: &Path) -> bool {
+    let entries = std::fs::read_dir(group).into_iter().flatten().flatten();
+    let mut groups = entries
+        .map(|entry| entry.path())
+        .filter(|path| path.is_dir());
+    groups.all(|path| path == child)
+}
+
+/// The house that we live in.
+fn own_house() -> Result<Option<PathBuf>, GroupError> {
+    let own = hierarchies()?
+        .into_iter()
+        .find(|one| one.file_system == "cgroup2")
+        .map(|one| one.own);
+    Ok(own.filter(|own| own.file_name().is_some_and(|name| name == HOUSE)))
 }
 
 fn enable(group: &Path) -> Result<(), GroupError> {

@@ -5,6 +5,7 @@ use std::fs::File;
 use std::io::{Read as _, Seek as _, Write as _};
 use std::os::fd::OwnedFd;
 use std::path::{Path, PathBuf};
+use std::sync::LazyLock;
 use std::time::{Duration, Instant};
 
 use rustix::event::{PollFd, PollFlags, Timespec, poll};
@@ -30,7 +31,44 @@ pub fn config() -> WardenConfig {
     WardenConfig {
         program: PathBuf::from(env!("CARGO_BIN_EXE_strongroom-jail")),
         slots_max: 8,
+        cgroup_dirs: BESIDE.clone().into_iter().collect(),
         ..WardenConfig::default()
+    }
+}
+
+/// Version 2 passes no controllers on from a group that others share, as in a
+/// terminal or below an outer test; then wardens work in an empty group beside
+/// it. Alone in a group, as in a service, they make room for themselves.
+static BESIDE: LazyLock<Option<PathBuf>> = LazyLock::new(|| {
+    let own = own_group()?;
+    let inside = std::fs::read_to_string(own.join("cgroup.procs")).ok()?;
+    let shared = 1 < inside.lines().count();
+    shared.then(|| group_beside(&own, "strongroom_tests"))?
+});
+
+/// Whether we run as root; these suites keep their promises to ordinary users too.
+pub fn is_root() -> bool {
+    rustix::process::geteuid().is_root()
+}
+
+const GROUPS: &str = "/sys/fs/cgroup";
+
+/// Our own group of version 2, if that is the only version here.
+pub fn own_group() -> Option<PathBuf> {
+    let text = std::fs::read_to_string("/proc/self/cgroup").unwrap();
+    let below = text.trim().strip_prefix("0::/")?.to_owned();
+    Some(Path::new(GROUPS).join(below)).filter(|own| own.join("cgroup.controllers").exists())
+}
+
+/// An empty group beside `own` with every controller, where we may make one.
+pub fn group_beside(own: &Path, name: &str) -> Option<PathBuf> {
+    let top = own == Path::new(GROUPS).join("");
+    let parent = if top { own } else { own.parent()? };
+    std::fs::write(parent.join("cgroup.subtree_control"), "+memory +pids +cpu").ok()?;
+    let group = parent.join(name);
+    match std::fs::create_dir(&group) {
+        Err(error) if error.kind() != std::io::ErrorKind::AlreadyExists => None,
+        _ => Some(group),
     }
 }
 
@@ -323,7 +361,7 @@ pub fn directory_with(name: &str, content: &str) -> tempfile::TempDir {
 /// The control groups of every warden on this host with this name.
 pub fn groups_named(prefix: &str) -> Vec<PathBuf> {
     let mut found = Vec::new();
-    let mut open = vec![PathBuf::from("/sys/fs/cgroup")];
+    let mut open = vec![PathBuf::from(GROUPS)];
     while let Some(directory) = open.pop() {
         for entry in std::fs::read_dir(&directory)
             .into_iter()
