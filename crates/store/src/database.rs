@@ -19,7 +19,7 @@ use sqlx::{
     query::Query,
 };
 
-use crate::{error::StoreError, fields::Fields};
+use crate::{error::StoreError, fields::Fields, home::make_private};
 
 /// Connections that read.
 const READERS_MAX: u32 = 4;
@@ -85,7 +85,12 @@ impl Connections {
         let attempt = "open the database";
         sqlx::any::install_default_drivers();
         let (dialect, url) = match database {
-            Database::Sqlite => (Dialect::Sqlite, sqlite_url(&home.join("strongroom.db"))),
+            Database::Sqlite => {
+                let file = home.join("strongroom.db");
+                // What SQLite puts beside it takes its mode.
+                make_private(&file).map_err(StoreError::io(attempt))?;
+                (Dialect::Sqlite, sqlite_url(&file))
+            }
             Database::Postgres(url) => (Dialect::Postgres, url.clone()),
         };
         let options: AnyConnectOptions = url.parse().map_err(StoreError::db(attempt))?;

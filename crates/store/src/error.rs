@@ -36,6 +36,12 @@ pub enum StoreError {
     Newer { found: i64, known: i64 },
     #[error("{} is in use by another station", home.display())]
     InUse { home: PathBuf },
+    #[error(
+        "the database belongs to the station of another home than {}; \
+         give each station a database of its own",
+        home.display()
+    )]
+    OtherHome { home: PathBuf },
     #[error("could not {attempt}")]
     Db {
         attempt: &'static str,

@@ -28,6 +28,7 @@ mod event;
 mod fields;
 mod finish;
 mod function;
+mod home;
 mod judge;
 mod log;
 mod page;
@@ -45,12 +46,7 @@ mod user;
 mod verdict;
 mod view;
 
-use std::{
-    fs::{self, DirBuilder, File, TryLockError},
-    os::unix::fs::DirBuilderExt as _,
-    path::Path,
-    sync::Arc,
-};
+use std::{fs::File, path::Path, sync::Arc};
 
 pub use crate::{
     answer::NewApproval,
@@ -98,17 +94,15 @@ impl Store {
     /// # Errors
     ///
     /// [`StoreError::InUse`] when another station has it open,
+    /// [`StoreError::OtherHome`] when the database belongs to another home,
     /// [`StoreError::Newer`] when a newer program wrote it.
     pub async fn open(home: &Path, database: Database) -> Result<Self, StoreError> {
-        let attempt = "open the home folder";
-        let mut folders = DirBuilder::new();
-        folders.recursive(true).mode(0o700);
-        folders.create(home).map_err(StoreError::io(attempt))?;
-        let home = fs::canonicalize(home).map_err(StoreError::io(attempt))?;
-        let lock = lock(&home)?;
+        let home = home::make(home)?;
+        let lock = home::lock(&home)?;
         let blobs = Blobs::open_home(&home)?;
         let connections = Connections::open(&home, &database).await?;
         schema::migrate(&connections).await?;
+        home::claim(&home, &connections).await?;
         let inner = Arc::new(Inner {
             connections,
             blobs,
@@ -133,22 +127,5 @@ impl Store {
 
     async fn read(&self, attempt: &'static str) -> Result<Connection, StoreError> {
         self.inner.connections.read(attempt).await
-    }
-}
-
-fn lock(home: &Path) -> Result<File, StoreError> {
-    let attempt = "lock the home folder";
-    let file = File::options()
-        .create(true)
-        .truncate(false)
-        .write(true)
-        .open(home.join("lock"))
-        .map_err(StoreError::io(attempt))?;
-    match file.try_lock() {
-        Ok(()) => Ok(file),
-        Err(TryLockError::WouldBlock) => Err(StoreError::InUse {
-            home: home.to_owned(),
-        }),
-        Err(TryLockError::Error(source)) => Err(StoreError::io(attempt)(source)),
     }
 }

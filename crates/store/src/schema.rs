@@ -17,7 +17,7 @@ const FOUND: &str = "SELECT COALESCE(MAX(version), 0) AS number FROM schema_vers
 const RECORD: &str = "INSERT INTO schema_version (version) VALUES ($1)";
 
 /// Step `n` leads from version `n` to `n + 1`.
-const STEPS: [&[&str]; 1] = [FIRST];
+const STEPS: [&[&str]; 2] = [FIRST, SECOND];
 
 const FIRST: &[&str] = &[
     "CREATE TABLE station_user (
@@ -153,6 +153,10 @@ const FIRST: &[&str] = &[
         seq BIGINT NOT NULL REFERENCES audit (seq),
         PRIMARY KEY (party, seq))",
 ];
+
+/// Whose database it is.
+const SECOND: &[&str] = &["CREATE TABLE home (
+        identity TEXT PRIMARY KEY)"];
 
 /// Brings the tables to what this program knows.
 pub(crate) async fn migrate(connections: &Connections) -> Result<(), StoreError> {

@@ -16,6 +16,8 @@ async fn what_was_acknowledged_is_there_when_the_store_is_opened_again() {
         let events = world.store.audit_verify().await.unwrap();
         // The same database from another home: the files are not what is tried.
         let home = tempfile::tempdir().unwrap();
+        let identity = "identity";
+        std::fs::copy(world.home.path().join(identity), home.path().join(identity)).unwrap();
         if let Database::Sqlite = world.database {
             // Without closing: as after a kill, the log beside the file is not merged yet.
             for file in ["strongroom.db", "strongroom.db-wal"] {
@@ -58,11 +60,49 @@ async fn two_stations_cannot_share_a_home() {
 }
 
 #[tokio::test]
+async fn a_database_belongs_to_one_home() {
+    each_store(async |world| {
+        let home = tempfile::tempdir().unwrap();
+        if let Database::Sqlite = world.database {
+            world.store.close().await;
+            let file = "strongroom.db";
+            std::fs::copy(world.home.path().join(file), home.path().join(file)).unwrap();
+        }
+        let other = Store::open(home.path(), world.database.clone()).await;
+        assert!(
+            matches!(other, Err(StoreError::OtherHome { .. })),
+            "{other:?}"
+        );
+        // A second try is refused as well, and the first home still has it.
+        let other = Store::open(home.path(), world.database.clone()).await;
+        assert!(matches!(other, Err(StoreError::OtherHome { .. })));
+    })
+    .await;
+}
+
+#[tokio::test]
+async fn nobody_else_reads_what_is_in_a_home_that_others_may_enter() {
+    use std::os::unix::fs::PermissionsExt as _;
+    let home = tempfile::tempdir().unwrap();
+    std::fs::set_permissions(home.path(), std::fs::Permissions::from_mode(0o755)).unwrap();
+    let store = Store::open(home.path(), Database::Sqlite).await.unwrap();
+    store
+        .user_add(&name("admin"), &name("lab"), false, now())
+        .await
+        .unwrap();
+    for entry in std::fs::read_dir(home.path()).unwrap() {
+        let entry = entry.unwrap();
+        let mode = entry.metadata().unwrap().permissions().mode();
+        assert_eq!(mode & 0o077, 0, "{:?}", entry.file_name());
+    }
+}
+
+#[tokio::test]
 async fn a_database_of_a_newer_program_is_refused() {
     each_store(async |world| {
         sql(
             &world.url,
-            "INSERT INTO schema_version (version) VALUES (2)",
+            "INSERT INTO schema_version (version) VALUES (3)",
         )
         .await;
         let home = tempfile::tempdir().unwrap();
@@ -72,7 +112,7 @@ async fn a_database_of_a_newer_program_is_refused() {
             std::fs::copy(world.home.path().join(file), home.path().join(file)).unwrap();
         }
         let newer = Store::open(home.path(), world.database.clone()).await;
-        let known = matches!(newer, Err(StoreError::Newer { found: 2, known: 1 }));
+        let known = matches!(newer, Err(StoreError::Newer { found: 3, known: 2 }));
         assert!(known, "{newer:?}");
     })
     .await;

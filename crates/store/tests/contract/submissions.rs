@@ -4,7 +4,7 @@ use futures::future::join_all;
 use serde_json::{Value, json};
 use strongroom_core::{
     digest::Digest,
-    plan::Inputs,
+    plan::{self, Inputs},
     request::{Grounds, State as RequestState, Verdict},
     run::{Reason, State},
 };
@@ -153,7 +153,8 @@ async fn a_plan_comes_back_to_the_last_bit_of_its_numbers_and_the_deepest_argume
             6.62607015e-34,
             1e23
         ]);
-        let deep = (0..124).fold(json!("ä\u{1f427}\0"), |inner, _| json!([inner]));
+        let deep =
+            (1..plan::ARGS_DEPTH_MAX).fold(json!("ä\u{1f427}\0"), |inner, _| json!([inner]));
         let args = json!({ "numbers": numbers, "deep": deep });
         let new = new_run("guest", &mean, &[], args);
         let plan = new.plan.clone();
@@ -451,7 +452,10 @@ async fn two_stations_on_one_postgresql_spend_no_use_twice_and_keep_one_record()
         let Database::Postgres(_) = world.database else {
             return;
         };
+        // A second one gets in only as a copy of the first one's home.
         let home = tempfile::tempdir().unwrap();
+        let identity = "identity";
+        std::fs::copy(world.home.path().join(identity), home.path().join(identity)).unwrap();
         let second = Store::open(home.path(), world.database.clone())
             .await
             .unwrap();
