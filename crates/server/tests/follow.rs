@@ -58,10 +58,12 @@ struct Listener {
 
 impl Listener {
     async fn new(station: &Station, run: &RunId, last: Option<&str>) -> Self {
-        let mut request = Request::get(format!("/v1/runs/{run}/events")).header(
-            header::AUTHORIZATION,
-            format!("Bearer {}", station.secret("guest").unwrap()),
-        );
+        Self::as_holder(station, station.secret("guest").unwrap(), run, last).await
+    }
+
+    async fn as_holder(station: &Station, secret: &str, run: &RunId, last: Option<&str>) -> Self {
+        let mut request = Request::get(format!("/v1/runs/{run}/events"))
+            .header(header::AUTHORIZATION, format!("Bearer {secret}"));
         if let Some(last) = last {
             request = request.header("last-event-id", last);
         }
@@ -188,6 +190,66 @@ async fn a_long_log_comes_whole_and_in_order() {
         (page["items"].as_array().unwrap().len(), text(&page, "next")),
         (1000, "1000")
     );
+}
+
+#[tokio::test]
+async fn a_long_log_of_a_run_that_has_ended_comes_whole_and_the_end_last() {
+    let station = Station::new().await;
+    let run = queued(&station).await;
+    start(&station, &run).await;
+    let line = |seq: i64| LogLine {
+        seq,
+        at_ms: 3,
+        stream: Stream::Stdout,
+        text: seq.to_string(),
+    };
+    let lines: Vec<LogLine> = (1..=3000).map(line).collect();
+    station.app.store.log_append(&run, &lines).await.unwrap();
+    end(&station, &run).await;
+    let mut listener = Listener::new(&station, &run, None).await;
+    for seq in 1..=3000 {
+        listener.expect("log", "seq", seq).await;
+    }
+    listener.expect("end", "state", "ended").await;
+    assert!(listener.next().await.is_none());
+}
+
+#[tokio::test]
+async fn a_listener_hears_no_more_once_his_token_is_revoked() {
+    let station = Station::new().await;
+    let run = queued(&station).await;
+    let mut listener = Listener::new(&station, &run, None).await;
+    listener.expect("state", "state", "queued").await;
+    let token = text(&station.get("guest", "/v1/me").await.ok(), "token").to_owned();
+    let path = format!("/v1/runs/{run}?wait=60s");
+    let (waited, revoked) = tokio::join!(station.get("guest", &path), async {
+        tokio::task::yield_now().await;
+        station
+            .send(
+                "admin",
+                "DELETE",
+                &format!("/v1/tokens/{token}"),
+                Sent::nothing(),
+            )
+            .await
+    });
+    assert_eq!(revoked.status.as_u16(), 204);
+    assert_eq!(waited.refused(401), "unauthorized");
+    start(&station, &run).await;
+    say(&station, &run, 1, "secret").await;
+    assert_eq!(listener.next().await, None);
+}
+
+#[tokio::test]
+async fn a_listener_hears_no_more_once_his_token_has_run_out() {
+    let station = Station::new().await;
+    let run = queued(&station).await;
+    let until_ms = station.app.now_ms() + 3000;
+    let body = json!({ "user": "guest", "label": "short", "until_ms": until_ms });
+    let token = station.post("admin", "/v1/tokens", body).await.ok();
+    let mut listener = Listener::as_holder(&station, text(&token, "secret"), &run, None).await;
+    listener.expect("state", "state", "queued").await;
+    assert_eq!(listener.next().await, None);
 }
 
 #[tokio::test]

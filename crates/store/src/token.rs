@@ -38,6 +38,7 @@ pub struct Session {
     pub token: TokenId,
     pub user: Name,
     pub admin: bool,
+    pub until_ms: Option<i64>,
 }
 
 const ADD: &str = "
@@ -49,8 +50,12 @@ const COUNT: &str = "
      WHERE owner = $1 AND revoked = 0 AND (until_ms IS NULL OR $2 < until_ms)";
 
 const FIND: &str = "
-    SELECT t.id, t.owner, u.admin FROM token t JOIN station_user u ON u.name = t.owner
+    SELECT t.id, t.owner, t.until_ms, u.admin FROM token t JOIN station_user u ON u.name = t.owner
      WHERE t.secret_hash = $1 AND t.revoked = 0 AND (t.until_ms IS NULL OR $2 < t.until_ms)";
+
+const STANDS: &str = "
+    SELECT COUNT(*) AS number FROM token
+     WHERE id = $1 AND revoked = 0 AND (until_ms IS NULL OR $2 < until_ms)";
 
 const LIST: &str = "
     SELECT id, owner, label, at_ms, until_ms, revoked FROM token WHERE owner = $1
@@ -93,7 +98,15 @@ impl Store {
             token: row.parsed("id")?,
             user: row.parsed("owner")?,
             admin: row.flag("admin")?,
+            until_ms: row.number_maybe("until_ms")?,
         }))
+    }
+
+    /// Whether a token that opened the door still would.
+    pub async fn token_stands(&self, id: &TokenId, now_ms: i64) -> Result<bool, StoreError> {
+        let mut connection = self.read("look for a token").await?;
+        let question = sqlx::query(STANDS).bind(id.as_str()).bind(now_ms);
+        Ok(connection.count(question).await? != 0)
     }
 
     /// A user's tokens, newest first, the revoked ones last.

@@ -4,6 +4,8 @@
 //! keeps the hash. A secret that is missing, wrong, expired or revoked is one
 //! and the same answer.
 
+use std::time::Duration;
+
 use base64::{Engine as _, engine::general_purpose::URL_SAFE_NO_PAD as BASE64};
 use strongroom_core::{digest::Digest, id::TokenId, name::Name};
 use strongroom_store::NewToken;
@@ -15,6 +17,8 @@ use crate::api;
 pub const SECRET_PREFIX: &str = "srt_";
 /// The longest label of a token, in characters.
 pub const LABEL_LEN_MAX: usize = 200;
+/// How long a listener whose token runs out goes without a look at the clock.
+const TOKEN_LOOK_MS: u64 = 24 * 3600 * 1000;
 /// Names that stand for something else in the audit record.
 const RESERVED: [&str; 1] = ["station"];
 
@@ -24,6 +28,8 @@ pub struct Actor {
     pub user: Name,
     pub admin: bool,
     pub token: TokenId,
+    /// When the token runs out, if ever.
+    pub until_ms: Option<i64>,
 }
 
 impl Actor {
@@ -80,7 +86,27 @@ impl App {
             user: found.user,
             admin: found.admin,
             token: found.token,
+            until_ms: found.until_ms,
         }))
+    }
+
+    /// Lets only those pass whose token is still good: for answers that take
+    /// their time.
+    pub async fn still(&self, actor: &Actor) -> Result<(), AppError> {
+        match self.store.token_stands(&actor.token, self.now_ms()).await? {
+            true => Ok(()),
+            false => Err(AppError::TokenGone),
+        }
+    }
+
+    /// Waits until the token runs out. One that is revoked is news to everybody
+    /// who listens.
+    pub async fn token_ends(&self, actor: &Actor) {
+        let Some(until_ms) = actor.until_ms else {
+            return std::future::pending().await;
+        };
+        let left_ms = u64::try_from(until_ms.saturating_sub(self.now_ms())).unwrap_or(0);
+        tokio::time::sleep(Duration::from_millis(left_ms.clamp(1, TOKEN_LOOK_MS))).await;
     }
 
     pub async fn user_add(&self, actor: &Actor, new: api::NewUser) -> Result<api::User, AppError> {
@@ -180,6 +206,9 @@ impl App {
         self.store
             .token_revoke(&actor.user, owner, id, self.now_ms())
             .await
-            .map_err(|error| super::show::missing(error, "token"))
+            .map_err(|error| super::show::missing(error, "token"))?;
+        // Whoever listens with it hears no more.
+        self.watch.all_changed();
+        Ok(())
     }
 }

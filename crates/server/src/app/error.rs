@@ -17,6 +17,9 @@ pub enum AppError {
     /// It is not there, or the caller may not know of it.
     #[error("there is no such {0}")]
     NotFound(&'static str),
+    /// The token that opened the door opens it no more.
+    #[error("the token was revoked or has run out")]
+    TokenGone,
     /// What was sent cannot be read.
     #[error("{detail}")]
     Malformed { code: &'static str, detail: String },

@@ -151,9 +151,14 @@ impl App {
             }
             tokio::select! {
                 () = ear.news() => {}
-                () = &mut patience => return self.run(actor, id).await,
+                () = self.token_ends(actor) => {}
+                () = &mut patience => {
+                    self.still(actor).await?;
+                    return self.run(actor, id).await;
+                }
                 () = self.stop.cancelled() => return Ok(show::run(row)),
             }
+            self.still(actor).await?;
         }
     }
 

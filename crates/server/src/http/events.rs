@@ -4,6 +4,8 @@
 //! that lost the connection goes on after the last line it saw. `state` says
 //! that the run came into another state, `end` carries the whole run and is
 //! the last. Every line was stored before it is sent, and none is skipped.
+//! Some lines at a time are held in memory, however long the log is. The
+//! stream ends when the token that opened it does.
 
 use std::{collections::VecDeque, convert::Infallible, time::Duration};
 
@@ -48,6 +50,7 @@ pub(super) async fn run_events(
         after_seq,
         state: None,
         ready: VecDeque::new(),
+        more_of: None,
         over: false,
     };
     follow.look_at(run).await?;
@@ -67,6 +70,8 @@ struct Follow {
     after_seq: i64,
     state: Option<run::State>,
     ready: VecDeque<Event>,
+    /// The run as it was seen last, while there is more of its log to read.
+    more_of: Option<api::Run>,
     over: bool,
 }
 
@@ -79,14 +84,24 @@ impl Follow {
             if self.over {
                 return None;
             }
-            tokio::select! {
-                () = self.ear.news() => {}
-                () = self.app.stop.cancelled() => return None,
-            }
             // A listener whose run cannot be read any more comes back and is told why.
-            let run = self.app.run(&self.actor, &self.id).await.ok()?;
+            let run = match self.more_of.take() {
+                Some(run) => run,
+                None => self.news().await?,
+            };
+            self.app.still(&self.actor).await.ok()?;
             self.look_at(run).await.ok()?;
         }
+    }
+
+    /// The run as it is after the next news of it.
+    async fn news(&mut self) -> Option<api::Run> {
+        tokio::select! {
+            () = self.ear.news() => {}
+            () = self.app.token_ends(&self.actor) => {}
+            () = self.app.stop.cancelled() => return None,
+        }
+        self.app.run(&self.actor, &self.id).await.ok()
     }
 
     /// Makes events of what is new. The log comes after the state was read
@@ -101,8 +116,9 @@ impl Follow {
             self.push("state", &state, None);
         }
         self.state = Some(run.state);
-        if run.caller == self.actor.user {
-            self.look_at_log(ended).await?;
+        if run.caller == self.actor.user && !self.look_at_log().await? {
+            self.more_of = Some(run);
+            return Ok(());
         }
         if ended {
             self.push("end", &run, None);
@@ -111,28 +127,18 @@ impl Follow {
         Ok(())
     }
 
-    /// Reads lines until there are none left, or until enough wait to be
-    /// sent; a run that has ended is read to the end of its bounded log.
-    async fn look_at_log(&mut self, to_the_end: bool) -> Result<(), AppError> {
-        loop {
-            let lines = self
-                .app
-                .run_log(&self.actor, &self.id, self.after_seq, LINES_MAX)
-                .await?;
-            let count = lines.len();
-            for line in lines {
-                self.after_seq = line.seq;
-                self.push("log", &line, Some(line.seq));
-            }
-            if count < LINES_MAX as usize {
-                return Ok(());
-            }
-            if !to_the_end {
-                // There is more: look again as soon as these are sent.
-                self.app.watch.changed(&self.id);
-                return Ok(());
-            }
+    /// Reads the next lines; whether they were the last for now.
+    async fn look_at_log(&mut self) -> Result<bool, AppError> {
+        let lines = self
+            .app
+            .run_log(&self.actor, &self.id, self.after_seq, LINES_MAX)
+            .await?;
+        let count = lines.len();
+        for line in lines {
+            self.after_seq = line.seq;
+            self.push("log", &line, Some(line.seq));
         }
+        Ok(count < LINES_MAX as usize)
     }
 
     fn push(&mut self, name: &str, data: &impl serde::Serialize, id: Option<i64>) {

@@ -63,6 +63,7 @@ impl From<AppError> for Refusal {
         let detail = error.to_string();
         match error {
             AppError::NotFound(_) => Self::new(StatusCode::NOT_FOUND, "not_found", detail),
+            AppError::TokenGone => Self::unauthorized(),
             AppError::Malformed { code, .. } => Self::new(StatusCode::BAD_REQUEST, code, detail),
             AppError::Invalid { code, .. } => {
                 Self::new(StatusCode::UNPROCESSABLE_ENTITY, code, detail)
