@@ -286,6 +286,15 @@ async fn rules_permit_and_forbid_and_the_request_says_which() {
         (&grounds["kind"], &grounds["policies"][0]["name"]),
         (&json!("rule"), &json!("small"))
     );
+    // What the rules of an owner say is for himself.
+    assert_ne!(grounds["policies"][0]["text"], "");
+    let path = format!("/v1/requests/{}", text(&run, "request"));
+    let seen = station.get("guest", &path).await.ok();
+    let policy = &seen["verdicts"]["lab"]["grounds"]["policies"][0];
+    assert_eq!(
+        (&policy["name"], &policy["text"]),
+        (&json!("small"), &json!(""))
+    );
     assert_eq!(ask(&station, json!({ "n": 9 })).await["state"], "waiting");
     let body = json!({ "function": "devs/f", "on": ["lab/d"], "args": { "n": 1 }, "purpose": "marketing" });
     let run = station.post("guest", "/v1/runs", body).await.ok();

@@ -30,7 +30,7 @@ impl App {
         let items = found
             .items
             .into_iter()
-            .filter_map(|row| show::request(row, None))
+            .filter_map(|row| show::request(row, &actor.user, None))
             .collect();
         Ok(api::Page {
             items,
@@ -43,7 +43,7 @@ impl App {
         let found = self.store.request_find(&actor.user, id).await?;
         let row = found.ok_or(AppError::NotFound("request"))?;
         let detail = self.request_detail(actor, &row).await?;
-        show::request(row, Some(detail)).ok_or(AppError::NotFound("request"))
+        show::request(row, &actor.user, Some(detail)).ok_or(AppError::NotFound("request"))
     }
 
     async fn request_detail(
@@ -103,7 +103,7 @@ impl App {
         // This answer may have freed other runs of the same caller too.
         self.queued.notify_one();
         self.watch.all_changed();
-        show::request(row, None).ok_or(AppError::NotFound("request"))
+        show::request(row, &actor.user, None).ok_or(AppError::NotFound("request"))
     }
 
     fn approval_of(
@@ -166,7 +166,7 @@ impl App {
             .request_reject(&actor.user, id, &rejection.reason, now_ms)
             .await?;
         self.watch.all_changed();
-        show::request(row, None).ok_or(AppError::NotFound("request"))
+        show::request(row, &actor.user, None).ok_or(AppError::NotFound("request"))
     }
 
     /// Takes a yes back and kills what runs under it.
@@ -184,7 +184,7 @@ impl App {
             self.live.kill(run, &actor.user);
         }
         self.watch.all_changed();
-        show::request(revoked.request, None).ok_or(AppError::NotFound("request"))
+        show::request(revoked.request, &actor.user, None).ok_or(AppError::NotFound("request"))
     }
 
     /// Only an owner who is asked may answer; to others there is no question.

@@ -5,7 +5,11 @@
 
 use std::collections::BTreeMap;
 
-use strongroom_core::tree::TreeFile;
+use strongroom_core::{
+    name::Name,
+    request::{Grounds, Verdict},
+    tree::TreeFile,
+};
 use strongroom_store::{
     AuditRow, DatasetRow, DatasetVersionRow, FunctionRow, FunctionVersionRow, Kind, LogLine, Paged,
     RequestRow, RunRow, StoreError, TokenRow, UserRow,
@@ -145,7 +149,18 @@ pub(super) fn log_line(line: LogLine) -> api::LogLine {
     }
 }
 
-pub(super) fn request(row: RequestRow, detail: Option<api::RequestDetail>) -> Option<api::Request> {
+/// A request as `viewer` may see it.
+pub(super) fn request(
+    row: RequestRow,
+    viewer: &Name,
+    detail: Option<api::RequestDetail>,
+) -> Option<api::Request> {
+    let verdicts = row.verdicts.into_iter().map(|(owner, mut verdict)| {
+        if owner != *viewer {
+            hide_rules(&mut verdict);
+        }
+        (owner, verdict)
+    });
     Some(api::Request {
         id: row.id,
         state: row.state,
@@ -158,9 +173,23 @@ pub(super) fn request(row: RequestRow, detail: Option<api::RequestDetail>) -> Op
         plan_digest: row.plan_digest,
         inputs: row.inputs,
         at_ms: row.at_ms,
-        verdicts: row.verdicts,
+        verdicts: verdicts.collect(),
         detail,
     })
+}
+
+/// An owner's rules are his own: others see which policy it was, not what it says.
+fn hide_rules(verdict: &mut Verdict) {
+    match verdict {
+        Verdict::Pending { rule_errors } => rule_errors.clear(),
+        Verdict::Approved {
+            grounds: Grounds::Rule { policies },
+        }
+        | Verdict::Rejected { policies, .. } => {
+            policies.iter_mut().for_each(|policy| policy.text.clear());
+        }
+        Verdict::Approved { .. } => {}
+    }
 }
 
 pub(super) fn approval(row: strongroom_core::approval::Approval) -> api::Approval {
