@@ -6,6 +6,8 @@
 //! [`SCHEMA`] when it is written, so a misspelt attribute is an error then and
 //! not a rule that never fires. Cedar: <https://docs.cedarpolicy.com/>.
 
+mod nesting;
+
 use std::{str::FromStr as _, sync::LazyLock};
 
 use cedar_policy::{
@@ -27,11 +29,6 @@ pub const SCHEMA: &str = include_str!("rule.cedarschema");
 
 /// The longest document, in bytes.
 pub const LEN_MAX: usize = 64 * 1024;
-/// The deepest brackets of a document.
-pub const DEPTH_MAX: usize = 24;
-/// The most words and signs of one policy, texts and commas not counted. What
-/// is chained is nested too, once it is parsed.
-pub const WORDS_MAX: usize = 1000;
 /// The stack for reading a document: parsing and checking recurse for every
 /// bracket and every link of a chain.
 const STACK_BYTES: usize = 128 << 20;
@@ -105,13 +102,11 @@ impl RuleSet {
     pub fn parse(text: &str) -> Result<Self, RuleError> {
         if LEN_MAX < text.len() {
             let message = format!("the document is longer than {LEN_MAX} bytes");
-            return Err(RuleError {
-                line: 1,
-                column: 1,
-                message,
-            });
+            return Err(at_offset(text, 0, message));
         }
-        nesting(text)?;
+        if let Some((at, why)) = nesting::fault(text) {
+            return Err(at_offset(text, at, why));
+        }
         stacker::grow(STACK_BYTES, || Self::parse_bounded(text))
     }
 
@@ -119,11 +114,7 @@ impl RuleSet {
         let policies = PolicySet::from_str(text).map_err(|error| fault(text, &error))?;
         if policies.templates().next().is_some() {
             let message = "templates with slots cannot be used here".to_owned();
-            return Err(RuleError {
-                line: 1,
-                column: 1,
-                message,
-            });
+            return Err(at_offset(text, 0, message));
         }
         let found = Validator::new(PARSED.clone()).validate(&policies, ValidationMode::Strict);
         match found.validation_errors().next() {
@@ -178,45 +169,6 @@ impl RuleSet {
             .map(ToString::to_string)
             .unwrap_or_default();
         RulePolicy { name, text }
-    }
-}
-
-/// Refuses what would be nested too deep before anything recurses over it.
-fn nesting(text: &str) -> Result<(), RuleError> {
-    let (mut depth, mut words, mut in_word) = (0usize, 0usize, false);
-    let mut rest = text.char_indices();
-    while let Some((at, c)) = rest.next() {
-        let was_in_word = std::mem::replace(&mut in_word, c.is_alphanumeric() || c == '_');
-        match c {
-            '"' => skip_text(&mut rest),
-            '/' if text[at..].starts_with("//") => {
-                let _ = rest.find(|(_, c)| matches!(c, '\n' | '\r'));
-            }
-            '(' | '[' | '{' => depth += 1,
-            ')' | ']' | '}' => depth = depth.saturating_sub(1),
-            ';' => words = 0,
-            ',' => {}
-            c if c.is_whitespace() || was_in_word && in_word => {}
-            _ => words += 1,
-        }
-        let why = match () {
-            () if DEPTH_MAX < depth => format!("brackets are deeper than {DEPTH_MAX}"),
-            () if WORDS_MAX < words => format!("a policy has more than {WORDS_MAX} words"),
-            () => continue,
-        };
-        return Err(at_offset(text, at, why));
-    }
-    Ok(())
-}
-
-/// Goes to the end of a quoted text.
-fn skip_text(rest: &mut std::str::CharIndices<'_>) {
-    while let Some((_, c)) = rest.next() {
-        match c {
-            '"' => return,
-            '\\' => drop(rest.next()),
-            _ => {}
-        }
     }
 }
 

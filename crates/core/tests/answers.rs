@@ -312,6 +312,7 @@ fn a_rule_that_could_never_fire_is_refused_with_its_place() {
         "read",
     );
     refuses(&" ".repeat(rule::LEN_MAX + 1), 1, "longer");
+    refuses("// a\n// b\0", 2, "NUL");
 }
 
 fn judge(owner: &str, caller: &str, rules: &str, approvals: &[Approval]) -> Verdict {

@@ -255,3 +255,29 @@ fn a_schema_with_a_word_that_means_nothing_is_refused() {
     check(usual, json!({"by": "sex"})).unwrap_err();
     assert!(schema::compile(&json!(true)).is_ok());
 }
+
+#[test]
+fn arguments_nested_too_deep_to_be_shown_are_refused() {
+    let files = Files::from([("main.py".parse().unwrap(), Vec::new())]);
+    let manifest = Manifest::of_files(&files).unwrap();
+    let pin = |depth: usize| {
+        let args = (0..depth).fold(json!(1), |inner, _| json!([inner]));
+        let runtime = RuntimePin {
+            name: Runtime::Python3,
+            digest: Digest::of(b"python"),
+        };
+        let (limits, digest) = (Limits::DEFAULT, Digest::of(b"f"));
+        plan::pin(
+            &manifest,
+            digest,
+            runtime,
+            Inputs::None,
+            args,
+            limits,
+            Limits::MAX,
+        )
+    };
+    assert!(pin(plan::ARGS_DEPTH_MAX).is_ok());
+    let refused = pin(plan::ARGS_DEPTH_MAX + 1);
+    assert_eq!(refused.unwrap_err(), plan::PlanError::ArgsTooDeep);
+}

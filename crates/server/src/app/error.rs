@@ -80,7 +80,7 @@ pub fn chain(error: &dyn Error) -> String {
 impl From<PlanError> for AppError {
     fn from(error: PlanError) -> Self {
         let code = match error {
-            PlanError::Args { .. } | PlanError::ArgsTooLong => "bad_args",
+            PlanError::Args { .. } | PlanError::ArgsTooLong | PlanError::ArgsTooDeep => "bad_args",
             PlanError::Limits(_) => "bad_limits",
             _ => "bad_inputs",
         };
