@@ -11,14 +11,14 @@ use strongroom_core::{
     json::canonical_of,
     name::Name,
     plan::{InputVersion, Inputs, Plan},
-    run::Enforced,
+    run::{Enforced, Reason},
 };
 
 use crate::{
     Store, Tx,
     error::StoreError,
     event::{Note, STATION},
-    plan, request,
+    finish, plan, request,
     run::{self, Kind},
 };
 
@@ -74,33 +74,60 @@ impl Store {
 }
 
 async fn claim(tx: &mut Tx, boot: &str, now_ms: i64) -> Result<Option<ClaimedRun>, StoreError> {
-    let Some(fields) = tx.one(sqlx::query(NEXT)).await? else {
-        return Ok(None);
-    };
-    let id: RunId = fields.parsed("id")?;
-    let question = sqlx::query(CLAIM).bind(id.as_str()).bind(boot);
-    tx.execute(question).await?;
-    let row = run::load(tx, &id).await?;
+    while let Some(fields) = tx.one(sqlx::query(NEXT)).await? {
+        let id: RunId = fields.parsed("id")?;
+        match read(tx, &id).await {
+            Ok(claimed) => {
+                mark(tx, &claimed, boot, now_ms).await?;
+                return Ok(Some(claimed));
+            }
+            // One that cannot be read must not hold up all that come after it.
+            Err(StoreError::Corrupt { what }) => {
+                tracing::error!(run.id = %id, what, "a queued run cannot be read");
+                let reason = Reason::HostError {
+                    what: "what is kept of this run cannot be read".to_owned(),
+                };
+                finish::end(tx, &id, &reason, now_ms).await?;
+                finish::note(tx, &id, STATION, ("run.finish", now_ms), &reason).await?;
+            }
+            Err(error) => return Err(error),
+        }
+    }
+    Ok(None)
+}
+
+async fn read(tx: &mut Tx, id: &RunId) -> Result<ClaimedRun, StoreError> {
+    let row = run::load(tx, id).await?;
     let row = row.ok_or_else(|| StoreError::corrupt(format!("there is no run {id}")))?;
     let asked = request::load(tx, &row.request).await?;
     let asked = asked.ok_or_else(|| StoreError::corrupt(format!("{id} has no request")))?;
-    tx.note(Note {
-        at_ms: now_ms,
-        actor: STATION,
-        action: "run.claim",
-        subject: id.to_string(),
-        detail: json!({}),
-        parties: vec![&row.caller],
-    })
-    .await?;
-    Ok(Some(ClaimedRun {
-        run: id,
+    Ok(ClaimedRun {
+        run: row.id,
         request: row.request,
         caller: row.caller,
         kind: row.kind,
         plan: plan::find(tx, &row.plan).await?,
         inputs: asked.inputs,
-    }))
+    })
+}
+
+async fn mark(
+    tx: &mut Tx,
+    claimed: &ClaimedRun,
+    boot: &str,
+    now_ms: i64,
+) -> Result<(), StoreError> {
+    let question = sqlx::query(CLAIM).bind(claimed.run.as_str()).bind(boot);
+    tx.execute(question).await?;
+    tx.note(Note {
+        at_ms: now_ms,
+        actor: STATION,
+        action: "run.claim",
+        subject: claimed.run.to_string(),
+        detail: json!({}),
+        parties: vec![&claimed.caller],
+    })
+    .await
 }
 
 async fn start(

@@ -12,7 +12,7 @@ use strongroom_store::{CancelEffect, Finish, LogLine, Page, RunRow, StoreError};
 
 use crate::fixture::{
     World, approval, dataset, each_store, enforced, function, is_conflict, is_not_found, name,
-    new_run, now,
+    new_run, now, sql,
 };
 
 fn result() -> Finish {
@@ -57,6 +57,31 @@ async fn every_run_is_claimed_once_however_many_claim() {
         ids.sort();
         ids.dedup();
         assert_eq!(ids.len(), 6);
+    })
+    .await;
+}
+
+#[tokio::test]
+async fn a_run_that_cannot_be_read_holds_up_no_other() {
+    each_store(async |world| {
+        let mean = function(world, "devs/mean", "print(1)").await;
+        let (first, second) = (
+            world.ask(&mean, &[], 1).await,
+            world.ask(&mean, &[], 2).await,
+        );
+        let broken = format!(
+            "UPDATE plan SET content = '{{}}' WHERE digest = '{}'",
+            first.plan
+        );
+        sql(&world.url, &broken).await;
+        assert_eq!(world.claim().await.unwrap().run, second.id);
+        let found = world.store.run_find(&name("guest"), &first.id).await;
+        let reason = found.unwrap().unwrap().reason;
+        assert!(
+            matches!(reason, Some(Reason::HostError { .. })),
+            "{reason:?}"
+        );
+        assert!(world.claim().await.is_none());
     })
     .await;
 }
