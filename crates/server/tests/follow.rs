@@ -253,6 +253,24 @@ async fn a_listener_hears_no_more_once_his_token_has_run_out() {
 }
 
 #[tokio::test]
+async fn who_listens_too_often_is_told_so_and_nobody_else_is() {
+    let station = Station::new().await;
+    let run = queued(&station).await;
+    let watch = &station.app.watch;
+    let guest = "guest".parse().unwrap();
+    let places: Vec<_> = std::iter::from_fn(|| watch.place(&guest)).collect();
+    let path = format!("/v1/runs/{run}/events");
+    assert_eq!(station.get("guest", &path).await.refused(429), "too_many");
+    let waited = station
+        .get("guest", &format!("/v1/runs/{run}?wait=60s"))
+        .await;
+    assert_eq!(waited.ok()["state"], "queued");
+    drop(places);
+    let mut listener = Listener::new(&station, &run, None).await;
+    listener.expect("state", "state", "queued").await;
+}
+
+#[tokio::test]
 async fn waiting_ends_when_the_run_does() {
     let station = Station::new().await;
     let run = queued(&station).await;

@@ -135,13 +135,17 @@ impl App {
         Ok(show::run(self.run_row(actor, id).await?))
     }
 
-    /// The run as it is when it ends, or when `patience` does.
+    /// The run as it is when it ends, or when `patience` does; at once for
+    /// somebody who waits for too many already.
     pub async fn run_ended(
         &self,
         actor: &Actor,
         id: &RunId,
         patience: impl Future<Output = ()>,
     ) -> Result<api::Run, AppError> {
+        let Some(_place) = self.watch.place(&actor.user) else {
+            return self.run(actor, id).await;
+        };
         let mut patience = std::pin::pin!(patience);
         let mut ear = self.watch.listen(id);
         loop {

@@ -3,14 +3,20 @@
 //! News says only *that* something changed; the listener reads the store for
 //! what. So nothing is lost when a listener is slow, nothing is shown before
 //! it is stored, and a listener costs no memory per log line. Nobody polls.
+//! A listener holds a connection for as long as he likes, so each user has a
+//! bounded number of places to wait in.
 
 use std::{
     collections::HashMap,
     sync::{Arc, Mutex, PoisonError},
 };
 
-use strongroom_core::id::RunId;
+use strongroom_core::{id::RunId, name::Name};
 use tokio::sync::watch;
+
+/// How many of one user's calls wait for news at once; a quarter of all
+/// connections.
+pub const PLACES_MAX: usize = 256;
 
 type Listened = HashMap<RunId, watch::Sender<()>>;
 
@@ -18,6 +24,14 @@ type Listened = HashMap<RunId, watch::Sender<()>>;
 #[derive(Debug, Clone, Default)]
 pub struct Watch {
     runs: Arc<Mutex<Listened>>,
+    taken: Arc<Mutex<HashMap<Name, usize>>>,
+}
+
+/// A user's place to wait in. Dropping it frees it.
+#[derive(Debug)]
+pub struct Place {
+    watch: Watch,
+    user: Name,
 }
 
 /// One listener's ear. Dropping it stops listening.
@@ -41,6 +55,20 @@ impl Watch {
             run: run.clone(),
             news,
         }
+    }
+
+    /// A place for one more call of `user` that waits, if he has one left.
+    pub fn place(&self, user: &Name) -> Option<Place> {
+        let mut taken = self.taken.lock().unwrap_or_else(PoisonError::into_inner);
+        let count = taken.entry(user.clone()).or_insert(0);
+        if PLACES_MAX <= *count {
+            return None;
+        }
+        *count += 1;
+        Some(Place {
+            watch: self.clone(),
+            user: user.clone(),
+        })
     }
 
     /// Tells the listeners of one run that it changed.
@@ -71,6 +99,19 @@ impl Ear {
     pub async fn news(&mut self) {
         // The sender lives as long as an ear does, so this cannot fail.
         let _ = self.news.changed().await;
+    }
+}
+
+impl Drop for Place {
+    fn drop(&mut self) {
+        let taken = &self.watch.taken;
+        let mut taken = taken.lock().unwrap_or_else(PoisonError::into_inner);
+        if let Some(count) = taken.get_mut(&self.user) {
+            *count -= 1;
+            if *count == 0 {
+                taken.remove(&self.user);
+            }
+        }
     }
 }
 

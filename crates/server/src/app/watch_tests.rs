@@ -37,3 +37,17 @@ fn nothing_is_kept_of_a_run_that_nobody_listens_to() {
     drop(second);
     assert_eq!(watch.with(|runs| runs.len()), 0);
 }
+
+#[test]
+fn one_user_has_a_bounded_number_of_places_to_wait_in_and_another_has_his_own() {
+    let watch = Watch::default();
+    let (guest, lab): (Name, Name) = ("guest".parse().unwrap(), "lab".parse().unwrap());
+    let places: Vec<_> = (0..PLACES_MAX)
+        .map(|_| watch.place(&guest).unwrap())
+        .collect();
+    assert!(watch.place(&guest).is_none());
+    assert!(watch.place(&lab).is_some());
+    drop(places);
+    assert!(watch.taken.lock().unwrap().is_empty());
+    assert!(watch.place(&guest).is_some());
+}

@@ -20,7 +20,10 @@ use strongroom_core::{id::RunId, run};
 use super::{problem::Answer, query::LINES_MAX, read::Segments, runs::last_event_id};
 use crate::{
     api::{self, RunState},
-    app::{Actor, App, AppError, watch::Ear},
+    app::{
+        Actor, App, AppError,
+        watch::{Ear, PLACES_MAX, Place},
+    },
 };
 
 /// How often a silent stream says that it is alive.
@@ -42,7 +45,11 @@ pub(super) async fn run_events(
     // Listening begins before the first look, so that nothing falls between.
     let ear = app.watch.listen(&id);
     let run = app.run(&actor, &id).await?;
+    let place = app.watch.place(&actor.user).ok_or_else(|| {
+        AppError::TooMany(format!("{PLACES_MAX} calls of yours wait for news already"))
+    })?;
     let mut follow = Follow {
+        _place: place,
         app,
         actor,
         id,
@@ -63,6 +70,7 @@ pub(super) async fn run_events(
 
 /// One listener and how far he has come.
 struct Follow {
+    _place: Place,
     app: App,
     actor: Actor,
     id: RunId,

@@ -40,6 +40,13 @@ impl Paging {
 /// Checks a page's bounds.
 pub fn page(after: Option<String>, limit: Option<u32>) -> Result<Page, Refusal> {
     let limit = bounded(limit, LIMIT_DEFAULT, LIMIT_MAX)?;
+    if after
+        .as_ref()
+        .is_some_and(|after| after.contains(char::is_control))
+    {
+        let detail = "after: the cursor is none that a list gave";
+        return Err(Refusal::malformed("bad_cursor", detail));
+    }
     Ok(Page { after, limit })
 }
 
