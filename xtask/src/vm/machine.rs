@@ -8,7 +8,7 @@ use std::{
     io::{BufRead as _, BufReader},
     path::Path,
     process::{Child, Command, Stdio},
-    sync::mpsc::{Receiver, channel},
+    sync::mpsc::{Receiver, RecvTimeoutError, channel},
     thread,
     time::{Duration, Instant},
 };
@@ -108,8 +108,10 @@ fn listen(
         match lines.recv_timeout(left) {
             Ok(line) if told(&line) => return Ok(()),
             Ok(_) => {}
-            Err(_) if left.is_zero() => bail!("the machine's time is over"),
-            Err(_) => bail!("the machine stopped, or its time is over, before its last test"),
+            Err(RecvTimeoutError::Timeout) => bail!("the machine's time is over"),
+            Err(RecvTimeoutError::Disconnected) => {
+                bail!("the machine stopped before its last test")
+            }
         }
     }
 }
