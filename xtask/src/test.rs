@@ -23,7 +23,14 @@ pub fn run(args: &TestArgs) -> anyhow::Result<()> {
         cargo(&["nextest", "run", "--workspace", "--no-fail-fast"])
     } else {
         say("cargo-nextest is not installed; `cargo test` runs the same tests, slower");
-        cargo(&["test", "--workspace", "--no-fail-fast", "--"])
+        // Some tests count what their process holds, so they must not share it at one time.
+        cargo(&[
+            "test",
+            "--workspace",
+            "--no-fail-fast",
+            "--",
+            "--test-threads=1",
+        ])
     };
     // What a developer may skip must run here.
     crate::shell::run(command.args(&args.filter).env("STRONGROOM_TEST_ALL", "1"))
