@@ -13,6 +13,7 @@ mod init;
 mod keeper;
 mod landlock;
 mod mounting;
+mod nodes;
 mod privileges;
 mod root;
 mod worker;

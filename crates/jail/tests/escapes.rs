@@ -430,3 +430,31 @@ print(struct.unpack('hhqqi4x', fcntl.fcntl(f, fcntl.F_GETLK, asked))[0] == fcntl
     warden.kill(strongroom_jail::SlotId(1)).unwrap();
     first.finish();
 }
+
+/// An ordinary user may make no device nodes; its guests share those of the host.
+#[test]
+fn locks_on_devices_are_invisible_to_neighbours() {
+    if !cell::is_root() {
+        return;
+    }
+    let lock = "
+import fcntl, time
+held = [open('/dev/' + name) for name in ('null', 'zero', 'full', 'random', 'urandom')]
+for file in held: fcntl.lockf(file, fcntl.LOCK_SH)
+print('held', flush=True); time.sleep(60)";
+    let look = "
+import fcntl, struct
+asked = struct.pack('hhqqi4x', fcntl.F_WRLCK, 0, 0, 0, 0)
+for name in ('null', 'zero', 'full', 'random', 'urandom'):
+    with open('/dev/' + name) as file:
+        print(struct.unpack('hhqqi4x', fcntl.fcntl(file, fcntl.F_GETLK, asked))[0] == fcntl.F_UNLCK)";
+    let warden = cell::warden();
+    let slot = strongroom_jail::SlotId(1);
+    let mut first = cell::Guest::prepare(&warden, slot, python(LIMITS, lock));
+    first.start();
+    first.wait_for("held");
+    let free = cell::run_in(&warden, python(LIMITS, look));
+    assert_eq!(free.text(), ["True"; 5].join("\n"));
+    warden.kill(slot).unwrap();
+    first.finish();
+}

@@ -21,6 +21,7 @@ use super::mounting::{
     CLONE, attach, attach_at, below_root, create, detached_copy, file_system, make_directory,
     reopen, tmpfs,
 };
+use super::nodes;
 use crate::jail::{Mount, Spec};
 use crate::kernel::{BOUNDED_TMPFS, DEVICES, PRIVATE_ROOT, PROC, READ_ONLY_OVERLAY};
 use crate::protocol::{OrRefuse as _, Refusal};
@@ -34,11 +35,6 @@ const WRITABLE: MountAttrFlags = MountAttrFlags::MOUNT_ATTR_NOSUID
     .union(MountAttrFlags::MOUNT_ATTR_NOEXEC)
     .union(MountAttrFlags::MOUNT_ATTR_NOSYMFOLLOW);
 const NO_EXEC: MountAttrFlags = MountAttrFlags::MOUNT_ATTR_NOEXEC;
-/// A device node must stay a device; nothing else about it may do anything.
-const DEVICE: MountAttrFlags = MountAttrFlags::MOUNT_ATTR_RDONLY
-    .union(MountAttrFlags::MOUNT_ATTR_NOSUID)
-    .union(MountAttrFlags::MOUNT_ATTR_NOEXEC);
-const NODES: [&str; 5] = ["null", "zero", "full", "random", "urandom"];
 const LINKS: [(&str, &str); 4] = [
     ("dev/fd", "/proc/self/fd"),
     ("dev/stdin", "/proc/self/fd/0"),
@@ -57,7 +53,7 @@ const SCRATCH_FILES_MAX: u64 = 65_536;
 /// Detached mounts of host directories, in the order of the spec, and devices.
 pub(super) struct Sources {
     directories: Vec<OwnedFd>,
-    nodes: Vec<OwnedFd>,
+    nodes: nodes::Nodes,
 }
 
 /// What outlives the build.
@@ -74,11 +70,7 @@ pub(super) fn open_sources(spec: &Spec) -> Result<Sources, Refusal> {
         .iter()
         .map(open_directory)
         .collect::<Result<_, _>>()?;
-    let nodes = NODES
-        .iter()
-        .map(|node| detached_copy(Path::new(&format!("/dev/{node}")), DEVICE))
-        .collect::<io::Result<_>>()
-        .or_refuse(DEVICES, "open the device nodes")?;
+    let nodes = nodes::open().or_refuse(DEVICES, "open the device nodes")?;
     Ok(Sources { directories, nodes })
 }
 
@@ -108,7 +100,7 @@ pub(super) fn build(spec: &Spec, sources: Sources) -> Result<Built, Refusal> {
             &format!("lay an overlay over {}", mount.guest.display()),
         )?;
     }
-    devices(sources.nodes).or_refuse(DEVICES, "make /dev")?;
+    nodes::show(sources.nodes, STAGE).or_refuse(DEVICES, "make /dev")?;
     let scratch = scratch(spec).or_refuse(BOUNDED_TMPFS, "make /tmp and /dev/shm")?;
     let out = out(spec).or_refuse(BOUNDED_TMPFS, "make /out")?;
     let proc = proc()?;
@@ -163,16 +155,6 @@ fn overlay(index: usize, mount: &Mount, copy: OwnedFd) -> io::Result<()> {
     let overlay = file_system("overlay", &[("lowerdir", &layers)], flags)?;
     attach_at(&overlay, &mount.guest)?;
     rustix::mount::unmount(stage.as_str(), UnmountFlags::DETACH)?;
-    Ok(())
-}
-
-fn devices(nodes: Vec<OwnedFd>) -> io::Result<()> {
-    make_directory("dev")?;
-    for (name, node) in NODES.iter().zip(nodes) {
-        let path = format!("dev/{name}");
-        drop(create(Path::new(&path))?);
-        attach(&node, Path::new(&path))?;
-    }
     Ok(())
 }
 
@@ -244,7 +226,7 @@ fn write_files(spec: &Spec, proc: bool) -> io::Result<()> {
 fn remove_stage(mounts: usize) -> io::Result<()> {
     rustix::mount::unmount(format!("{STAGE}/empty").as_str(), UnmountFlags::DETACH)?;
     let numbered = (0..mounts).map(|index| index.to_string());
-    for name in numbered.chain(["empty".to_owned(), "scratch".to_owned()]) {
+    for name in numbered.chain(["empty", "scratch"].map(str::to_owned)) {
         rustix::fs::unlinkat(CWD, format!("{STAGE}/{name}"), AtFlags::REMOVEDIR)?;
     }
     Ok(rustix::fs::unlinkat(CWD, STAGE, AtFlags::REMOVEDIR)?)
