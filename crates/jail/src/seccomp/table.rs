@@ -73,9 +73,9 @@ const FCNTLS: &[u32] = &[0, 1, 2, 3, 4, 5, 6, 7, 1027, 1030, 1032, 1033, 1034];
 const PRCTLS: &[u32] = &[3, 15, 16, 0x5356_4d41];
 /// PER_LINUX, and the question.
 const PERSONALITIES: &[u32] = &[0, 0xffff_ffff];
-/// No MERGEABLE, COLD, PAGEOUT, HWPOISON or SOFT_OFFLINE.
+/// No MERGEABLE, COLD, PAGEOUT, COLLAPSE, HWPOISON or SOFT_OFFLINE.
 const ADVICE: &[u32] = &[
-    0, 1, 2, 3, 4, 8, 9, 10, 11, 14, 15, 16, 17, 18, 19, 22, 23, 25, 102, 103,
+    0, 1, 2, 3, 4, 8, 9, 10, 11, 14, 15, 16, 17, 18, 19, 22, 23, 102, 103,
 ];
 const SOL_SOCKET: &[u32] = &[1];
 /// REUSEADDR, SNDBUF, RCVBUF, KEEPALIVE, PASSCRED, RCVTIMEO, SNDTIMEO.
