@@ -23,6 +23,7 @@ use std::os::fd::BorrowedFd;
 
 use rustix::process::Signal;
 
+use crate::mutation::{Part, stands};
 use crate::protocol::{OrRefuse as _, Refusal, Report};
 use crate::{kernel, syscall, wire};
 
@@ -53,6 +54,9 @@ fn end(socket: BorrowedFd<'_>, life: Result<Infallible, Refusal>) -> ! {
 /// Dies with the parent from now on. A change of user id undoes this silently,
 /// so it is called after the last one.
 fn die_with_parent() -> Result<(), Refusal> {
+    if !stands(Part::DeathSignal) {
+        return Ok(());
+    }
     rustix::process::set_parent_process_death_signal(Some(Signal::KILL))
         .or_refuse(kernel::OTHER_NAMESPACES, "die with the parent")
 }

@@ -19,6 +19,7 @@ use std::path::{Path, PathBuf};
 use rustix::process::{Pid, PidfdFlags, Signal, pidfd_open, pidfd_send_signal};
 
 use crate::limits::Limits;
+use crate::mutation::{Part, bound, stands};
 
 /// Why there are no usable control groups here.
 #[derive(Debug, thiserror::Error)]
@@ -148,15 +149,13 @@ impl Leaf {
     /// Writes every limit.
     pub(crate) fn limit(&self, limits: &Limits) -> Result<(), GroupError> {
         let quota_us = (u64::from(limits.cpu_milli) * CPU_PERIOD_US / 1000).max(1000);
-        let processes = limits.processes.saturating_add(OWN_PROCESSES);
+        let quota_us = bound(Part::CgroupProcessor, quota_us);
+        let memory_bytes = bound(Part::CgroupMemory, limits.memory_bytes);
+        let processes = u64::from(limits.processes.saturating_add(OWN_PROCESSES));
+        let processes = bound(Part::CgroupProcesses, processes);
         match self.version {
-            Version::One => v1::limit(&self.directories, limits.memory_bytes, processes, quota_us),
-            Version::Two => v2::limit(
-                &self.directories[0],
-                limits.memory_bytes,
-                processes,
-                quota_us,
-            ),
+            Version::One => v1::limit(&self.directories, memory_bytes, processes, quota_us),
+            Version::Two => v2::limit(&self.directories[0], memory_bytes, processes, quota_us),
         }
     }
 
@@ -188,7 +187,7 @@ impl Leaf {
 
     /// Sends SIGKILL to everything inside; says whether anything was there.
     pub(crate) fn kill(&self) -> bool {
-        if self.version == Version::Two {
+        if self.version == Version::Two && stands(Part::KillAtTheEnd) {
             let _ = write(&self.directories[0].join("cgroup.kill"), "1");
         }
         // Children inherit every hierarchy, so one of them lists them all.
@@ -196,6 +195,9 @@ impl Leaf {
             return false;
         };
         let inside = processes(directory);
+        if !stands(Part::KillAtTheEnd) {
+            return false;
+        }
         for pid in &inside {
             kill_if_still_inside(directory, *pid);
         }

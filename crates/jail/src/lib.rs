@@ -16,6 +16,10 @@ mod event;
 mod jail;
 mod kernel;
 mod limits;
+#[cfg(not(feature = "mutation"))]
+mod mutation;
+#[cfg(feature = "mutation")]
+pub mod mutation;
 mod protocol;
 mod seccomp;
 mod supervisor;

@@ -10,6 +10,9 @@ mod table;
 
 use seccompiler::{BpfProgram, sock_filter};
 
+use crate::kernel::SECCOMP;
+use crate::mutation::{Part, rule_stands, stands};
+use crate::protocol::{OrRefuse as _, Refusal};
 use table::{Check, Group, Rule, Test};
 
 const LOAD: u16 = 0x20;
@@ -34,14 +37,35 @@ const NATIVE: u32 = 0xc000_00b7;
 /// The x32 numbers of x86-64 start here; no other architecture goes so high.
 const X32: u32 = 0x4000_0000;
 
-/// The filter for guests.
-pub(crate) fn guest() -> BpfProgram {
-    compile(table::guest())
+/// A compiled filter.
+pub(crate) struct Filter(BpfProgram);
+
+impl Filter {
+    /// The filter for guests.
+    pub(crate) fn guest() -> Self {
+        Self(compile(table::guest()))
+    }
+
+    /// The filter for init, which only waits and reports.
+    pub(crate) fn init() -> Self {
+        Self(compile(table::INIT.iter()))
+    }
+
+    /// Puts it in force for this process and all it starts.
+    pub(crate) fn install(&self) -> Result<(), Refusal> {
+        // The kernel takes no filter from those who may gain privileges.
+        if !stands(Part::Seccomp) || !stands(Part::NoNewPrivileges) {
+            return Ok(());
+        }
+        seccompiler::apply_filter(&self.0).or_refuse(SECCOMP, "install the filter")
+    }
 }
 
-/// The filter for init, which only waits and reports.
-pub(crate) fn init() -> BpfProgram {
-    compile(table::INIT.iter())
+/// Why calls are refused, group by group.
+#[cfg(feature = "mutation")]
+pub(crate) fn refusing_reasons() -> impl Iterator<Item = &'static str> {
+    let refusing = table::guest().filter(|group| !matches!(group.rule, Rule::Allow));
+    refusing.map(|group| group.reason)
 }
 
 fn compile<'a>(groups: impl Iterator<Item = &'a Group>) -> BpfProgram {
@@ -58,7 +82,12 @@ fn compile<'a>(groups: impl Iterator<Item = &'a Group>) -> BpfProgram {
         errno(libc::ENOSYS),
     ];
     for group in groups {
-        let body = body(&group.rule);
+        let rule = if rule_stands(group.reason) {
+            &group.rule
+        } else {
+            &Rule::Allow
+        };
+        let body = body(rule);
         let skip = u8::try_from(body.len()).expect("a rule has fewer than 256 steps");
         for number in group.numbers {
             let number = u32::try_from(*number).expect("system call numbers are small");

@@ -17,6 +17,7 @@ use std::io::{self, Write as _};
 use std::os::fd::OwnedFd;
 
 use crate::kernel::USER_NAMESPACE;
+use crate::mutation::{Part, stands};
 use crate::protocol::{OrRefuse as _, Refusal, ToWarden};
 use crate::supervisor::WardenConfig;
 use crate::syscall;
@@ -109,6 +110,7 @@ impl Identity {
         if self.ordinary_user {
             return (self.uid, self.gid);
         }
+        let index = if stands(Part::UserPerSlot) { index } else { 0 };
         let id = self.uid_base.saturating_add(index);
         (id, id)
     }

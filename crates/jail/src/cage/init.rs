@@ -9,6 +9,7 @@ use std::os::fd::{AsFd as _, BorrowedFd, OwnedFd};
 
 use super::keeper::Filters;
 use super::{GUEST_ID, die_with_parent, end, privileges, refuse, root, worker};
+use crate::mutation::{Part, stands};
 use crate::protocol::{Build, OrRefuse as _, Refusal, Report};
 use crate::{kernel, syscall, wire};
 
@@ -25,7 +26,9 @@ pub(super) fn live(
     privileges::become_user(GUEST_ID).or_refuse(kernel::USER_NAMESPACE, "become its one user")?;
     die_with_parent()?;
     exit_if_orphaned(go);
-    rustix::process::setsid().or_refuse(kernel::OTHER_NAMESPACES, "start a session")?;
+    if stands(Part::OwnSession) {
+        rustix::process::setsid().or_refuse(kernel::OTHER_NAMESPACES, "start a session")?;
+    }
     rustix::process::umask(rustix::fs::Mode::from_raw_mode(0o022));
     let built = root::build(&order.spec, sources)?;
     let report = Report::Rooted { proc: built.proc };
@@ -63,9 +66,8 @@ fn reap(socket: BorrowedFd<'_>, worker: i32, filters: &Filters) -> Result<Infall
         .and_then(|()| syscall::close_from(kept + 1, false))
         .or_refuse(kernel::DESCRIPTORS, "close init's descriptors")?;
     privileges::drop_all()?;
-    rustix::process::set_dumpable_behavior(rustix::process::DumpableBehavior::NotDumpable)
-        .or_refuse(kernel::CAPABILITIES, "hide init's memory")?;
-    seccompiler::apply_filter(&filters.init).or_refuse(kernel::SECCOMP, "filter init")?;
+    privileges::hide_memory()?;
+    filters.init.install()?;
     loop {
         match syscall::wait_any() {
             Ok((pid, wait_status)) if pid == worker => {

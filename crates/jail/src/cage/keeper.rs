@@ -9,19 +9,23 @@ use std::convert::Infallible;
 use std::io;
 use std::os::fd::{AsFd as _, BorrowedFd, OwnedFd};
 
-use seccompiler::BpfProgram;
-
 use super::{HOST_NAME, die_with_parent, end, init, root};
 use crate::cgroup::Leaf;
+use crate::mutation::{Part, stands};
 use crate::protocol::{Build, OrRefuse as _, Refusal, Report};
+use crate::seccomp::Filter;
 use crate::wire::{self, Received};
 use crate::{cage, kernel, syscall};
 
 /// Out-of-memory killing prefers guests over everything else on the host.
 const OOM_SCORE: &str = "500";
 /// The namespaces of a guest that the keeper did not make for it already.
-const NAMESPACES: i32 =
-    libc::CLONE_NEWUSER | libc::CLONE_NEWNS | libc::CLONE_NEWPID | libc::CLONE_NEWCGROUP;
+const NAMESPACES: [(i32, Option<Part>); 4] = [
+    (libc::CLONE_NEWNS, None),
+    (libc::CLONE_NEWUSER, Some(Part::UserNamespace)),
+    (libc::CLONE_NEWPID, Some(Part::PidNamespace)),
+    (libc::CLONE_NEWCGROUP, Some(Part::CgroupNamespace)),
+];
 
 /// A keeper, seen from the warden.
 pub(crate) struct Cradle {
@@ -51,8 +55,8 @@ pub(crate) fn spawn(leaf: Leaf, filters: &Filters) -> io::Result<Cradle> {
 
 /// The compiled system call filters, made once.
 pub(crate) struct Filters {
-    pub(crate) guest: BpfProgram,
-    pub(crate) init: BpfProgram,
+    pub(crate) guest: Filter,
+    pub(crate) init: Filter,
 }
 
 /// Keeps the socket and nothing else of what the warden had open.
@@ -87,13 +91,19 @@ fn live(
         syscall::exit_now(cage::REFUSED);
     }
     leaf.enter().or_refuse(kernel::CGROUP, "enter the group")?;
-    syscall::unshare(libc::CLONE_NEWNET).or_refuse(kernel::NETWORK_NAMESPACE, "make a network")?;
-    syscall::unshare(libc::CLONE_NEWIPC | libc::CLONE_NEWUTS)
-        .and_then(|()| syscall::set_host_name(HOST_NAME))
-        .or_refuse(
-            kernel::OTHER_NAMESPACES,
-            "make IPC and host name namespaces",
-        )?;
+    if stands(Part::NetworkNamespace) {
+        syscall::unshare(libc::CLONE_NEWNET)
+            .or_refuse(kernel::NETWORK_NAMESPACE, "make a network")?;
+    }
+    if stands(Part::IpcNamespace) {
+        syscall::unshare(libc::CLONE_NEWIPC)
+            .or_refuse(kernel::OTHER_NAMESPACES, "make an IPC namespace")?;
+    }
+    if stands(Part::HostNameNamespace) {
+        syscall::unshare(libc::CLONE_NEWUTS)
+            .and_then(|()| syscall::set_host_name(HOST_NAME))
+            .or_refuse(kernel::OTHER_NAMESPACES, "make a host name namespace")?;
+    }
     match wire::receive::<Build>(socket).or_refuse(kernel::OTHER_NAMESPACES, "hear the order")? {
         Received::Frame(order, descriptors) => build(socket, &order, descriptors, filters),
         _ => syscall::exit_now(0),
@@ -110,7 +120,11 @@ fn build(
     let (go_read, go_write) = rustix::pipe::pipe_with(rustix::pipe::PipeFlags::CLOEXEC)
         .or_refuse(kernel::USER_NAMESPACE, "make a pipe")?;
     let writer = syscall::number(&go_write);
-    let (pid, pidfd) = syscall::clone(NAMESPACES, None, || {
+    let made = NAMESPACES
+        .iter()
+        .filter(|(_, part)| part.is_none_or(stands));
+    let namespaces = made.fold(0, |all, (one, _)| all | one);
+    let (pid, pidfd) = syscall::clone(namespaces, None, || {
         // Only the keeper may hold the writing end, so that its death shows.
         let _ = syscall::close_between(writer, writer, 0);
         end(
@@ -145,6 +159,9 @@ fn map_ids(pid: i32, order: &Build) -> io::Result<()> {
             .map_err(|error| io::Error::new(error.kind(), format!("{file}: {error}")))
     };
     write("oom_score_adj", OOM_SCORE.to_owned())?;
+    if !stands(Part::UserNamespace) {
+        return Ok(());
+    }
     write("setgroups", "deny".to_owned())?;
     write(
         "uid_map",

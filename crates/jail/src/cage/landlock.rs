@@ -16,6 +16,7 @@ use landlock::{
 
 use crate::jail::Spec;
 use crate::kernel::LANDLOCK;
+use crate::mutation::{Part, stands};
 use crate::protocol::{OrRefuse as _, Refusal};
 
 /// The directories where a guest may write.
@@ -25,6 +26,9 @@ const WRITABLE: [&str; 3] = ["/tmp", "/out", "/dev/shm"];
 pub(super) fn prepare(spec: &Spec, abi: u32) -> Result<RulesetCreated, Refusal> {
     let abi = ABI::from(i32::try_from(abi).unwrap_or(0));
     let rules = everything(abi).or_refuse(LANDLOCK, "handle every right")?;
+    if !stands(Part::LandlockFiles) {
+        return Ok(rules);
+    }
     let read = AccessFs::ReadFile | AccessFs::ReadDir;
     let mut rules = allow(rules, Path::new("/"), read)?;
     for mount in spec.mounts.iter().filter(|mount| mount.executable) {
@@ -39,6 +43,10 @@ pub(super) fn prepare(spec: &Spec, abi: u32) -> Result<RulesetCreated, Refusal> 
 
 /// Puts the rules in force for this process and all it starts.
 pub(super) fn enforce(rules: RulesetCreated) -> Result<(), Refusal> {
+    // The kernel takes no Landlock rules from those who may gain privileges.
+    if !stands(Part::Landlock) || !stands(Part::NoNewPrivileges) {
+        return Ok(());
+    }
     let status = rules
         .restrict_self()
         .or_refuse(LANDLOCK, "restrict the worker")?;
@@ -49,13 +57,14 @@ pub(super) fn enforce(rules: RulesetCreated) -> Result<(), Refusal> {
 }
 
 fn everything(abi: ABI) -> Result<RulesetCreated, RulesetError> {
-    let mut rules = Ruleset::default()
-        .set_compatibility(CompatLevel::HardRequirement)
-        .handle_access(AccessFs::from_all(abi))?;
-    if !AccessNet::from_all(abi).is_empty() {
+    let mut rules = Ruleset::default().set_compatibility(CompatLevel::HardRequirement);
+    if stands(Part::LandlockFiles) {
+        rules = rules.handle_access(AccessFs::from_all(abi))?;
+    }
+    if !AccessNet::from_all(abi).is_empty() && stands(Part::LandlockNetwork) {
         rules = rules.handle_access(AccessNet::from_all(abi))?;
     }
-    if !Scope::from_all(abi).is_empty() {
+    if !Scope::from_all(abi).is_empty() && stands(Part::LandlockScopes) {
         rules = rules.scope(Scope::from_all(abi))?;
     }
     rules.create()

@@ -10,12 +10,14 @@ use std::path::{Path, PathBuf};
 use rustix::fs::{CWD, Mode, OFlags};
 use rustix::mount::{FsMountFlags, FsOpenFlags, MountAttrFlags, MoveMountFlags, OpenTreeFlags};
 
+use crate::mutation::mount_flags;
 use crate::syscall;
 
 /// A copy of one mount, in no namespace, with these flags.
 pub(super) fn detached_copy(path: &Path, flags: MountAttrFlags) -> io::Result<OwnedFd> {
     let tree = rustix::mount::open_tree(CWD, path, CLONE)?;
-    syscall::mount_set(&tree, u64::from(flags.bits()), libc::MS_PRIVATE, false)?;
+    let flags = u64::from(mount_flags(flags).bits());
+    syscall::mount_set(&tree, flags, libc::MS_PRIVATE, false)?;
     Ok(tree)
 }
 
@@ -42,6 +44,7 @@ pub(super) fn file_system(
     options: &[(&str, &str)],
     flags: MountAttrFlags,
 ) -> io::Result<OwnedFd> {
+    let flags = mount_flags(flags);
     let context = rustix::mount::fsopen(kind, FsOpenFlags::FSOPEN_CLOEXEC)?;
     let made = options
         .iter()

@@ -13,6 +13,7 @@ use rustix::fs::{CWD, FileType, Mode, makedev};
 use rustix::mount::{MountAttrFlags, UnmountFlags};
 
 use super::mounting::{CLONE, attach, create, detached_copy, make_directory, tmpfs};
+use crate::mutation::{Part, mount_flags, stands};
 use crate::syscall;
 
 /// Each device by name and minor number.
@@ -44,6 +45,9 @@ pub(super) enum Nodes {
 
 /// Makes or opens the nodes, while we still may.
 pub(super) fn open() -> io::Result<Nodes> {
+    if !stands(Part::OwnDeviceNodes) {
+        return shared();
+    }
     match make() {
         Ok(own) => Ok(Nodes::Own(own)),
         Err(error) if error.kind() == io::ErrorKind::PermissionDenied => shared(),
@@ -65,12 +69,8 @@ fn make() -> io::Result<OwnedFd> {
         // Whatever the umask took away.
         rustix::fs::chmodat(&directory, name, EVERYONE, rustix::fs::AtFlags::empty())?;
     }
-    syscall::mount_set(
-        &directory,
-        u64::from(DEVICE.bits()),
-        libc::MS_PRIVATE,
-        false,
-    )?;
+    let flags = u64::from(mount_flags(DEVICE).bits());
+    syscall::mount_set(&directory, flags, libc::MS_PRIVATE, false)?;
     Ok(directory)
 }
 

@@ -10,6 +10,7 @@ use rustix::process::Resource;
 use rustix::process::Rlimit;
 
 use crate::limits::Limits;
+use crate::mutation::{Part, stands};
 use crate::protocol::{OrRefuse as _, Refusal};
 use crate::{kernel, syscall};
 
@@ -42,6 +43,9 @@ pub(super) fn become_user(id: u32) -> io::Result<()> {
 pub(super) fn drop_all() -> Result<(), Refusal> {
     let wall = kernel::CAPABILITIES;
     for capability in 0..CAPABILITIES_MAX {
+        if !stands(Part::CapabilityBounding) {
+            break;
+        }
         match syscall::prctl(PR_CAPBSET_DROP, capability, 0) {
             Ok(_) => {}
             Err(error) if error.raw_os_error() == Some(libc::EINVAL) => break,
@@ -51,32 +55,52 @@ pub(super) fn drop_all() -> Result<(), Refusal> {
     syscall::prctl(PR_CAP_AMBIENT, PR_CAP_AMBIENT_CLEAR_ALL, 0)
         .or_refuse(wall, "clear the ambient set")?;
     syscall::prctl(PR_SET_SECUREBITS, LOCKED, 0).or_refuse(wall, "lock the secure bits")?;
-    syscall::drop_capabilities().or_refuse(wall, "give up capabilities")?;
-    syscall::prctl(PR_SET_NO_NEW_PRIVS, 1, 0)
-        .or_refuse(kernel::NO_NEW_PRIVILEGES, "forbid new privileges")?;
+    if stands(Part::CapabilitySets) {
+        syscall::drop_capabilities().or_refuse(wall, "give up capabilities")?;
+    }
+    if stands(Part::NoNewPrivileges) {
+        syscall::prctl(PR_SET_NO_NEW_PRIVS, 1, 0)
+            .or_refuse(kernel::NO_NEW_PRIVILEGES, "forbid new privileges")?;
+    }
     look_back().or_refuse(wall, "see that all capabilities are gone")
 }
 
 fn look_back() -> io::Result<()> {
-    if syscall::capabilities()? != [0; 6] {
+    if stands(Part::CapabilitySets) && syscall::capabilities()? != [0; 6] {
         return Err(io::Error::other("some capability is left"));
     }
     for capability in 0..CAPABILITIES_MAX {
         match syscall::prctl(PR_CAPBSET_READ, capability, 0) {
             Ok(0) => {}
-            Ok(_) => return Err(io::Error::other("the bounding set is not empty")),
+            Ok(_) if stands(Part::CapabilityBounding) => {
+                return Err(io::Error::other("the bounding set is not empty"));
+            }
+            Ok(_) => {}
             Err(_) => break,
         }
     }
     match syscall::prctl(PR_GET_NO_NEW_PRIVS, 0, 0)? {
         1 => Ok(()),
+        _ if !stands(Part::NoNewPrivileges) => Ok(()),
         _ => Err(io::Error::other("new privileges are possible")),
     }
+}
+
+/// Hides this process's memory from others of its user, until an exec.
+pub(super) fn hide_memory() -> Result<(), Refusal> {
+    if !stands(Part::NotDumpable) {
+        return Ok(());
+    }
+    rustix::process::set_dumpable_behavior(rustix::process::DumpableBehavior::NotDumpable)
+        .or_refuse(kernel::CAPABILITIES, "hide the memory")
 }
 
 /// Turns speculation off where this processor and kernel let a process do so;
 /// where they do not, it is off for all or cannot be switched.
 pub(super) fn stop_speculation() {
+    if !stands(Part::SpeculationOff) {
+        return;
+    }
     for feature in [PR_SPEC_STORE_BYPASS, PR_SPEC_INDIRECT_BRANCH] {
         let _ = syscall::prctl(PR_SET_SPECULATION_CTRL, feature, PR_SPEC_FORCE_DISABLE);
     }
@@ -86,6 +110,9 @@ const MIB: u64 = 1 << 20;
 
 /// The resource limits of each process, a second fence behind the group's.
 pub(super) fn limit_resources(limits: &Limits) -> Result<(), Refusal> {
+    if !stands(Part::ResourceLimits) {
+        return Ok(());
+    }
     // Above every bound that answers "no space": this one kills by signal.
     let largest_file = limits
         .out_bytes

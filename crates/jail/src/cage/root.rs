@@ -24,6 +24,7 @@ use super::mounting::{
 use super::nodes;
 use crate::jail::{Mount, Spec};
 use crate::kernel::{BOUNDED_TMPFS, DEVICES, PRIVATE_ROOT, PROC, READ_ONLY_OVERLAY};
+use crate::mutation::{Part, bound as bound_of, mount_flags, stands};
 use crate::protocol::{OrRefuse as _, Refusal};
 use crate::syscall;
 
@@ -106,7 +107,8 @@ pub(super) fn build(spec: &Spec, sources: Sources) -> Result<Built, Refusal> {
     let proc = proc()?;
     write_files(spec, proc).or_refuse(PRIVATE_ROOT, "write files and links")?;
     remove_stage(spec.mounts.len()).or_refuse(PRIVATE_ROOT, "clear the stage")?;
-    syscall::mount_set(&root, u64::from((READ_ONLY | NO_EXEC).bits()), 0, false)
+    let flags = u64::from(mount_flags(READ_ONLY | NO_EXEC).bits());
+    syscall::mount_set(&root, flags, 0, false)
         .or_refuse(PRIVATE_ROOT, "make the root read-only")?;
     pivot().or_refuse(PRIVATE_ROOT, "pivot into the root")?;
     Ok(Built { out, scratch, proc })
@@ -145,6 +147,9 @@ fn empty_layer() -> io::Result<()> {
 fn overlay(index: usize, mount: &Mount, copy: OwnedFd) -> io::Result<()> {
     let stage = format!("{STAGE}/{index}");
     make_directory(&stage)?;
+    if !stands(Part::ReadOnlyOverlay) {
+        return attach_at(&copy, &mount.guest);
+    }
     attach(&copy, Path::new(&stage))?;
     let layers = format!("{stage}:{STAGE}/empty");
     let flags = if mount.executable {
@@ -162,6 +167,7 @@ fn overlay(index: usize, mount: &Mount, copy: OwnedFd) -> io::Result<()> {
 fn scratch(spec: &Spec) -> io::Result<OwnedFd> {
     let bytes = bound(spec.limits.tmp_bytes);
     let files = (bytes / PAGE_BYTES + 16).min(SCRATCH_FILES_MAX);
+    let files = bound_of(Part::TmpfsFiles, files);
     let scratch = tmpfs(bytes, files, "0755", WRITABLE)?;
     let stage = format!("{STAGE}/scratch");
     make_directory(&stage)?;
@@ -180,7 +186,7 @@ fn scratch(spec: &Spec) -> io::Result<OwnedFd> {
 
 fn out(spec: &Spec) -> io::Result<OwnedFd> {
     // The root takes one; one more tells a full directory from one over its limit.
-    let files = spec.limits.out_files + 2;
+    let files = bound_of(Part::TmpfsFiles, spec.limits.out_files + 2);
     let out = tmpfs(bound(spec.limits.out_bytes), files, "0700", WRITABLE)?;
     make_directory("out")?;
     attach(&out, Path::new("out"))?;
@@ -189,14 +195,25 @@ fn out(spec: &Spec) -> io::Result<OwnedFd> {
 
 /// Whole pages, and one more: a file system without a free page is over its limit.
 fn bound(bytes: u64) -> u64 {
-    bytes.div_ceil(PAGE_BYTES) * PAGE_BYTES + PAGE_BYTES
+    bound_of(
+        Part::TmpfsBytes,
+        bytes.div_ceil(PAGE_BYTES) * PAGE_BYTES + PAGE_BYTES,
+    )
 }
 
 /// The sandbox's own `/proc`; `false` where the host hides parts of its own
 /// and therefore allows no new one.
 fn proc() -> Result<bool, Refusal> {
     make_directory("proc").or_refuse(PROC, "make its directory")?;
-    let options = [("hidepid", "invisible"), ("subset", "pid")];
+    let options = [
+        ("hidepid", "invisible", Part::ProcOthersHidden),
+        ("subset", "pid", Part::ProcOnlyProcesses),
+    ];
+    let options: Vec<_> = options
+        .into_iter()
+        .filter(|(_, _, part)| stands(*part))
+        .map(|(key, value, _)| (key, value))
+        .collect();
     match file_system("proc", &options, READ_ONLY | NO_EXEC) {
         Ok(proc) => attach(&proc, Path::new("proc"))
             .or_refuse(PROC, "attach it")
@@ -235,6 +252,8 @@ fn remove_stage(mounts: usize) -> io::Result<()> {
 fn pivot() -> io::Result<()> {
     rustix::process::pivot_root(".", ".")?;
     // The old root now lies over the new one, at the same place.
-    rustix::mount::unmount(".", UnmountFlags::DETACH)?;
+    if stands(Part::OldRootDetached) {
+        rustix::mount::unmount(".", UnmountFlags::DETACH)?;
+    }
     Ok(rustix::process::chdir("/")?)
 }

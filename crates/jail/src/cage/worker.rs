@@ -13,6 +13,7 @@ use rustix::fs::{Access, AtFlags, CWD};
 use super::keeper::Filters;
 use super::{landlock, privileges};
 use crate::jail::Spec;
+use crate::mutation::{Part, stands};
 use crate::protocol::{Build, OrRefuse as _, Refusal, Report, ToWorker};
 use crate::wire::{self, Received};
 use crate::{kernel, syscall};
@@ -32,7 +33,9 @@ pub(super) fn live(
 ) -> Result<Infallible, Refusal> {
     let spec = &order.spec;
     syscall::reset_signals();
-    rustix::process::setsid().or_refuse(kernel::OTHER_NAMESPACES, "start a session")?;
+    if stands(Part::OwnSession) {
+        rustix::process::setsid().or_refuse(kernel::OTHER_NAMESPACES, "start a session")?;
+    }
     rustix::process::umask(rustix::fs::Mode::from_raw_mode(0o077));
     let program = Program::from(spec)?;
     let socket = arrange(socket, descriptors)?;
@@ -42,9 +45,8 @@ pub(super) fn live(
     privileges::stop_speculation();
     landlock::enforce(rules)?;
     close_the_rest(&socket)?;
-    rustix::process::set_dumpable_behavior(rustix::process::DumpableBehavior::NotDumpable)
-        .or_refuse(kernel::CAPABILITIES, "hide the worker's memory")?;
-    seccompiler::apply_filter(&filters.guest).or_refuse(kernel::SECCOMP, "install the filter")?;
+    privileges::hide_memory()?;
+    filters.guest.install()?;
     become_guest(&socket, &program)
 }
 
@@ -99,6 +101,10 @@ fn arrange(socket: BorrowedFd<'_>, descriptors: Vec<OwnedFd>) -> Result<OwnedFd,
 
 /// Leaves 0 to 3 and the socket, which closes itself on exec.
 fn close_the_rest(socket: &OwnedFd) -> Result<(), Refusal> {
+    if !stands(Part::DescriptorsClosed) {
+        let inherited = rustix::io::fcntl_setfd(socket, rustix::io::FdFlags::empty());
+        return inherited.or_refuse(kernel::DESCRIPTORS, "leave the socket open");
+    }
     let kept = syscall::number(socket);
     syscall::close_between(4, kept - 1, 0)
         .and_then(|()| syscall::close_from(kept + 1, false))

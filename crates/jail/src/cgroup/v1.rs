@@ -45,7 +45,7 @@ pub(super) fn bases(given: &[PathBuf]) -> Result<Vec<PathBuf>, GroupError> {
 pub(super) fn limit(
     directories: &[PathBuf],
     memory_bytes: u64,
-    processes: u32,
+    processes: u64,
     quota_us: u64,
 ) -> Result<(), GroupError> {
     let memory = with(directories, "memory.limit_in_bytes")?;

@@ -137,7 +137,7 @@ pub(super) fn open(leaf: &Path) -> Result<OwnedFd, GroupError> {
 pub(super) fn limit(
     leaf: &Path,
     memory_bytes: u64,
-    processes: u32,
+    processes: u64,
     quota_us: u64,
 ) -> Result<(), GroupError> {
     write(&leaf.join("memory.max"), &memory_bytes.to_string())?;

@@ -12,6 +12,7 @@ use rustix::event::{PollFd, PollFlags, Timespec, poll};
 use rustix::fs::{MemfdFlags, OFlags, SealFlags};
 use rustix::pipe::PipeFlags;
 
+use crate::mutation;
 use crate::warden::NAME;
 
 /// A copy of the program that nobody can change any more.
@@ -49,14 +50,16 @@ pub(super) fn launch(image: OwnedFd, socket: OwnedFd) -> io::Result<(u32, JoinHa
 }
 
 fn execute(image: &OwnedFd, socket: OwnedFd) -> io::Result<Child> {
-    Command::new(format!("/proc/self/fd/{}", image.as_raw_fd()))
+    let mut warden = Command::new(format!("/proc/self/fd/{}", image.as_raw_fd()));
+    warden
         .arg0(NAME)
         .env_clear()
         .current_dir("/")
         .stdin(Stdio::from(socket))
         .stdout(Stdio::null())
-        .stderr(Stdio::inherit())
-        .spawn()
+        .stderr(Stdio::inherit());
+    mutation::hand_on(&mut warden);
+    warden.spawn()
 }
 
 /// A reading end that does not block, and a writing end that does.

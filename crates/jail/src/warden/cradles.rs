@@ -11,7 +11,7 @@ use crate::cage::{self, Cradle, Filters};
 use crate::cgroup::{Groups, Leaf};
 use crate::kernel::CGROUP;
 use crate::protocol::Refusal;
-use crate::seccomp;
+use crate::seccomp::Filter;
 use crate::supervisor::WardenConfig;
 
 /// How long nothing must have happened before a spare is made.
@@ -36,8 +36,8 @@ impl Cradles {
         let mut cradles = Self {
             groups: groups.map_err(|error| error.to_string()),
             filters: Filters {
-                guest: seccomp::guest(),
-                init: seccomp::init(),
+                guest: Filter::guest(),
+                init: Filter::init(),
             },
             spares: VecDeque::new(),
             spares_wanted: usize::try_from(config.spares).unwrap_or(0),
