@@ -4,12 +4,16 @@
 //! one fixed group), turns -1 into an `io::Error`, and says why it is sound.
 #![allow(unsafe_code)]
 
+#[cfg(test)]
+mod attempt;
 mod process;
 
 use std::ffi::{c_int, c_ulong};
 use std::io;
 use std::os::fd::{AsFd, AsRawFd, FromRawFd as _, OwnedFd};
 
+#[cfg(test)]
+pub(crate) use attempt::attempt;
 pub(crate) use process::{
     clone, execute, exit_now, fork, ignore_children, reset_signals, wait_any,
 };

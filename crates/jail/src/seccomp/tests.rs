@@ -1,16 +1,24 @@
-//! Every rule of the table, tried on the compiled program with right and wrong arguments.
+//! The compiled program against the table it came from, by running it here.
 #![allow(clippy::unwrap_used)]
 
-use std::collections::BTreeMap;
+mod living;
+
+use std::collections::BTreeSet;
+
+use proptest::prelude::*;
 
 use super::*;
 
-fn guest() -> Filter {
-    Filter::guest()
+/// The x32 numbers of x86-64 start here; no other architecture goes so high.
+const X32: u32 = 0x4000_0000;
+const I386: u32 = 0x4000_0003;
+
+fn guest() -> BpfProgram {
+    Filter::guest().0
 }
 
 /// Runs the program as the kernel would.
-fn answer(program: &[sock_filter], architecture: u32, number: u32, arguments: [u64; 6]) -> u32 {
+fn run(program: &[sock_filter], architecture: u32, number: u32, arguments: [u64; 6]) -> u32 {
     let mut data = [0u32; 16];
     data[0] = number;
     data[1] = architecture;
@@ -27,6 +35,7 @@ fn answer(program: &[sock_filter], architecture: u32, number: u32, arguments: [u
                 accumulator = data[step.k as usize / 4];
                 at + 1
             }
+            SKIP => at + 1 + step.k as usize,
             EQUAL => jump(accumulator == step.k),
             AT_LEAST => jump(step.k <= accumulator),
             ANY_BIT => jump(accumulator & step.k != 0),
@@ -36,27 +45,43 @@ fn answer(program: &[sock_filter], architecture: u32, number: u32, arguments: [u
     }
 }
 
-fn entries() -> impl Iterator<Item = (i64, &'static Rule, &'static str)> {
-    let each = |group: &'static Group| {
-        group
-            .numbers
-            .iter()
-            .map(|number| (*number, &group.rule, group.reason))
+/// What the table says, read without any program.
+fn meant<'a>(
+    mut groups: impl Iterator<Item = &'a Group>,
+    architecture: u32,
+    number: u32,
+    arguments: [u64; 6],
+) -> u32 {
+    if architecture != NATIVE {
+        return KILL_PROCESS;
+    }
+    let passes = |check: &Check| {
+        let low = u32::try_from(arguments[usize::from(check.argument)] & 0xffff_ffff).unwrap();
+        match check.test {
+            Test::OneOf(values) => values.contains(&low),
+            Test::NoBitOf(mask) => low & mask == 0,
+        }
     };
-    table::guest().flat_map(each)
-}
-
-fn ask(number: i64, arguments: [u64; 6]) -> u32 {
-    answer(
-        &guest().0,
-        NATIVE,
-        u32::try_from(number).unwrap(),
-        arguments,
-    )
+    match groups.find(|group| group.numbers.contains(&i64::from(number))) {
+        None => refused(libc::ENOSYS),
+        Some(group) => match &group.rule {
+            Rule::Allow => ALLOW,
+            Rule::Deny(error) => refused(*error),
+            Rule::When(checks, error) if !checks.iter().all(passes) => refused(*error),
+            Rule::When(..) => ALLOW,
+        },
+    }
 }
 
 fn refused(error: i32) -> u32 {
     ERRNO | error.cast_unsigned()
+}
+
+fn entries() -> impl Iterator<Item = (i64, &'static Rule, &'static str)> {
+    table::guest().flat_map(|group| {
+        let each = group.numbers.iter();
+        each.map(|number| (*number, &group.rule, group.reason))
+    })
 }
 
 /// Arguments that pass every check, with high bits the kernel ignores.
@@ -71,42 +96,91 @@ fn passing(checks: &[Check]) -> [u64; 6] {
     arguments
 }
 
-#[test]
-fn every_rule_answers_as_the_table_says() {
-    for (number, rule, reason) in entries() {
-        match rule {
-            Rule::Allow => assert_eq!(ask(number, [0; 6]), ALLOW, "{reason}"),
-            Rule::Deny(error) => assert_eq!(ask(number, [0; 6]), refused(*error), "{reason}"),
-            Rule::When(checks, error) => {
-                let good = passing(checks);
-                assert_eq!(ask(number, good), ALLOW, "{reason}");
-                for check in *checks {
-                    let mut bad = good;
-                    bad[usize::from(check.argument)] = match check.test {
-                        Test::OneOf(_) => 0xdead_beef,
-                        Test::NoBitOf(mask) => 1 << mask.trailing_zeros(),
-                    };
-                    assert_eq!(ask(number, bad), refused(*error), "{reason}");
-                }
-            }
-        }
-    }
+/// Values of one argument at and beside every border of its check, each also
+/// with high bits that the kernel ignores.
+fn borders(check: &Check) -> BTreeSet<u64> {
+    let near: Vec<u32> = match check.test {
+        Test::OneOf(values) => values
+            .iter()
+            .flat_map(|value| [value.wrapping_sub(1), *value, value.wrapping_add(1)])
+            .chain([0, u32::MAX, 0xdead_beef])
+            .collect(),
+        Test::NoBitOf(mask) => (0..32)
+            .map(|bit| 1 << bit)
+            .chain([0, mask, !mask, u32::MAX])
+            .collect(),
+    };
+    let wide = |value: u32| [u64::from(value), u64::from(value) | 0xffff_ffff << 32];
+    near.into_iter().flat_map(wide).collect()
 }
 
-#[test]
-fn every_listed_value_of_an_argument_passes() {
-    for (number, rule, reason) in entries() {
+/// Every call worth a try: each number of the table with passing arguments,
+/// each rule at its borders, and the numbers that are not listed.
+fn cases() -> Vec<(u32, [u64; 6])> {
+    let mut cases = Vec::new();
+    for (number, rule, _) in entries() {
+        let number = u32::try_from(number).unwrap();
         let Rule::When(checks, _) = rule else {
+            cases.push((number, [u64::MAX; 6]));
             continue;
         };
         for check in *checks {
-            let Test::OneOf(values) = check.test else {
-                continue;
-            };
-            for value in values {
-                let mut arguments = passing(checks);
-                arguments[usize::from(check.argument)] = u64::from(*value);
-                assert_eq!(ask(number, arguments), ALLOW, "{reason} {value}");
+            for value in borders(check) {
+                let mut arguments = [u64::MAX; 6];
+                for (place, good) in arguments.iter_mut().zip(passing(checks)) {
+                    // Pointers and descriptors stay harmless and invalid.
+                    *place = if good == 0 { *place } else { good };
+                }
+                arguments[usize::from(check.argument)] = value;
+                cases.push((number, arguments));
+            }
+        }
+    }
+    let listed: BTreeSet<u32> = cases.iter().map(|(number, _)| *number).collect();
+    let unlisted = (0..=600).filter(|number| !listed.contains(number));
+    cases.extend(unlisted.map(|number| (number, [u64::MAX; 6])));
+    cases
+}
+
+#[test]
+fn the_program_says_what_the_table_says_at_every_border() {
+    let program = guest();
+    for (number, arguments) in cases() {
+        let expected = meant(table::guest(), NATIVE, number, arguments);
+        assert_eq!(
+            run(&program, NATIVE, number, arguments),
+            expected,
+            "{number} {arguments:x?}"
+        );
+    }
+}
+
+/// Numbers and arguments of the table are likelier than any other.
+fn telling_argument() -> impl Strategy<Value = u64> {
+    let mut values: BTreeSet<u64> = BTreeSet::new();
+    for (_, rule, _) in entries() {
+        if let Rule::When(checks, _) = rule {
+            values.extend(checks.iter().flat_map(borders));
+        }
+    }
+    let values: Vec<u64> = values.into_iter().collect();
+    prop_oneof![proptest::sample::select(values), any::<u64>()]
+}
+
+proptest! {
+    #![proptest_config(ProptestConfig::with_cases(4096))]
+    #[test]
+    fn the_program_says_what_the_table_says_for_any_input(
+        number in prop_oneof![0..640u32, any::<u32>()],
+        arguments in proptest::array::uniform6(telling_argument()),
+    ) {
+        for (program, groups) in [
+            (guest(), table::guest().collect::<Vec<_>>()),
+            (Filter::init().0, table::INIT.iter().collect()),
+        ] {
+            for architecture in [NATIVE, I386] {
+                let expected = meant(groups.iter().copied(), architecture, number, arguments);
+                prop_assert_eq!(run(&program, architecture, number, arguments), expected);
             }
         }
     }
@@ -114,60 +188,61 @@ fn every_listed_value_of_an_argument_passes() {
 
 #[test]
 fn every_bit_that_makes_a_namespace_is_refused() {
-    for bit in [
-        0x80,
-        0x2_0000,
-        0x200_0000,
-        0x400_0000,
-        0x800_0000,
-        0x1000_0000,
-        0x2000_0000,
-    ] {
-        assert_eq!(
-            ask(libc::SYS_clone, [bit, 0, 0, 0, 0, 0]),
-            refused(libc::EPERM),
-            "{bit:#x}"
-        );
-    }
-    assert_eq!(
-        ask(libc::SYS_clone, [0x4000_0000, 0, 0, 0, 0, 0]),
-        refused(libc::EPERM)
-    );
-}
-
-#[test]
-fn a_number_outside_the_table_does_not_exist() {
-    let listed: Vec<i64> = entries().map(|(number, _, _)| number).collect();
-    for number in (0..1200).filter(|number| !listed.contains(number)) {
-        assert_eq!(ask(number, [0; 6]), refused(libc::ENOSYS), "{number}");
+    let new_user_to_new_network = [0x80, 0x2_0000, 0x200_0000, 0x400_0000, 0x800_0000]
+        .into_iter()
+        .chain([0x1000_0000, 0x2000_0000, 0x4000_0000]);
+    for bit in new_user_to_new_network {
+        let number = u32::try_from(libc::SYS_clone).unwrap();
+        let got = run(&guest(), NATIVE, number, [bit, 0, 0, 0, 0, 0]);
+        assert_eq!(got, refused(libc::EPERM), "{bit:#x}");
     }
 }
 
 #[test]
 fn another_architecture_kills_and_x32_does_not_exist() {
-    let i386 = 0x4000_0003;
-    assert_eq!(answer(&guest().0, i386, 1, [0; 6]), KILL_PROCESS);
+    assert_eq!(run(&guest(), I386, 1, [0; 6]), KILL_PROCESS);
     for number in [X32, X32 | 1, X32 | 0x200, u32::MAX] {
-        assert_eq!(
-            answer(&guest().0, NATIVE, number, [0; 6]),
-            refused(libc::ENOSYS)
-        );
+        assert_eq!(run(&guest(), NATIVE, number, [0; 6]), refused(libc::ENOSYS));
     }
 }
 
 #[test]
-fn no_call_is_listed_twice_and_every_entry_has_a_reason() {
-    let mut seen = BTreeMap::new();
-    for (number, _, reason) in entries() {
-        assert!(reason.len() > 5);
-        assert!(seen.insert(number, reason).is_none(), "{number} twice");
+fn no_entry_repeats_or_contradicts_another() {
+    let mut seen = BTreeSet::new();
+    for (number, rule, reason) in entries() {
+        assert!(seen.insert(number), "{number} twice");
+        let Rule::When(checks, _) = rule else {
+            continue;
+        };
+        let places: BTreeSet<u8> = checks.iter().map(|check| check.argument).collect();
+        assert_eq!(
+            places.len(),
+            checks.len(),
+            "one check per argument: {reason}"
+        );
+        for check in *checks {
+            match check.test {
+                Test::OneOf(values) => {
+                    let different: BTreeSet<&u32> = values.iter().collect();
+                    assert_eq!(different.len(), values.len(), "a value twice: {reason}");
+                    assert!(!values.is_empty(), "refuses everything: {reason}");
+                }
+                Test::NoBitOf(mask) => assert!(0 < mask, "allows everything: {reason}"),
+            }
+        }
     }
+}
+
+#[test]
+fn every_group_has_a_reason_of_its_own() {
     let reasons: Vec<&str> = table::guest().map(|group| group.reason).collect();
-    let different: std::collections::BTreeSet<&str> = reasons.iter().copied().collect();
+    assert!(reasons.iter().all(|reason| 5 < reason.len()));
+    let different: BTreeSet<&str> = reasons.iter().copied().collect();
     assert_eq!(reasons.len(), different.len());
 }
 
 #[test]
-fn the_program_fits_the_kernels_bound() {
-    assert!(guest().0.len() < 4096, "{} instructions", guest().0.len());
+fn the_program_is_short_and_any_call_is_answered_in_few_steps() {
+    let length = guest().len();
+    assert!(length < 500, "{length} instructions");
 }
