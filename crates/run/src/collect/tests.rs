@@ -1,6 +1,8 @@
 //! Folders as guests leave them: good, strange and hostile.
 #![allow(clippy::unwrap_used)]
 
+mod trees;
+
 use std::{
     collections::BTreeMap,
     fs,
@@ -12,7 +14,6 @@ use std::{
     path::Path,
 };
 
-use proptest::prelude::*;
 use rustix::fs::{CWD, FileType, Mode, OFlags};
 
 use super::*;
@@ -253,110 +254,4 @@ fn nothing_is_kept_of_a_folder_with_one_bad_entry() {
         })
         .unwrap_err();
     assert_eq!(kept, 0);
-}
-
-/// One thing that a guest may leave.
-#[derive(Clone, Debug)]
-enum Left {
-    File(u16),
-    Sparse(u32),
-    Folder,
-    LinkOut,
-    LinkIn,
-    HardLink,
-    Fifo,
-    Closed,
-}
-
-fn left() -> impl Strategy<Value = Left> {
-    prop_oneof![
-        8 => any::<u16>().prop_map(Left::File),
-        1 => any::<u32>().prop_map(Left::Sparse),
-        4 => Just(Left::Folder),
-        1 => Just(Left::LinkOut),
-        1 => Just(Left::LinkIn),
-        1 => Just(Left::HardLink),
-        1 => Just(Left::Fifo),
-        1 => Just(Left::Closed),
-    ]
-}
-
-fn name() -> impl Strategy<Value = String> {
-    prop_oneof![8 => "[ab]{1,2}", 1 => "[A-B]", 1 => "\\PC{1,3}", 1 => Just("\n".to_owned())]
-}
-
-fn make(root: &Path, path: &Path, left: &Left) -> io::Result<()> {
-    let whole = root.join("out").join(path);
-    if let Some(parent) = whole.parent() {
-        fs::create_dir_all(parent)?;
-    }
-    match left {
-        Left::File(size) => fs::File::create_new(&whole)?.set_len(u64::from(*size) % 500),
-        Left::Sparse(size) => fs::File::create_new(&whole)?.set_len(u64::from(*size)),
-        Left::Folder => fs::create_dir(&whole),
-        Left::LinkOut => symlink(root.join("outside"), &whole),
-        Left::LinkIn => symlink("a", &whole),
-        Left::HardLink => fs::hard_link(root.join("outside/canary"), &whole),
-        Left::Fifo => Ok(rustix::fs::mknodat(
-            CWD,
-            &whole,
-            FileType::Fifo,
-            Mode::RWXU,
-            0,
-        )?),
-        Left::Closed => {
-            fs::File::create_new(&whole)?;
-            fs::set_permissions(&whole, fs::Permissions::from_mode(0o000))
-        }
-    }
-}
-
-fn files_below(dir: &Path) -> usize {
-    let below = |entry: io::Result<fs::DirEntry>| {
-        let path = entry.unwrap().path();
-        if path.is_dir() { files_below(&path) } else { 1 }
-    };
-    fs::read_dir(dir).unwrap().map(below).sum()
-}
-
-fn has(dir: &Path, wrong: &dyn Fn(&fs::Metadata) -> bool) -> bool {
-    fs::read_dir(dir).unwrap().any(|entry| {
-        let path = entry.unwrap().path();
-        let meta = fs::symlink_metadata(&path).unwrap();
-        wrong(&meta) || (meta.is_dir() && has(&path, wrong))
-    })
-}
-
-proptest! {
-    #![proptest_config(ProptestConfig { cases: 200, failure_persistence: None, ..ProptestConfig::default() })]
-
-    #[test]
-    fn no_tree_makes_the_collector_read_outside_or_take_what_is_no_file(
-        tree in prop::collection::vec((prop::collection::vec(name(), 1..4), left()), 0..12)
-    ) {
-        let root = tempfile::tempdir().unwrap();
-        fs::create_dir_all(root.path().join("out")).unwrap();
-        fs::create_dir_all(root.path().join("outside")).unwrap();
-        fs::write(root.path().join("outside/canary"), CANARY).unwrap();
-        for (path, left) in &tree {
-            let path: std::path::PathBuf = path.iter().filter(|part| !part.contains('/') && *part != "." && *part != "..").collect();
-            // What cannot be made (a file where a folder is) is left out.
-            let _ = make(root.path(), &path, left);
-        }
-        let out = root.path().join("out");
-        let limits = Limits { out_bytes: 4096, out_files: 12, ..LIMITS };
-        let odd = has(&out, &|meta| {
-            use std::os::unix::fs::MetadataExt as _;
-            !(meta.is_dir() || (meta.is_file() && meta.nlink() == 1))
-        });
-        if let Ok(taken) = collected(&out, 0, &limits) {
-            prop_assert!(!odd);
-            prop_assert_eq!(taken.len(), files_below(&out));
-            prop_assert!(taken.values().map(Vec::len).sum::<usize>() <= 4096);
-            for (path, bytes) in &taken {
-                prop_assert_ne!(bytes.as_slice(), CANARY);
-                prop_assert_eq!(&fs::read(out.join(path)).unwrap(), bytes);
-            }
-        }
-    }
 }
