@@ -5,6 +5,7 @@
 
 mod bench;
 mod demo;
+mod fuzz;
 mod needs;
 mod openapi;
 mod peers;
@@ -34,6 +35,8 @@ enum Chore {
     Openapi(openapi::OpenapiArgs),
     /// Measure, beside the peers that are installed
     Bench(bench::BenchArgs),
+    /// Try everything that reads what strangers write on odd bytes, for longer than the tests do
+    Fuzz(fuzz::FuzzArgs),
     /// Run the jail's tests in a virtual machine with control groups of version 2
     Vm(vm::VmArgs),
 }
@@ -57,6 +60,7 @@ fn chore(chore: &Chore) -> anyhow::Result<()> {
         Chore::Tidy => tidy::run(),
         Chore::Openapi(args) => openapi::run(args),
         Chore::Bench(args) => bench::run(args),
+        Chore::Fuzz(args) => fuzz::run_targets(args),
         Chore::Vm(args) => vm::run(args),
     }
 }

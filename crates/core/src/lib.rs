@@ -22,3 +22,7 @@ pub mod run;
 pub mod schema;
 pub mod text;
 pub mod tree;
+
+#[cfg(any(test, feature = "fuzzing"))]
+#[doc(hidden)]
+pub mod fuzzing;

@@ -223,7 +223,7 @@ impl Spec {
             .spec
     }
 
-    fn check_paths(&self) -> Result<(), SealError> {
+    pub(crate) fn check_paths(&self) -> Result<(), SealError> {
         let guests = || {
             let mounts = self.mounts.iter().map(|mount| &mount.guest);
             let links = self.symlinks.iter().map(|(guest, _)| guest);

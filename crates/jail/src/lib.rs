@@ -27,6 +27,10 @@ mod syscall;
 pub mod warden;
 mod wire;
 
+#[cfg(any(test, feature = "fuzzing"))]
+#[doc(hidden)]
+pub mod fuzzing;
+
 pub use event::{Cause, Enforced, Event, Exit, SlotId, Status};
 pub use jail::{Jail, Open, SealError, Sealed};
 pub use kernel::{Kernel, Wall};

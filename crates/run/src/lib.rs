@@ -17,6 +17,10 @@ pub mod result;
 pub mod runtime;
 mod slot;
 
+#[cfg(any(test, feature = "fuzzing"))]
+#[doc(hidden)]
+pub mod fuzzing;
+
 pub use collect::{CollectError, OutFolder};
 pub use job::Job;
 pub use local::{Local, LocalConfig, StartError};

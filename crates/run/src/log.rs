@@ -111,13 +111,13 @@ impl Voice {
 
 /// Bytes in, lines out.
 #[derive(Default)]
-struct Lines {
+pub(crate) struct Lines {
     pending: Vec<u8>,
 }
 
 impl Lines {
     /// The lines that `bytes` complete.
-    fn push(&mut self, bytes: &[u8]) -> Vec<String> {
+    pub(crate) fn push(&mut self, bytes: &[u8]) -> Vec<String> {
         let mut out = Vec::new();
         for part in bytes.split_inclusive(|byte| *byte == b'\n') {
             self.pending.extend_from_slice(part);
@@ -132,7 +132,7 @@ impl Lines {
     }
 
     /// What has no end of line yet.
-    fn rest(&mut self) -> Option<String> {
+    pub(crate) fn rest(&mut self) -> Option<String> {
         (!self.pending.is_empty()).then(|| text(&std::mem::take(&mut self.pending)))
     }
 

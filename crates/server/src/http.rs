@@ -14,11 +14,11 @@ mod functions;
 mod impatient;
 mod problem;
 mod query;
-mod read;
+pub(crate) mod read;
 mod requests;
 mod rules;
 mod runs;
-mod scripts;
+pub(crate) mod scripts;
 mod station;
 
 use std::time::Duration;

@@ -14,6 +14,10 @@ mod serve;
 pub mod trial;
 mod worker;
 
+#[cfg(any(test, feature = "fuzzing"))]
+#[doc(hidden)]
+pub mod fuzzing;
+
 pub use config::{Config, ConfigError};
 pub use doctor::doctor;
 pub use http::openapi;

@@ -73,6 +73,11 @@ impl Script {
         Self::new(&body.client, Files::from([(path, code.into_bytes())]))
     }
 
+    #[cfg(any(test, feature = "fuzzing"))]
+    pub fn files(&self) -> &Files {
+        &self.files
+    }
+
     fn manifest(&self, limits: Limits) -> Manifest {
         Manifest {
             runtime: Runtime::Python3,

@@ -130,7 +130,8 @@ fn is_json(kind: &str) -> bool {
     kind.eq_ignore_ascii_case("application/json")
 }
 
-fn of_json<T: DeserializeOwned>(bytes: &[u8]) -> Result<T, Refusal> {
+/// Reads a JSON document as a `T`, and says where it is none.
+pub fn of_json<T: DeserializeOwned>(bytes: &[u8]) -> Result<T, Refusal> {
     let value =
         json::parse(bytes).map_err(|error| Refusal::malformed("bad_json", error.to_string()))?;
     serde_path_to_error::deserialize(value).map_err(|error| {

@@ -69,7 +69,8 @@ async fn script_run_file(
     headers: HeaderMap,
     request: Request,
 ) -> Answer<Response> {
-    let script = script_of_form(&app, request).await?;
+    let most = app.config.script.upload_bytes_max + MULTIPART_OVERHEAD_BYTES;
+    let script = script_of_form(request, most).await?;
     run(&app, &actor, &headers, script).await
 }
 
@@ -128,10 +129,10 @@ fn prefers_async(headers: &HeaderMap) -> bool {
     preferences.any(|preference| preference.trim().eq_ignore_ascii_case("respond-async"))
 }
 
-async fn script_of_form(app: &App, request: Request) -> Answer<Script> {
-    let most = app.config.script.upload_bytes_max + MULTIPART_OVERHEAD_BYTES;
+/// Reads a form of at most `most` bytes.
+pub async fn script_of_form(request: Request, most: u64) -> Answer<Script> {
     let request = read::bounded(request, most)?;
-    let mut form = Multipart::from_request(request, app)
+    let mut form = Multipart::from_request(request, &())
         .await
         .map_err(|error| {
             Refusal::new(

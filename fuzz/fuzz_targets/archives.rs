@@ -1,0 +1,4 @@
+//! libFuzzer on tar archives; the law is in `crates/server/src/fuzzing.rs`.
+#![no_main]
+
+libfuzzer_sys::fuzz_target!(|bytes: &[u8]| strongroom_server::fuzzing::archives(bytes));

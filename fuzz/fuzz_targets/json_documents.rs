@@ -1,0 +1,4 @@
+//! libFuzzer on JSON documents; the law is in `crates/core/src/fuzzing.rs`.
+#![no_main]
+
+libfuzzer_sys::fuzz_target!(|bytes: &[u8]| strongroom_core::fuzzing::json_documents(bytes));

@@ -1,0 +1,4 @@
+//! libFuzzer on JSON Schemas of arguments; the law is in `crates/core/src/fuzzing.rs`.
+#![no_main]
+
+libfuzzer_sys::fuzz_target!(|bytes: &[u8]| strongroom_core::fuzzing::schemas(bytes));
