@@ -1,0 +1,106 @@
+//! The hostile programs against the cage, and against nothing at all.
+//!
+//! Each family runs twice: inside, where no attempt may get out, and as a
+//! plain process of this host, where each must, so that a program which cannot
+//! fail is seen.
+#![allow(clippy::unwrap_used)]
+
+mod cell;
+#[path = "../../../hostile/judge.rs"]
+mod judge;
+mod siege;
+
+use judge::{Judged, Verdict, besiege};
+use siege::{Bare, Caged, Canaries};
+
+#[track_caller]
+fn is_contained(family: &'static str) {
+    let (warden, canaries) = (cell::warden(), Canaries::plant());
+    let place = Caged {
+        warden: &warden,
+        canaries: &canaries,
+    };
+    let judged = besiege(&place, family);
+    let held = [Verdict::Contained, Verdict::Skipped];
+    assert!(
+        others(&judged, held).is_empty(),
+        "{:#?}",
+        others(&judged, held)
+    );
+    assert_eq!(siege::outliving(), [] as [i32; 0]);
+}
+
+#[track_caller]
+fn gets_out_where_nothing_holds_it(family: &'static str) {
+    if !cell::is_root() {
+        return;
+    }
+    let canaries = Canaries::plant();
+    let judged = besiege(&Bare::new(&canaries), family);
+    let free = [Verdict::GotOut, Verdict::Skipped];
+    assert!(
+        others(&judged, free).is_empty(),
+        "{:#?}",
+        others(&judged, free)
+    );
+}
+
+fn others(judged: &[Judged], expected: [Verdict; 2]) -> Vec<&Judged> {
+    let other = |one: &&Judged| !expected.contains(&one.verdict);
+    judged.iter().filter(other).collect()
+}
+
+macro_rules! families {
+    ($( $family:ident: fn $inside:ident() fn $outside:ident(); )*) => {
+        $(
+            #[test]
+            fn $inside() {
+                is_contained(stringify!($family));
+            }
+
+            #[test]
+            fn $outside() {
+                gets_out_where_nothing_holds_it(stringify!($family));
+            }
+        )*
+
+        #[test]
+        fn every_family_is_tried() {
+            let tried = [$( stringify!($family) ),*];
+            assert_eq!(tried, judge::FAMILIES.map(|(name, _)| name));
+        }
+    };
+}
+
+families! {
+    privilege:
+        fn no_privilege_is_gained_inside()
+        fn privilege_is_gained_outside();
+    files:
+        fn no_file_is_reached_inside()
+        fn files_are_reached_outside();
+    processes:
+        fn no_process_is_reached_inside()
+        fn processes_are_reached_outside();
+    network:
+        fn no_network_is_reached_inside()
+        fn the_network_is_reached_outside();
+    kernel:
+        fn no_kernel_interface_is_reached_inside()
+        fn kernel_interfaces_are_reached_outside();
+    memory:
+        fn no_more_memory_is_held_inside()
+        fn more_memory_is_held_outside();
+    disk:
+        fn no_more_disk_is_filled_inside()
+        fn more_disk_is_filled_outside();
+    pool:
+        fn nothing_stays_or_multiplies_inside()
+        fn anything_stays_or_multiplies_outside();
+    residue:
+        fn nothing_is_left_inside()
+        fn residue_is_left_outside();
+    neighbours:
+        fn neighbours_do_not_meet_inside()
+        fn neighbours_meet_outside();
+}

@@ -1,0 +1,254 @@
+"""Files: tries to read, change or execute what is not its own."""
+
+import subprocess
+
+
+def read(path):
+    with open(path, "rb") as file:
+        return f"read {len(file.read(4096))} bytes of {path}"
+
+
+def write(path):
+    os.close(os.open(path, os.O_WRONLY))
+    return f"opened {path} for writing"
+
+
+def sort(path):
+    found = sorted(os.listdir(path))
+    return f"{path} holds {found[:5]}"
+
+
+@attempt("read a secret file of the host")
+def _():
+    return read(planted("file"))
+
+
+@attempt("read the host's passwords")
+def _():
+    return read("/etc/shadow")
+
+
+@attempt("list the homes of the host")
+def _():
+    return sort("/root")
+
+
+@attempt("walk above its root")
+def _():
+    for path in ["/..", "/../..", "/proc/self/root/..", "/proc/self/cwd/../../.."]:
+        try:
+            if os.path.exists(path + planted("file")) or "boot" in os.listdir(path):
+                return f"{path} is the host's root"
+        except OSError:
+            continue
+
+
+@attempt("change the interpreter's library")
+def _():
+    return write(os.__file__)
+
+
+@attempt("change a program of the runtime")
+def _():
+    return write("/usr/bin/env")
+
+
+@attempt("change the file of users")
+def _():
+    return write("/etc/passwd")
+
+
+@attempt("change its own code")
+def _():
+    path = PLACES["function"] + "/main.py"
+    return write(path)
+
+
+@attempt("change its input")
+def _():
+    if not os.path.isdir("/data") and "data" not in PLACES:
+        raise Skipped("there is no input")
+    return write(PLACES.get("data", "/data") + "/rows.csv")
+
+
+@attempt("write into the root folder")
+def _():
+    path = "/hostile-mark"
+    with open(path, "w"):
+        os.unlink(path)
+    return "made a file in /"
+
+
+@attempt("open the memory or the log of the kernel")
+def _():
+    for path in ["/dev/mem", "/dev/kmsg", "/dev/port", "/proc/kcore", "/proc/kmsg"]:
+        try:
+            os.close(os.open(path, os.O_RDONLY | os.O_NONBLOCK))
+            return f"opened {path}"
+        except OSError:
+            continue
+
+
+@attempt("find a device beyond the five")
+def _():
+    allowed = {"null", "zero", "full", "random", "urandom", "shm", "fd", "stdin", "stdout", "stderr"}
+    found = sorted(set(os.listdir("/dev")) - allowed)
+    return f"/dev holds {found[:5]}" if found else None
+
+
+@attempt("change a setting of the kernel")
+def _():
+    for path in ("/proc/sysrq-trigger", "/proc/sys/kernel/core_pattern", "/sys/kernel/mm/ksm/run"):
+        try:
+            return write(path)
+        except OSError:
+            continue
+
+
+@attempt("read settings and tables of the kernel in /proc")
+def _():
+    for path in ["sys/kernel/osrelease", "kallsyms", "meminfo", "keys", "timer_list", "sched_debug", "cpuinfo"]:
+        if os.path.exists("/proc/" + path):
+            return read("/proc/" + path)
+
+
+@attempt("look at the devices and modules in /sys")
+def _():
+    return sort("/sys")
+
+
+@attempt("find the control groups")
+def _():
+    return sort("/sys/fs/cgroup")
+
+
+@attempt("learn where it lies in the host's control groups")
+def _():
+    for line in open("/proc/self/cgroup"):
+        path = line.strip().split(":", 2)[2]
+        if "slot-" in path or "control" in ARGUMENTS:
+            return f"lies in {path}"
+
+
+@attempt("learn paths of the host from its mounts")
+def _():
+    text = open("/proc/self/mountinfo").read()
+    if planted("folder") in text or " /sys/" in text:
+        return "mountinfo names folders of the host"
+
+
+@attempt("reach a service by its socket file")
+def _():
+    found = [path for path in ["/run", "/var/run/docker.sock", planted("socket")] if os.path.exists(path)]
+    return f"{found[0]} exists" if found else None
+
+
+@attempt("run a program that it wrote")
+def _():
+    for place in ("tmp", "out", "shm"):
+        path = PLACES[place] + "/hostile-program"
+        try:
+            with open(path, "w") as file:
+                file.write("#!/bin/sh\nexit 0\n")
+            os.chmod(path, 0o755)
+            if subprocess.run([path]).returncode == 0:
+                return f"ran {path}"
+        except OSError:
+            continue
+        finally:
+            if os.path.exists(path):
+                os.unlink(path)
+
+
+@attempt("run a program that it wrote through the loader")
+def _():
+    path = PLACES["tmp"] + "/hostile-true"
+    with open("/usr/bin/true", "rb") as program, open(path, "wb") as copy:
+        copy.write(program.read())
+    try:
+        done = subprocess.run(["/lib64/ld-linux-x86-64.so.2", path], capture_output=True)
+        return "the loader ran it" if done.returncode == 0 else None
+    finally:
+        os.unlink(path)
+
+
+@attempt("make a set-user-id file and run it")
+def _():
+    path = PLACES["tmp"] + "/hostile-suid"
+    with open("/usr/bin/id", "rb") as program, open(path, "wb") as copy:
+        copy.write(program.read())
+    try:
+        os.chmod(path, 0o4755)
+        done = subprocess.run([path, "-u"], capture_output=True)
+        return f"ran as {done.stdout}" if done.returncode == 0 else None
+    finally:
+        os.unlink(path)
+
+
+def link(place):
+    path = PLACES[place] + "/hostile-link"
+    os.symlink("/etc", path)
+    os.unlink(path)
+    return f"made a symbolic link in {PLACES[place]}"
+
+
+@attempt("make a symbolic link where it may write")
+def _():
+    return link("tmp")
+
+
+@attempt("make a symbolic link in its output")
+def _():
+    return link("out")
+
+
+@attempt("follow a symbolic link where it may write")
+def _():
+    target, path = PLACES["tmp"] + "/hostile-target", PLACES["tmp"] + "/hostile-follow"
+    with open(target, "w"):
+        os.symlink(target, path)
+    try:
+        with open(path):
+            return "followed it"
+    finally:
+        os.unlink(path)
+        os.unlink(target)
+
+
+@attempt("make a pipe with a name in its output")
+def _():
+    path = PLACES["out"] + "/hostile-pipe"
+    os.mkfifo(path)
+    os.unlink(path)
+    return "made a FIFO"
+
+
+@attempt("open a file by its handle, past all paths")
+def _():
+    handle = ctypes.create_string_buffer(struct.pack("Ii", 128, 0) + bytes(128), 136)
+    mount = ctypes.c_int()
+    return reach(303, -100, b"/", handle, ctypes.byref(mount), 0) or reach(304, -1, handle, 0)
+
+
+@attempt("change its sealed input")
+def _():
+    with open("/proc/self/fd/0", "r+b") as file:
+        file.write(b"x")
+        return "wrote into descriptor 0"
+
+
+@attempt("hold a descriptor beyond its four")
+def _():
+    standing = []
+    for number in range(4, 1024):
+        try:
+            os.fstat(number)
+            standing.append(number)
+        except OSError:
+            continue
+    if "control" in ARGUMENTS:
+        standing.append(os.open("/", os.O_RDONLY))
+    return f"descriptors {standing}" if standing else None
+
+
+main()
