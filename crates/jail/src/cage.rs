@@ -9,6 +9,8 @@
 //! The rule: a step that fails is reported as a refusal and ends its process.
 //! Deliberately absent: undoing; the warden kills the slot and its group.
 
+#[cfg(target_arch = "x86_64")]
+mod graft;
 mod init;
 mod keeper;
 mod landlock;
@@ -16,7 +18,12 @@ mod mounting;
 mod nodes;
 mod privileges;
 mod root;
+#[cfg(target_arch = "x86_64")]
+mod steering;
+mod stem;
 mod worker;
+#[cfg(target_arch = "x86_64")]
+mod zygote;
 
 use std::convert::Infallible;
 use std::os::fd::BorrowedFd;
@@ -49,6 +56,20 @@ fn end(socket: BorrowedFd<'_>, life: Result<Infallible, Refusal>) -> ! {
         Ok(never) => match never {},
         Err(refusal) => refuse(socket, refusal),
     }
+}
+
+/// A keeper's life with a zygote: it freezes it, and makes copies when told.
+#[cfg(target_arch = "x86_64")]
+use steering::steer;
+
+/// Copies are made by machine code that this processor has none of.
+#[cfg(not(target_arch = "x86_64"))]
+fn steer(
+    _socket: BorrowedFd<'_>,
+    _steering: std::os::fd::OwnedFd,
+    _leaf: &crate::cgroup::Leaf,
+) -> Result<Infallible, Refusal> {
+    Err("not on this processor").or_refuse(kernel::ZYGOTE, "freeze a zygote")
 }
 
 /// Dies with the parent from now on. A change of user id undoes this silently,

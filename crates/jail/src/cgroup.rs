@@ -204,6 +204,18 @@ impl Leaf {
         !inside.is_empty()
     }
 
+    /// The directories, one for each hierarchy.
+    pub(crate) fn directories(&self) -> &[PathBuf] {
+        &self.directories
+    }
+
+    /// How many processes are inside.
+    pub(crate) fn processes(&self) -> usize {
+        self.directories
+            .first()
+            .map_or(0, |one| processes(one).len())
+    }
+
     /// Processor time used so far.
     pub(crate) fn cpu_us(&self) -> u64 {
         match self.version {

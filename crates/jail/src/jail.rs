@@ -16,6 +16,7 @@ use std::path::{Component, Path, PathBuf};
 
 use serde::{Deserialize, Serialize};
 
+use crate::event::SlotId;
 use crate::kernel::Kernel;
 use crate::limits::{LimitError, Limits};
 use crate::wire;
@@ -48,6 +49,18 @@ pub(crate) struct Spec {
     pub(crate) argv: Vec<String>,
     pub(crate) cwd: PathBuf,
     pub(crate) env: Vec<(String, String)>,
+    pub(crate) origin: Origin,
+}
+
+/// How the guest's process comes to be.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, Serialize, Deserialize)]
+pub(crate) enum Origin {
+    /// A program is executed.
+    Program,
+    /// A program is executed that loads libraries and is then copied.
+    Zygote,
+    /// A copy of the zygote in that slot.
+    CopyOf(SlotId),
 }
 
 /// A host directory shown to the guest, read-only.
@@ -101,6 +114,7 @@ impl Jail<Open> {
             argv: Vec::new(),
             cwd: PathBuf::from("/"),
             env: Vec::new(),
+            origin: Origin::Program,
         };
         Self {
             spec,
@@ -161,6 +175,21 @@ impl Jail<Open> {
         self
     }
 
+    /// Makes this the jail of a zygote: its program loads what its copies will
+    /// need, says so on descriptor 4 with one byte, reads one byte from there and
+    /// forks; it never goes on itself. It holds nobody's code or data.
+    pub fn zygote(mut self) -> Self {
+        self.spec.origin = Origin::Zygote;
+        self
+    }
+
+    /// Makes the guest a copy of the zygote in `slot`, instead of executing the
+    /// command. The copy returns from the zygote's fork.
+    pub fn copy_of(mut self, slot: SlotId) -> Self {
+        self.spec.origin = Origin::CopyOf(slot);
+        self
+    }
+
     /// Checks the jail, and that `kernel` enforces every wall.
     ///
     /// # Errors
@@ -197,6 +226,10 @@ impl Jail<Open> {
 }
 
 impl Jail<Sealed> {
+    pub(crate) fn is_zygote(&self) -> bool {
+        self.spec.origin == Origin::Zygote
+    }
+
     pub(crate) fn into_parts(self) -> (Spec, OwnedFd) {
         (
             self.spec,

@@ -4,6 +4,9 @@
 //! processes ever hold these sockets: a worker's end closes with its exec, so
 //! no byte a guest writes can arrive here.
 
+use std::ops::Range;
+use std::path::PathBuf;
+
 use serde::{Deserialize, Serialize};
 
 use crate::event::{Enforced, Exit, SlotId};
@@ -53,7 +56,17 @@ pub(crate) struct Build {
     pub(crate) host_uid: u32,
     pub(crate) host_gid: u32,
     pub(crate) landlock_abi: u32,
+    /// For a zygote: the host ids of its copies.
+    pub(crate) copies: Option<Range<u32>>,
     pub(crate) spec: Box<Spec>,
+}
+
+/// Warden to the keeper of a frozen zygote: make a copy the guest of the slot
+/// whose descriptors and namespaces are attached, in its control group.
+#[derive(Debug, Serialize, Deserialize)]
+pub(crate) struct Graft {
+    pub(crate) slot: SlotId,
+    pub(crate) group: Vec<PathBuf>,
 }
 
 /// Keeper, init and worker to the warden.
@@ -61,8 +74,18 @@ pub(crate) struct Build {
 pub(crate) enum Report {
     /// Keeper: init exists; its pidfd is attached.
     Born,
-    /// Init: the root stands; `/out` and the tmp filesystem are attached.
+    /// Init: the root stands; `/out` and the tmp filesystem are attached, and
+    /// for a copy its namespaces (user, mounts, processes, control group) and
+    /// its Landlock rules.
     Rooted { proc: bool },
+    /// Keeper: the zygote stands still; its user and process namespaces are attached.
+    Frozen,
+    /// Keeper of a zygote: the slot's guest runs, and init will reap it as this.
+    Grafted { slot: SlotId, reaped_as: i32 },
+    /// Keeper of a zygote: there is no copy, and nothing is left of it.
+    NotGrafted { slot: SlotId, why: String },
+    /// Init of a zygote: this child has ended.
+    Reaped { pid: i32, wait_status: i32 },
     /// Worker: inside every wall, waiting for [`ToWorker::Begin`].
     Ready,
     /// Anyone: a wall could not be built.

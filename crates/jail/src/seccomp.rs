@@ -32,6 +32,8 @@ const RETURN: u16 = 0x06;
 const ALLOW: u32 = 0x7fff_0000;
 const ERRNO: u32 = 0x0005_0000;
 const KILL_PROCESS: u32 = 0x8000_0000;
+/// Passes if a tracer says so; ENOSYS without one.
+const TRACE: u32 = 0x7ff0_0000;
 
 /// Where the kernel puts what a filter may look at.
 const NUMBER: u32 = 0;
@@ -49,6 +51,12 @@ impl Filter {
     /// The filter for guests.
     pub(crate) fn guest() -> Self {
         Self(compile(table::guest()))
+    }
+
+    /// The filter for zygotes, which their copies keep as guests: that of guests,
+    /// but calls that walk a copy into its walls pass while its keeper steers it.
+    pub(crate) fn zygote() -> Self {
+        Self(compile(table::guest().chain(table::ZYGOTE)))
     }
 
     /// The filter for init, which only waits and reports.
@@ -73,6 +81,7 @@ pub(crate) fn refusing_reasons() -> impl Iterator<Item = &'static str> {
     refusing.map(|group| group.reason)
 }
 
+/// Where a number is in two groups, the later counts.
 fn compile<'a>(groups: impl Iterator<Item = &'a Group>) -> BpfProgram {
     let mut answers = BTreeMap::new();
     for group in groups {
@@ -100,6 +109,7 @@ fn answer(rule: &Rule) -> BpfProgram {
     match rule {
         Rule::Allow => vec![step(RETURN, ALLOW)],
         Rule::Deny(error) => errno(*error),
+        Rule::Trace => vec![step(RETURN, TRACE)],
         Rule::When(checks, error) => {
             let passed = vec![step(RETURN, ALLOW)];
             let refused = errno(*error);

@@ -11,6 +11,7 @@ mod launch;
 
 use std::collections::BTreeSet;
 use std::io;
+use std::ops::Range;
 use std::os::fd::{AsFd, BorrowedFd, OwnedFd};
 use std::path::PathBuf;
 use std::sync::{Mutex, MutexGuard, PoisonError};
@@ -44,6 +45,15 @@ pub struct WardenConfig {
     pub cgroup_dirs: Vec<PathBuf>,
     /// How many empty slots wait in their control group for the next guest.
     pub spares: u32,
+    /// How many zygotes there may be at once, in slots of their own.
+    pub zygotes_max: u32,
+}
+
+impl WardenConfig {
+    /// The slot of a zygote, after those of guests and one of the warden's own.
+    pub fn zygote_slot(&self, index: u32) -> SlotId {
+        SlotId(self.slots_max.saturating_add(1).saturating_add(index))
+    }
 }
 
 impl Default for WardenConfig {
@@ -55,6 +65,7 @@ impl Default for WardenConfig {
             cgroup_name: "strongroom".to_owned(),
             cgroup_dirs: Vec::new(),
             spares: 2,
+            zygotes_max: 8,
         }
     }
 }
@@ -65,7 +76,8 @@ pub struct Warden {
     socket: Option<OwnedFd>,
     kernel: Kernel,
     process_id: u32,
-    slots_max: u32,
+    guests: Range<u32>,
+    zygotes: Range<u32>,
     taken: Mutex<BTreeSet<SlotId>>,
     /// Lives as long as the warden and reaps it.
     reaper: Option<JoinHandle<()>>,
@@ -116,7 +128,9 @@ impl Warden {
         let (ours, theirs) = wire::pair().map_err(failed)?;
         let image = sealed_copy(&config.program).map_err(failed)?;
         let (process_id, reaper) = launch(image, theirs).map_err(failed)?;
-        let slots_max = config.slots_max;
+        let guests = 0..config.slots_max;
+        let first = config.zygote_slot(0).0;
+        let zygotes = first..first.saturating_add(config.zygotes_max);
         wire::send(&ours, &ToWarden::Configure(config), &[]).map_err(failed)?;
         if !ready(&ours, PollFlags::IN, HELLO_MS_MAX).map_err(failed)? {
             return Err(failed(io::ErrorKind::TimedOut.into()));
@@ -126,7 +140,8 @@ impl Warden {
                 socket: Some(ours),
                 kernel,
                 process_id,
-                slots_max,
+                guests,
+                zygotes,
                 taken: Mutex::default(),
                 reaper: Some(reaper),
             }),
@@ -149,7 +164,11 @@ impl Warden {
     /// Asks for a sandbox up to just before the guest's first instruction.
     /// `Ready` or `Refused` follows.
     pub fn prepare(&self, slot: SlotId, jail: Jail<Sealed>) -> Result<Pipes, WardenError> {
-        if self.slots_max <= slot.0 {
+        let slots = match jail.is_zygote() {
+            true => &self.zygotes,
+            false => &self.guests,
+        };
+        if !slots.contains(&slot.0) {
             return Err(WardenError::NoSuchSlot { slot });
         }
         if !self.taken().insert(slot) {
@@ -282,7 +301,8 @@ impl Drop for Warden {
 fn check(config: &WardenConfig) -> Result<(), WardenError> {
     let plain = |c: char| c.is_ascii_alphanumeric() || c == '_';
     let name_ok = !config.cgroup_name.is_empty() && config.cgroup_name.chars().all(plain);
-    let last = config.uid_base.checked_add(config.slots_max);
+    let last = config.zygote_slot(config.zygotes_max).0;
+    let last = config.uid_base.checked_add(last);
     let ids_ok = last.is_some_and(|last| last < 1 << 31) && 1000 < config.uid_base;
     match config.slots_max {
         1..=4096 if name_ok && ids_ok => Ok(()),

@@ -7,6 +7,10 @@
 #[cfg(test)]
 mod attempt;
 mod process;
+#[cfg(target_arch = "x86_64")]
+pub(crate) mod script;
+#[cfg(target_arch = "x86_64")]
+pub(crate) mod trace;
 
 use std::ffi::{c_int, c_ulong};
 use std::io;
@@ -15,7 +19,7 @@ use std::os::fd::{AsFd, AsRawFd, FromRawFd as _, OwnedFd};
 #[cfg(test)]
 pub(crate) use attempt::attempt;
 pub(crate) use process::{
-    clone, execute, exit_now, fork, ignore_children, reset_signals, wait_any,
+    clone, execute, exit_now, fork, ignore_children, reset_signals, sleep_for_ever, wait_any,
 };
 
 fn done(returned: libc::c_long) -> io::Result<libc::c_long> {
@@ -31,6 +35,16 @@ pub(crate) fn unshare(namespaces: c_int) -> io::Result<()> {
     // SAFETY: takes flags only; descriptors and memory stay shared with nobody.
     // JUSTIFICATION: rustix marks its own version unsafe as well.
     done(libc::c_long::from(unsafe { libc::unshare(namespaces) })).map(drop)
+}
+
+/// Enters a namespace; for that of processes, only children do.
+pub(crate) fn enter(namespace: impl AsFd, kind: c_int) -> io::Result<()> {
+    // SAFETY: takes numbers only; this process has one thread.
+    // JUSTIFICATION: rustix calls its own version unsafe or splits it by kind.
+    done(libc::c_long::from(unsafe {
+        libc::setns(namespace.as_fd().as_raw_fd(), kind)
+    }))
+    .map(drop)
 }
 
 /// Names this host, in its own UTS namespace.
@@ -123,6 +137,14 @@ pub(crate) fn adopt(number: c_int) -> io::Result<OwnedFd> {
             c_int::try_from(copy).map_err(io::Error::other)?,
         ))
     }
+}
+
+/// Takes ownership of a descriptor that another process opened in our table.
+pub(crate) fn own(number: c_int) -> OwnedFd {
+    // SAFETY: the process that opened it shared our table, told us the number
+    // and has ended; nobody else owns it.
+    // JUSTIFICATION: a number out of a pipe has no Rust owner.
+    unsafe { OwnedFd::from_raw_fd(number) }
 }
 
 /// Makes one prctl call; for those without pointers.

@@ -14,6 +14,7 @@ mod slot;
 
 use std::ffi::OsStr;
 use std::io::{self, Write as _};
+use std::ops::Range;
 use std::os::fd::OwnedFd;
 
 use crate::kernel::USER_NAMESPACE;
@@ -81,6 +82,7 @@ pub(crate) struct Identity {
     uid: u32,
     gid: u32,
     uid_base: u32,
+    slots_max: u32,
 }
 
 impl Identity {
@@ -102,6 +104,7 @@ impl Identity {
             uid,
             gid,
             uid_base: config.uid_base,
+            slots_max: config.slots_max,
         }
     }
 
@@ -113,6 +116,14 @@ impl Identity {
         let index = if stands(Part::UserPerSlot) { index } else { 0 };
         let id = self.uid_base.saturating_add(index);
         (id, id)
+    }
+}
+
+impl Identity {
+    /// The host ids of a zygote's copies; an ordinary user has only his own.
+    pub(crate) fn of_copies(&self) -> Option<Range<u32>> {
+        let end = self.uid_base.saturating_add(self.slots_max);
+        (!self.ordinary_user).then_some(self.uid_base..end)
     }
 }
 

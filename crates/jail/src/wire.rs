@@ -18,7 +18,7 @@ use serde::{Serialize, de::DeserializeOwned};
 /// The longest frame. Fits the kernel's default socket buffer.
 pub(crate) const FRAME_BYTES_MAX: usize = 128 * 1024;
 /// The most descriptors that travel with one frame.
-pub(crate) const DESCRIPTORS_MAX: usize = 4;
+pub(crate) const DESCRIPTORS_MAX: usize = 9;
 
 /// What arrived.
 pub(crate) enum Received<T> {

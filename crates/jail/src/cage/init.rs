@@ -8,7 +8,8 @@ use std::convert::Infallible;
 use std::os::fd::{AsFd as _, BorrowedFd, OwnedFd};
 
 use super::keeper::Filters;
-use super::{GUEST_ID, die_with_parent, end, privileges, refuse, root, worker};
+use super::{GUEST_ID, die_with_parent, end, landlock, privileges, refuse, root, worker};
+use crate::jail::Origin;
 use crate::mutation::{Part, stands};
 use crate::protocol::{Build, OrRefuse as _, Refusal, Report};
 use crate::{kernel, syscall, wire};
@@ -22,6 +23,7 @@ pub(super) fn live(
     filters: &Filters,
 ) -> Result<Infallible, Refusal> {
     let _ = rustix::thread::set_name(c"strongroom-init");
+    syscall::reset_signals();
     wait_for_keeper(go);
     privileges::become_user(GUEST_ID).or_refuse(kernel::USER_NAMESPACE, "become its one user")?;
     die_with_parent()?;
@@ -30,14 +32,41 @@ pub(super) fn live(
         rustix::process::setsid().or_refuse(kernel::OTHER_NAMESPACES, "start a session")?;
     }
     rustix::process::umask(rustix::fs::Mode::from_raw_mode(0o022));
+    let namespaces = namespaces(order.spec.origin)?;
     let built = root::build(&order.spec, sources)?;
+    let rules = match order.spec.origin {
+        Origin::CopyOf(_) => Some(landlock::rules(&order.spec, order.landlock_abi)?),
+        Origin::Program | Origin::Zygote => None,
+    };
     let report = Report::Rooted { proc: built.proc };
-    wire::send(socket, &report, &[built.out.as_fd(), built.scratch.as_fd()])
-        .or_refuse(kernel::PRIVATE_ROOT, "hand over /out")?;
+    let mut attached = vec![built.out.as_fd(), built.scratch.as_fd()];
+    attached.extend(namespaces.iter().chain(&rules).map(|fd| fd.as_fd()));
+    wire::send(socket, &report, &attached).or_refuse(kernel::PRIVATE_ROOT, "hand over /out")?;
     drop((built.out, built.scratch));
-    let pid = syscall::fork(|| end(socket, worker::live(socket, order, descriptors, filters)))
-        .or_refuse(kernel::OTHER_NAMESPACES, "fork the worker")?;
-    reap(socket, pid, filters)
+    let worker = match order.spec.origin {
+        Origin::CopyOf(_) => None,
+        Origin::Program | Origin::Zygote => Some(
+            syscall::fork(|| end(socket, worker::live(socket, order, descriptors, filters)))
+                .or_refuse(kernel::OTHER_NAMESPACES, "fork the worker")?,
+        ),
+    };
+    reap(socket, worker, order.spec.origin, filters)
+}
+
+/// What a copy of a zygote enters. Must be opened while there is a `/proc`.
+fn namespaces(origin: Origin) -> Result<Vec<OwnedFd>, Refusal> {
+    if !matches!(origin, Origin::CopyOf(_)) {
+        return Ok(Vec::new());
+    }
+    ["user", "mnt", "pid", "cgroup"]
+        .iter()
+        .map(|kind| {
+            let opened = std::fs::File::open(format!("/proc/self/ns/{kind}"));
+            opened
+                .map(OwnedFd::from)
+                .or_refuse(kernel::OTHER_NAMESPACES, "open its own namespaces")
+        })
+        .collect()
 }
 
 fn wait_for_keeper(go: &OwnedFd) {
@@ -60,19 +89,36 @@ fn exit_if_orphaned(go: &OwnedFd) {
     }
 }
 
-fn reap(socket: BorrowedFd<'_>, worker: i32, filters: &Filters) -> Result<Infallible, Refusal> {
+/// Waits for the worker if it is ours, and forever if the guest is a copy: then
+/// the zygote's init reaps it and we only hold its processes together.
+fn reap(
+    socket: BorrowedFd<'_>,
+    worker: Option<i32>,
+    origin: Origin,
+    filters: &Filters,
+) -> Result<Infallible, Refusal> {
     let kept = syscall::number(&socket);
     syscall::close_between(0, kept - 1, 0)
         .and_then(|()| syscall::close_from(kept + 1, false))
         .or_refuse(kernel::DESCRIPTORS, "close init's descriptors")?;
     privileges::drop_all()?;
     privileges::hide_memory()?;
+    if worker.is_none() {
+        // The kernel reaps orphans by itself, and the warden ends us.
+        syscall::ignore_children();
+    }
     filters.init.install()?;
+    let Some(worker) = worker else {
+        syscall::sleep_for_ever()
+    };
     loop {
         match syscall::wait_any() {
             Ok((pid, wait_status)) if pid == worker => {
                 let _ = wire::send(socket, &Report::Ended { wait_status }, &[]);
                 syscall::exit_now(0);
+            }
+            Ok((pid, wait_status)) if origin == Origin::Zygote => {
+                let _ = wire::send(socket, &Report::Reaped { pid, wait_status }, &[]);
             }
             Ok(_) => {}
             Err(error) => {

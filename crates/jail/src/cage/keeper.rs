@@ -9,8 +9,10 @@ use std::convert::Infallible;
 use std::io;
 use std::os::fd::{AsFd as _, BorrowedFd, OwnedFd};
 
-use super::{HOST_NAME, die_with_parent, end, init, root};
+use super::stem::{self, Ground};
+use super::{HOST_NAME, die_with_parent, end, init, root, steer};
 use crate::cgroup::Leaf;
+use crate::jail::Origin;
 use crate::mutation::{Part, stands};
 use crate::protocol::{Build, OrRefuse as _, Refusal, Report};
 use crate::seccomp::Filter;
@@ -18,7 +20,7 @@ use crate::wire::{self, Received};
 use crate::{cage, kernel, syscall};
 
 /// Out-of-memory killing prefers guests over everything else on the host.
-const OOM_SCORE: &str = "500";
+pub(super) const OOM_SCORE: &str = "500";
 /// The namespaces of a guest that the keeper did not make for it already.
 const NAMESPACES: [(i32, Option<Part>); 4] = [
     (libc::CLONE_NEWNS, None),
@@ -26,6 +28,14 @@ const NAMESPACES: [(i32, Option<Part>); 4] = [
     (libc::CLONE_NEWPID, Some(Part::PidNamespace)),
     (libc::CLONE_NEWCGROUP, Some(Part::CgroupNamespace)),
 ];
+
+/// The flags that make them.
+pub(super) fn namespaces() -> i32 {
+    let made = NAMESPACES
+        .iter()
+        .filter(|(_, part)| part.is_none_or(stands));
+    made.fold(0, |all, (one, _)| all | one)
+}
 
 /// A keeper, seen from the warden.
 pub(crate) struct Cradle {
@@ -56,6 +66,7 @@ pub(crate) fn spawn(leaf: Leaf, filters: &Filters) -> io::Result<Cradle> {
 /// The compiled system call filters, made once.
 pub(crate) struct Filters {
     pub(crate) guest: Filter,
+    pub(crate) zygote: Filter,
     pub(crate) init: Filter,
 }
 
@@ -105,7 +116,7 @@ fn live(
             .or_refuse(kernel::OTHER_NAMESPACES, "make a host name namespace")?;
     }
     match wire::receive::<Build>(socket).or_refuse(kernel::OTHER_NAMESPACES, "hear the order")? {
-        Received::Frame(order, descriptors) => build(socket, &order, descriptors, filters),
+        Received::Frame(order, descriptors) => build(socket, &order, descriptors, filters, leaf),
         _ => syscall::exit_now(0),
     }
 }
@@ -115,60 +126,113 @@ fn build(
     order: &Build,
     descriptors: Vec<OwnedFd>,
     filters: &Filters,
+    leaf: &Leaf,
 ) -> Result<Infallible, Refusal> {
     let sources = root::open_sources(&order.spec)?;
     let (go_read, go_write) = rustix::pipe::pipe_with(rustix::pipe::PipeFlags::CLOEXEC)
         .or_refuse(kernel::USER_NAMESPACE, "make a pipe")?;
     let writer = syscall::number(&go_write);
-    let made = NAMESPACES
-        .iter()
-        .filter(|(_, part)| part.is_none_or(stands));
-    let namespaces = made.fold(0, |all, (one, _)| all | one);
-    let (pid, pidfd) = syscall::clone(namespaces, None, || {
+    let (mut descriptors, ground) = ground(order, descriptors)?;
+    let steering = steering(order, &mut descriptors)?;
+    let init = || {
         // Only the keeper may hold the writing end, so that its death shows.
         let _ = syscall::close_between(writer, writer, 0);
         end(
             socket,
             init::live(socket, order, sources, descriptors, &go_read, filters),
         )
-    })
-    .or_refuse(kernel::USER_NAMESPACE, "clone into new namespaces")?;
-    map_ids(pid, order).or_refuse(kernel::USER_NAMESPACE, "map one user id")?;
+    };
+    let pidfd = match &ground {
+        None => {
+            let (pid, pidfd) = syscall::clone(namespaces(), None, init)
+                .or_refuse(kernel::USER_NAMESPACE, "clone into new namespaces")?;
+            prefer_when_memory_runs_out(pid)
+                .and_then(|()| map_ids(pid, order))
+                .or_refuse(kernel::USER_NAMESPACE, "map one user id")?;
+            pidfd
+        }
+        Some(ground) => {
+            stem::grow(socket, ground, order, init)
+                .or_refuse(kernel::USER_NAMESPACE, "give birth below a zygote")?
+                .1
+        }
+    };
     wire::send(socket, &Report::Born, &[pidfd.as_fd()])
         .or_refuse(kernel::USER_NAMESPACE, "report the birth")?;
     rustix::io::write(&go_write, b"!").or_refuse(kernel::USER_NAMESPACE, "release init")?;
     // Descriptors of the guest must not stay open here: its readers wait for
-    // the last writer. Only the socket and the pipe to init are needed.
-    keep_two(syscall::number(&socket), writer)
+    // the last writer. Only what leads to the warden, init and a zygote is needed.
+    let steered = steering.as_ref().map(syscall::number);
+    let kept = [Some(syscall::number(&socket)), Some(writer), steered];
+    keep(kept.into_iter().flatten().collect())
         .or_refuse(kernel::DESCRIPTORS, "close what init has")?;
-    let _ = syscall::wait_any();
-    syscall::exit_now(0)
-}
-
-fn keep_two(one: u32, other: u32) -> io::Result<()> {
-    let (low, high) = (one.min(other), one.max(other));
-    syscall::close_between(3, low - 1, 0)?;
-    syscall::close_between(low + 1, high - 1, 0)?;
-    syscall::close_from(high + 1, false)
-}
-
-/// One user and one group inside, one host user and group outside.
-fn map_ids(pid: i32, order: &Build) -> io::Result<()> {
-    let write = |file: &str, value: String| {
-        std::fs::write(format!("/proc/{pid}/{file}"), value)
-            .map_err(|error| io::Error::new(error.kind(), format!("{file}: {error}")))
-    };
-    write("oom_score_adj", OOM_SCORE.to_owned())?;
-    if !stands(Part::UserNamespace) {
-        return Ok(());
+    match steering {
+        // Never back: what is dropped on the way was closed above.
+        Some(steering) => end(socket, steer(socket, steering, leaf)),
+        None => {
+            let _ = syscall::wait_any();
+            syscall::exit_now(0)
+        }
     }
-    write("setgroups", "deny".to_owned())?;
-    write(
-        "uid_map",
-        format!("{} {} 1", cage::GUEST_ID, order.host_uid),
-    )?;
-    write(
-        "gid_map",
-        format!("{} {} 1", cage::GUEST_ID, order.host_gid),
-    )
+}
+
+/// A copy comes with the namespaces of its zygote, and without descriptors.
+fn ground(
+    order: &Build,
+    descriptors: Vec<OwnedFd>,
+) -> Result<(Vec<OwnedFd>, Option<Ground>), Refusal> {
+    if !matches!(order.spec.origin, Origin::CopyOf(_)) {
+        return Ok((descriptors, None));
+    }
+    let mut found = descriptors.into_iter();
+    match (found.next(), found.next()) {
+        (Some(user), Some(processes)) => Ok((Vec::new(), Some(Ground { user, processes }))),
+        _ => Err("its namespaces are missing").or_refuse(kernel::USER_NAMESPACE, "find a zygote"),
+    }
+}
+
+/// A zygote gets one descriptor more; the other end is ours, to steer it by.
+fn steering(order: &Build, descriptors: &mut Vec<OwnedFd>) -> Result<Option<OwnedFd>, Refusal> {
+    if order.spec.origin != Origin::Zygote {
+        return Ok(None);
+    }
+    let (ours, theirs) = wire::pair().or_refuse(kernel::DESCRIPTORS, "make a zygote's socket")?;
+    descriptors.push(theirs);
+    Ok(Some(ours))
+}
+
+/// Closes everything from 3 on but these.
+fn keep(mut kept: Vec<u32>) -> io::Result<()> {
+    kept.sort_unstable();
+    let mut next = 3;
+    for number in kept {
+        syscall::close_between(next, number - 1, 0)?;
+        next = number + 1;
+    }
+    syscall::close_from(next, false)
+}
+
+/// One user and one group inside, one host user and group outside. Below a
+/// zygote also the users of its copies, which no process of its own can become.
+pub(super) fn map_ids(pid: i32, order: &Build) -> io::Result<()> {
+    let copies = match &order.copies {
+        Some(range) => format!("\n{0} {0} {1}", range.start, range.len()),
+        None => String::new(),
+    };
+    if stands(Part::UserNamespace) {
+        write_of(pid, "setgroups", "deny")?;
+        for (file, id) in [("uid_map", order.host_uid), ("gid_map", order.host_gid)] {
+            write_of(pid, file, &format!("{} {id} 1{copies}\n", cage::GUEST_ID))?;
+        }
+    }
+    Ok(())
+}
+
+fn prefer_when_memory_runs_out(pid: i32) -> io::Result<()> {
+    write_of(pid, "oom_score_adj", OOM_SCORE)
+}
+
+fn write_of(pid: i32, file: &str, value: &str) -> io::Result<()> {
+    std::fs::write(format!("/proc/{pid}/{file}"), value)
+        .map_err(|error| io::Error::new(error.kind(), format!("{file}: {error}")))
 }

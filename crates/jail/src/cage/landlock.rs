@@ -6,6 +6,7 @@
 //! guest may write. Never given: executing what was written, links, devices,
 //! sockets, pipes with names, and any address.
 
+use std::os::fd::OwnedFd;
 use std::path::Path;
 
 use landlock::{
@@ -39,6 +40,13 @@ pub(super) fn prepare(spec: &Spec, abi: u32) -> Result<RulesetCreated, Refusal> 
     }
     // The five device nodes; the directory itself is on a read-only mount.
     allow(rules, Path::new("/dev"), read | AccessFs::WriteFile)
+}
+
+/// The rules of a copy, which its zygote's keeper puts in force.
+pub(super) fn rules(spec: &Spec, abi: u32) -> Result<OwnedFd, Refusal> {
+    Option::<OwnedFd>::from(prepare(spec, abi)?)
+        .ok_or("the kernel gave no ruleset")
+        .or_refuse(LANDLOCK, "make the rules of a copy")
 }
 
 /// Puts the rules in force for this process and all it starts.

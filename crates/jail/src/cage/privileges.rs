@@ -15,8 +15,8 @@ use crate::protocol::{OrRefuse as _, Refusal};
 use crate::{kernel, syscall};
 
 const PR_CAPBSET_READ: i32 = 23;
-const PR_CAPBSET_DROP: i32 = 24;
-const PR_SET_SECUREBITS: i32 = 28;
+pub(super) const PR_CAPBSET_DROP: i32 = 24;
+pub(super) const PR_SET_SECUREBITS: i32 = 28;
 const PR_SET_NO_NEW_PRIVS: i32 = 38;
 const PR_GET_NO_NEW_PRIVS: i32 = 39;
 const PR_CAP_AMBIENT: i32 = 47;
@@ -31,7 +31,7 @@ const CAPABILITIES_MAX: u64 = 64;
 /// KEEP_CAPS, for the moment in which init becomes its user.
 const KEEP: u64 = 1 << 4;
 /// NOROOT, NO_SETUID_FIXUP, no KEEP_CAPS, NO_CAP_AMBIENT_RAISE; all locked.
-const LOCKED: u64 = 0b1110_1111;
+pub(super) const LOCKED: u64 = 0b1110_1111;
 
 /// Becomes the one mapped user and group, keeping the namespace's capabilities.
 pub(super) fn become_user(id: u32) -> io::Result<()> {
@@ -63,6 +63,12 @@ pub(super) fn drop_all() -> Result<(), Refusal> {
             .or_refuse(kernel::NO_NEW_PRIVILEGES, "forbid new privileges")?;
     }
     look_back().or_refuse(wall, "see that all capabilities are gone")
+}
+
+/// How many capabilities this kernel knows.
+pub(super) fn capabilities_known() -> u64 {
+    let known = |capability: &u64| syscall::prctl(PR_CAPBSET_READ, *capability, 0).is_ok();
+    (0..CAPABILITIES_MAX).take_while(known).count() as u64
 }
 
 fn look_back() -> io::Result<()> {

@@ -22,7 +22,7 @@ use super::mounting::{
     reopen, tmpfs,
 };
 use super::nodes;
-use crate::jail::{Mount, Spec};
+use crate::jail::{Mount, Origin, Spec};
 use crate::kernel::{BOUNDED_TMPFS, DEVICES, PRIVATE_ROOT, PROC, READ_ONLY_OVERLAY};
 use crate::mutation::{Part, bound as bound_of, mount_flags, stands};
 use crate::protocol::{OrRefuse as _, Refusal};
@@ -104,7 +104,8 @@ pub(super) fn build(spec: &Spec, sources: Sources) -> Result<Built, Refusal> {
     nodes::show(sources.nodes, STAGE).or_refuse(DEVICES, "make /dev")?;
     let scratch = scratch(spec).or_refuse(BOUNDED_TMPFS, "make /tmp and /dev/shm")?;
     let out = out(spec).or_refuse(BOUNDED_TMPFS, "make /out")?;
-    let proc = proc()?;
+    // A zygote's would show it the processes of its copies.
+    let proc = spec.origin != Origin::Zygote && proc()?;
     write_files(spec, proc).or_refuse(PRIVATE_ROOT, "write files and links")?;
     remove_stage(spec.mounts.len()).or_refuse(PRIVATE_ROOT, "clear the stage")?;
     let flags = u64::from(mount_flags(READ_ONLY | NO_EXEC).bits());

@@ -12,7 +12,7 @@ use rustix::fs::{Access, AtFlags, CWD};
 
 use super::keeper::Filters;
 use super::{landlock, privileges};
-use crate::jail::Spec;
+use crate::jail::{Origin, Spec};
 use crate::mutation::{Part, stands};
 use crate::protocol::{Build, OrRefuse as _, Refusal, Report, ToWorker};
 use crate::wire::{self, Received};
@@ -22,8 +22,8 @@ use crate::{kernel, syscall};
 const NOT_EXECUTED: i32 = 127;
 /// Not a wall of the host but a fault in the jail's description.
 const COMMAND: &str = "command";
-/// The guest's own: input, output, errors, result.
-const GUEST_DESCRIPTORS: usize = 4;
+/// The guest's own: input, output, errors, result; a zygote has one more.
+const GUEST_DESCRIPTORS_MAX: usize = 5;
 
 pub(super) fn live(
     socket: BorrowedFd<'_>,
@@ -38,15 +38,26 @@ pub(super) fn live(
     }
     rustix::process::umask(rustix::fs::Mode::from_raw_mode(0o077));
     let program = Program::from(spec)?;
+    let kept = descriptors.len().min(GUEST_DESCRIPTORS_MAX);
     let socket = arrange(socket, descriptors)?;
-    let rules = landlock::prepare(spec, order.landlock_abi)?;
+    // A zygote's copies are at home in other file systems than its own, and a
+    // rule names files; so they take on their rules one by one.
+    let rules = match spec.origin {
+        Origin::Zygote => None,
+        Origin::Program | Origin::CopyOf(_) => Some(landlock::prepare(spec, order.landlock_abi)?),
+    };
     privileges::limit_resources(&spec.limits)?;
     privileges::drop_all()?;
     privileges::stop_speculation();
-    landlock::enforce(rules)?;
-    close_the_rest(&socket)?;
+    if let Some(rules) = rules {
+        landlock::enforce(rules)?;
+    }
+    close_the_rest(&socket, kept)?;
     privileges::hide_memory()?;
-    filters.guest.install()?;
+    match spec.origin {
+        Origin::Zygote => filters.zygote.install()?,
+        Origin::Program | Origin::CopyOf(_) => filters.guest.install()?,
+    }
     become_guest(&socket, &program)
 }
 
@@ -81,14 +92,14 @@ impl Program {
     }
 }
 
-/// Puts the guest's descriptors at 0 to 3 and the socket out of their way.
+/// Puts the guest's descriptors at 0 and up, and the socket out of their way.
 fn arrange(socket: BorrowedFd<'_>, descriptors: Vec<OwnedFd>) -> Result<OwnedFd, Refusal> {
     let wall = kernel::DESCRIPTORS;
     let high = |fd: BorrowedFd<'_>| rustix::io::fcntl_dupfd_cloexec(fd, 10);
     let socket = high(socket).or_refuse(wall, "move the socket")?;
     let moved: Vec<OwnedFd> = descriptors
         .iter()
-        .take(GUEST_DESCRIPTORS)
+        .take(GUEST_DESCRIPTORS_MAX)
         .map(|fd| high(fd.as_fd()))
         .collect::<Result<_, _>>()
         .or_refuse(wall, "move a descriptor")?;
@@ -99,15 +110,16 @@ fn arrange(socket: BorrowedFd<'_>, descriptors: Vec<OwnedFd>) -> Result<OwnedFd,
     Ok(socket)
 }
 
-/// Leaves 0 to 3 and the socket, which closes itself on exec.
-fn close_the_rest(socket: &OwnedFd) -> Result<(), Refusal> {
+/// Leaves the first ones and the socket, which closes itself on exec.
+fn close_the_rest(socket: &OwnedFd, first: usize) -> Result<(), Refusal> {
     if !stands(Part::DescriptorsClosed) {
         let inherited = rustix::io::fcntl_setfd(socket, rustix::io::FdFlags::empty());
         return inherited.or_refuse(kernel::DESCRIPTORS, "leave the socket open");
     }
-    let kept = syscall::number(socket);
-    syscall::close_between(4, kept - 1, 0)
-        .and_then(|()| syscall::close_from(kept + 1, false))
+    let number = syscall::number(socket);
+    let first = u32::try_from(first).expect("a guest has a handful of descriptors");
+    syscall::close_between(first, number - 1, 0)
+        .and_then(|()| syscall::close_from(number + 1, false))
         .or_refuse(kernel::DESCRIPTORS, "close the rest")
 }
 

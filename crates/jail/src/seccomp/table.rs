@@ -16,11 +16,13 @@ pub(crate) struct Group {
     pub(crate) numbers: &'static [c_long],
 }
 
-use Rule::{Allow, Deny, When};
+use Rule::{Allow, Deny, Trace, When};
 
 pub(crate) enum Rule {
     Allow,
     Deny(i32),
+    /// Allowed if a tracer that asked to be told lets it pass, else ENOSYS.
+    Trace,
     /// Allowed if every check passes, else this errno.
     When(&'static [Check], i32),
 }
@@ -70,6 +72,8 @@ const IOCTLS: &[u32] = &[0x5401, 0x5413, 0x541b, 0x5421, 0x5451, 0x5450];
 const FCNTLS: &[u32] = &[0, 1, 2, 3, 4, 5, 6, 7, 1027, 1030, 1032, 1033, 1034];
 /// PR_GET_DUMPABLE, PR_SET_NAME, PR_GET_NAME, PR_SET_VMA.
 const PRCTLS: &[u32] = &[3, 15, 16, 0x5356_4d41];
+/// Those, and PR_CAPBSET_DROP and PR_SET_SECUREBITS, which need a capability.
+const PRCTLS_OF_ZYGOTES: &[u32] = &[3, 15, 16, 24, 28, 0x5356_4d41];
 /// PER_LINUX, and the question.
 const PERSONALITIES: &[u32] = &[0, 0xffff_ffff];
 /// No MERGEABLE, COLD, PAGEOUT, COLLAPSE, HWPOISON or SOFT_OFFLINE.
@@ -216,10 +220,22 @@ const GUEST_LEGACY: &[Group] = groups! {
     "older spelling of a call allowed above": Allow => SYS_renameat;
 };
 
+/// What differs for a zygote and its copies. No guest can trace (see above), so
+/// these are open only to the keeper that steers a copy before its first step.
+#[rustfmt::skip]
+pub(crate) const ZYGOTE: &[Group] = groups! {
+    "a copy enters the namespaces of its sandbox": Trace => SYS_setns;
+    "a copy becomes the user of its slot and gives up every capability": Trace =>
+        SYS_setresuid SYS_setresgid SYS_capset;
+    "a copy takes on its Landlock rules": Trace => SYS_landlock_restrict_self;
+    "a copy empties its bounding set and locks its secure bits; others lack the capability": When(&[one_of(0, PRCTLS_OF_ZYGOTES)], EPERM) =>
+        SYS_prctl;
+};
+
 /// What pid 1 of a sandbox does for the rest of its life: wait and report.
 #[rustfmt::skip]
 pub(crate) const INIT: &[Group] = groups! {
-    "wait for children": Allow => SYS_wait4;
+    "wait for children, or for nothing": Allow => SYS_wait4 SYS_ppoll;
     "report the end of the worker": Allow => SYS_sendmsg SYS_exit_group SYS_exit;
     "encode the report": Allow =>
         SYS_brk SYS_mmap SYS_munmap SYS_mremap SYS_madvise SYS_rt_sigreturn

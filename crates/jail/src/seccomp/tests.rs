@@ -67,6 +67,7 @@ fn meant<'a>(
         Some(group) => match &group.rule {
             Rule::Allow => ALLOW,
             Rule::Deny(error) => refused(*error),
+            Rule::Trace => TRACE,
             Rule::When(checks, error) if !checks.iter().all(passes) => refused(*error),
             Rule::When(..) => ALLOW,
         },
@@ -176,6 +177,7 @@ proptest! {
     ) {
         for (program, groups) in [
             (guest(), table::guest().collect::<Vec<_>>()),
+            (Filter::zygote().0, table::ZYGOTE.iter().chain(table::guest()).collect()),
             (Filter::init().0, table::INIT.iter().collect()),
         ] {
             for architecture in [NATIVE, I386] {

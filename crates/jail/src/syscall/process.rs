@@ -40,10 +40,10 @@ pub(crate) fn fork(child: impl FnOnce() -> Infallible) -> io::Result<i32> {
     }
 }
 
-/// Like [`fork`], with namespace flags and optionally born into a control
+/// Like [`fork`], with flags for namespaces and kinship, and optionally born into a control
 /// group of version 2. Answers a pidfd.
 pub(crate) fn clone(
-    namespaces: c_int,
+    flags: c_int,
     group: Option<BorrowedFd<'_>>,
     child: impl FnOnce() -> Infallible,
 ) -> io::Result<(i32, OwnedFd)> {
@@ -53,7 +53,7 @@ pub(crate) fn clone(
     // SAFETY: all zeroes is a valid `clone_args`: every field is an integer.
     // JUSTIFICATION: the struct grows with libc; naming each field would not.
     let mut arguments: libc::clone_args = unsafe { std::mem::zeroed() };
-    arguments.flags = u64::from(namespaces.cast_unsigned())
+    arguments.flags = u64::from(flags.cast_unsigned())
         | u64::from(libc::CLONE_PIDFD.cast_unsigned())
         | CLONE_CLEAR_SIGHAND;
     if let Some(group) = group {
@@ -61,7 +61,10 @@ pub(crate) fn clone(
         arguments.cgroup = u64::from(group.as_raw_fd().cast_unsigned());
     }
     arguments.pidfd = (&raw mut pidfd) as u64;
-    arguments.exit_signal = u64::from(libc::SIGCHLD.cast_unsigned());
+    // A sibling ends with the signal of the caller's own end, by the kernel's rule.
+    if flags & libc::CLONE_PARENT == 0 {
+        arguments.exit_signal = u64::from(libc::SIGCHLD.cast_unsigned());
+    }
     // SAFETY: without CLONE_VM this is a fork; `arguments` outlives the call
     // and its size is the one passed; this process has one thread.
     // JUSTIFICATION: neither std nor rustix offers clone3.
@@ -133,5 +136,14 @@ pub(crate) fn wait_any() -> io::Result<(i32, i32)> {
         if error.raw_os_error() != Some(libc::EINTR) {
             return Err(error);
         }
+    }
+}
+
+/// Waits for nothing. Only a deadly signal ends it.
+pub(crate) fn sleep_for_ever() -> ! {
+    loop {
+        // SAFETY: no descriptors, no time limit and no signal mask are read.
+        // JUSTIFICATION: rustix polls by a call that not every architecture has.
+        unsafe { libc::ppoll(std::ptr::null_mut(), 0, std::ptr::null(), std::ptr::null()) };
     }
 }

@@ -37,6 +37,7 @@ impl Cradles {
             groups: groups.map_err(|error| error.to_string()),
             filters: Filters {
                 guest: Filter::guest(),
+                zygote: Filter::zygote(),
                 init: Filter::init(),
             },
             spares: VecDeque::new(),

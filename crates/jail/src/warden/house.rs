@@ -10,12 +10,12 @@ use rustix::event::{PollFd, PollFlags, Timespec, poll};
 use super::Identity;
 use super::cradles::Cradles;
 use super::link::Link;
-use super::slot::{Outcome, Slot};
+use super::slot::{Heard, Outcome, Slot};
 use crate::cgroup::Leaf;
 use crate::event::{Cause, Enforced, SlotId};
-use crate::jail::Spec;
-use crate::kernel::{self, CGROUP, Kernel};
-use crate::protocol::{Build, FromWarden, Refusal, ToWarden};
+use crate::jail::{Origin, Spec};
+use crate::kernel::{self, CGROUP, Kernel, ZYGOTE};
+use crate::protocol::{Build, FromWarden, Graft, Refusal, ToWarden};
 use crate::supervisor::WardenConfig;
 use crate::{syscall, wire};
 
@@ -33,6 +33,8 @@ pub(super) struct House {
     landlock_abi: u32,
     cradles: Cradles,
     slots: BTreeMap<SlotId, Slot>,
+    /// The slots of running copies, by their zygote and how its init knows them.
+    copies: BTreeMap<(SlotId, i32), SlotId>,
     /// Leaves of ended slots that the kernel still held on to.
     held: Vec<Leaf>,
 }
@@ -54,6 +56,7 @@ impl House {
             landlock_abi: syscall::landlock_abi().unwrap_or(0),
             cradles: Cradles::open(config),
             slots: BTreeMap::new(),
+            copies: BTreeMap::new(),
             held: Vec::new(),
         }
     }
@@ -87,15 +90,54 @@ impl House {
                     self.obey(message, descriptors);
                 }
             }
-            Ready::Report(id) => {
-                let heard = self.slots.get_mut(&id).and_then(|slot| slot.hear(now));
-                if let Some(proc) = heard {
-                    self.say_ready(id, proc);
+            Ready::Report(id) => self.hear(id, now),
+            Ready::Memory(id) => self.with(id, |slot| slot.memory_ran_out(now)),
+            Ready::Keeper(id) => {
+                self.hear(id, now);
+                self.with(id, |slot| slot.keeper_ended(now));
+            }
+        }
+    }
+
+    fn hear(&mut self, id: SlotId, now: Instant) {
+        let heard = self.slots.get_mut(&id).map(|slot| slot.hear(now));
+        for heard in heard.unwrap_or_default() {
+            match heard {
+                Heard::Ready { proc } => self.say_ready(id, proc),
+                Heard::WantsCopy { of, descriptors } => self.graft(id, of, &descriptors, now),
+                Heard::Grafted { slot, reaped_as } => {
+                    self.copies.insert((id, reaped_as), slot);
+                    let ready = self.slots.get_mut(&slot).and_then(Slot::grafted);
+                    if let Some(Heard::Ready { proc }) = ready {
+                        self.say_ready(slot, proc);
+                    }
+                }
+                Heard::NotGrafted { slot, why } => {
+                    self.with(slot, |slot| slot.refuse(no_copy(why), now));
+                }
+                Heard::Reaped { pid, wait_status } => {
+                    if let Some(slot) = self.copies.remove(&(id, pid)) {
+                        self.with(slot, |slot| slot.guest_ended(wait_status, now));
+                    }
                 }
             }
-            Ready::Memory(id) => self.with(id, |slot| slot.memory_ran_out(now)),
-            Ready::Keeper(id) => self.with(id, |slot| slot.keeper_ended(now)),
         }
+    }
+
+    /// Has the zygote in `of` make a copy the guest of `id`.
+    fn graft(&mut self, id: SlotId, of: SlotId, descriptors: &[OwnedFd], now: Instant) {
+        let group = self
+            .slots
+            .get(&id)
+            .map(|slot| slot.cradle.leaf.directories().to_vec());
+        let (Some(zygote), Some(group)) = (self.slots.get(&of), group) else {
+            return self.with(id, |slot| {
+                slot.refuse(no_copy("the zygote is gone".to_owned()), now)
+            });
+        };
+        let borrowed: Vec<_> = descriptors.iter().map(|fd| fd.as_fd()).collect();
+        // If its keeper is dead, the zygote's end will tell this slot.
+        let _ = wire::send(&zygote.cradle.socket, &Graft { slot: id, group }, &borrowed);
     }
 
     fn obey(&mut self, message: ToWarden, descriptors: Vec<OwnedFd>) {
@@ -127,10 +169,10 @@ impl House {
             Ok(cradle) => cradle,
             Err(refusal) => return self.conclude(id, Outcome::Refused(refusal)),
         };
-        let mut slot = Slot::new(cradle, spec.limits, now);
+        let mut slot = Slot::new(cradle, &spec, now);
         let limited = if unlimited { Ok(()) } else { slot.limit() };
         match limited {
-            Ok(()) => self.order(id, &slot, spec, &descriptors),
+            Ok(()) => self.order(id, &mut slot, spec, descriptors),
             Err(error) => {
                 let (wall, detail) = (CGROUP.to_owned(), error.to_string());
                 slot.refuse(Refusal { wall, detail }, now);
@@ -139,22 +181,38 @@ impl House {
         self.slots.insert(id, slot);
     }
 
-    fn order(&self, id: SlotId, slot: &Slot, spec: Box<Spec>, descriptors: &[OwnedFd]) {
+    fn order(&self, id: SlotId, slot: &mut Slot, spec: Box<Spec>, descriptors: Vec<OwnedFd>) {
         let index = if id == REHEARSAL {
             self.slots_max
         } else {
             id.0
         };
         let (host_uid, host_gid) = self.identity.of_slot(index);
+        let zygote = match spec.origin {
+            Origin::CopyOf(of) => self
+                .slots
+                .get(&of)
+                .and_then(|zygote| zygote.ground.as_ref()),
+            Origin::Program | Origin::Zygote => None,
+        };
         let order = Build {
             host_uid,
             host_gid,
             landlock_abi: self.landlock_abi,
+            copies: (spec.origin == Origin::Zygote)
+                .then(|| self.identity.of_copies())
+                .flatten(),
             spec,
         };
-        let borrowed: Vec<_> = descriptors.iter().map(|fd| fd.as_fd()).collect();
+        let attached: Vec<_> = match zygote {
+            Some(ground) => ground.iter().map(|fd| fd.as_fd()).collect(),
+            None => descriptors.iter().map(|fd| fd.as_fd()).collect(),
+        };
         // If the keeper is dead already, its last words are in the socket.
-        let _ = wire::send(&slot.cradle.socket, &order, &borrowed);
+        let _ = wire::send(&slot.cradle.socket, &order, &attached);
+        if zygote.is_some() {
+            slot.keep(descriptors);
+        }
     }
 
     fn do_what_is_due(&mut self) {
@@ -288,5 +346,12 @@ impl House {
         }
         self.cradles.remove_groups();
         Ok(())
+    }
+}
+
+fn no_copy(detail: String) -> Refusal {
+    Refusal {
+        wall: ZYGOTE.to_owned(),
+        detail,
     }
 }

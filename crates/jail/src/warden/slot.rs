@@ -11,7 +11,8 @@ use rustix::process::{Signal, pidfd_send_signal};
 
 use crate::cage::Cradle;
 use crate::cgroup::{GroupError, Leaf, Usage};
-use crate::event::{Cause, Exit, Status};
+use crate::event::{Cause, Exit, SlotId, Status};
+use crate::jail::{Origin, Spec};
 use crate::kernel::CGROUP;
 use crate::limits::Limits;
 use crate::protocol::{Refusal, Report, ToWorker};
@@ -19,6 +20,8 @@ use crate::wire::{self, Received};
 
 /// How long a slot may take from the order to ready.
 const PREPARE_MS_MAX: u64 = 10_000;
+/// How long a zygote may take to load, in its keeper's count and some.
+const LOAD_MS_MAX: u64 = 130_000;
 /// How long the kernel may take to let go of a dead guest's group.
 const REMOVE_MS_MAX: u64 = 5_000;
 /// Between two looks at a group that is not empty yet.
@@ -40,8 +43,30 @@ struct Rooted {
     proc: bool,
 }
 
+/// What a slot's own processes told that others have to know.
+pub(super) enum Heard {
+    /// Its guest stands behind every wall; whether there is a `/proc`.
+    Ready { proc: bool },
+    /// It wants to be a copy of this zygote, with these descriptors.
+    WantsCopy {
+        of: SlotId,
+        descriptors: Vec<OwnedFd>,
+    },
+    /// Its zygote has made a copy the guest of that slot.
+    Grafted { slot: SlotId, reaped_as: i32 },
+    /// Its zygote could not.
+    NotGrafted { slot: SlotId, why: String },
+    /// A process that its init reaped; maybe a copy.
+    Reaped { pid: i32, wait_status: i32 },
+}
+
 pub(super) struct Slot {
     pub(super) cradle: Cradle,
+    pub(super) origin: Origin,
+    /// The descriptors that a copy will get.
+    descriptors: Vec<OwnedFd>,
+    /// The namespaces of a frozen zygote, in which its copies are born.
+    pub(super) ground: Option<[OwnedFd; 2]>,
     limits: Limits,
     stage: Stage,
     /// When something is due if nothing happens before.
@@ -69,10 +94,13 @@ pub(super) enum Outcome {
 }
 
 impl Slot {
-    pub(super) fn new(cradle: Cradle, limits: Limits, now: Instant) -> Self {
+    pub(super) fn new(cradle: Cradle, spec: &Spec, now: Instant) -> Self {
         Self {
             cradle,
-            limits,
+            origin: spec.origin,
+            descriptors: Vec::new(),
+            ground: None,
+            limits: spec.limits,
             stage: Stage::Preparing,
             deadline: Some(now + Duration::from_millis(PREPARE_MS_MAX)),
             init: None,
@@ -97,26 +125,27 @@ impl Slot {
         Ok(())
     }
 
-    /// Reads every report that is there. Answers whether the slot became ready,
-    /// and then whether it has a `/proc`.
-    pub(super) fn hear(&mut self, now: Instant) -> Option<bool> {
-        let mut ready = None;
+    /// Keeps what a copy will get once its sandbox stands.
+    pub(super) fn keep(&mut self, descriptors: Vec<OwnedFd>) {
+        self.descriptors = descriptors;
+    }
+
+    /// Reads every report that is there.
+    pub(super) fn hear(&mut self, now: Instant) -> Vec<Heard> {
+        let mut heard = Vec::new();
         while !self.deaf {
             match wire::receive_now::<Report>(&self.cradle.socket) {
                 Ok(Received::Frame(report, descriptors)) => {
-                    self.take(report, descriptors, now);
-                    if let (Stage::Ready, Some(rooted)) = (&self.stage, &self.rooted) {
-                        ready = Some(rooted.proc);
-                    }
+                    heard.extend(self.take(report, descriptors, now));
                 }
                 Ok(Received::Nothing) => break,
                 Ok(Received::End) | Err(_) => self.deaf = true,
             }
         }
-        ready
+        heard
     }
 
-    fn take(&mut self, report: Report, descriptors: Vec<OwnedFd>, now: Instant) {
+    fn take(&mut self, report: Report, descriptors: Vec<OwnedFd>, now: Instant) -> Option<Heard> {
         let mut descriptors = descriptors.into_iter();
         match report {
             Report::Born => self.init = descriptors.next(),
@@ -124,19 +153,70 @@ impl Slot {
                 if let (Some(out), Some(scratch)) = (descriptors.next(), descriptors.next()) {
                     self.rooted = Some(Rooted { out, scratch, proc });
                 }
+                return self.wants_copy(descriptors);
             }
-            Report::Ready if matches!(self.stage, Stage::Preparing) => {
-                self.stage = Stage::Ready;
-                self.deadline = None;
-            }
+            Report::Ready if matches!(self.stage, Stage::Preparing) => return self.ready(now),
             Report::Ready => {}
+            Report::Frozen => {
+                let mut next = || descriptors.next();
+                self.ground = next().zip(next()).map(<[OwnedFd; 2]>::from);
+                return self.become_ready();
+            }
+            Report::Grafted { slot, reaped_as } => return Some(Heard::Grafted { slot, reaped_as }),
+            Report::NotGrafted { slot, why } => return Some(Heard::NotGrafted { slot, why }),
+            Report::Reaped { pid, wait_status } => {
+                return Some(Heard::Reaped { pid, wait_status });
+            }
             Report::Refused(refusal) => self.refuse(refusal, now),
             Report::ExecFailed(why) => self.exec_failed = Some(why),
-            Report::Ended { wait_status } => {
-                self.status = Some(status(wait_status));
-                self.ended = Some(now);
-                self.end(Cause::Own, now);
-            }
+            Report::Ended { wait_status } => self.guest_ended(wait_status, now),
+        }
+        None
+    }
+
+    /// The worker of a zygote begins at once; it is ready when it stands still.
+    fn ready(&mut self, now: Instant) -> Option<Heard> {
+        if self.origin != Origin::Zygote {
+            return self.become_ready();
+        }
+        if wire::send(&self.cradle.socket, &ToWorker::Begin, &[]).is_err() {
+            self.kill(Cause::Killed, now);
+        }
+        self.deadline = Some(now + Duration::from_millis(LOAD_MS_MAX));
+        None
+    }
+
+    fn become_ready(&mut self) -> Option<Heard> {
+        self.stage = Stage::Ready;
+        self.deadline = None;
+        let proc = self.rooted.as_ref()?.proc;
+        Some(Heard::Ready { proc })
+    }
+
+    fn wants_copy(&mut self, namespaces: impl Iterator<Item = OwnedFd>) -> Option<Heard> {
+        let Origin::CopyOf(of) = self.origin else {
+            return None;
+        };
+        let mut descriptors = std::mem::take(&mut self.descriptors);
+        descriptors.extend(namespaces);
+        Some(Heard::WantsCopy { of, descriptors })
+    }
+
+    /// A copy runs: the slot is as ready as one whose worker waits.
+    pub(super) fn grafted(&mut self) -> Option<Heard> {
+        match self.stage {
+            Stage::Preparing => self.become_ready(),
+            _ => None,
+        }
+    }
+
+    /// The guest has ended, as its parent saw.
+    pub(super) fn guest_ended(&mut self, wait_status: i32, now: Instant) {
+        self.status = Some(status(wait_status));
+        self.ended = Some(now);
+        self.end(Cause::Own, now);
+        if let (Origin::CopyOf(_), Some(init)) = (self.origin, &self.init) {
+            let _ = pidfd_send_signal(init, Signal::KILL);
         }
     }
 
@@ -151,7 +231,12 @@ impl Slot {
             return;
         }
         self.started = Some((now, self.cradle.leaf.cpu_us()));
-        match wire::send(&self.cradle.socket, &ToWorker::Begin, &[]) {
+        let begun = match self.origin {
+            Origin::Program => wire::send(&self.cradle.socket, &ToWorker::Begin, &[]),
+            // A copy reads its input already.
+            Origin::Zygote | Origin::CopyOf(_) => Ok(()),
+        };
+        match begun {
             Ok(()) => {
                 self.stage = Stage::Running;
                 self.deadline = Some(now + Duration::from_millis(self.limits.wall_ms));

@@ -1,0 +1,67 @@
+//! A keeper's life with a zygote: it freezes it, and makes copies when told.
+//!
+//! It answers every order, with a copy or with why there is none, and ends
+//! with its warden; the zygote, which it traces, ends with it.
+
+use std::convert::Infallible;
+use std::fs::File;
+use std::io;
+use std::os::fd::{AsFd as _, BorrowedFd, OwnedFd};
+
+use super::graft::graft;
+use super::zygote::{Frozen, freeze};
+use crate::cgroup::Leaf;
+use crate::protocol::{Graft, OrRefuse as _, Refusal, Report};
+use crate::wire::{self, Received};
+use crate::{kernel, syscall};
+
+/// How long a zygote may take to load what its copies will need.
+const LOAD_MS_MAX: u32 = 120_000;
+/// The keeper, init and the zygote.
+const PROCESSES: usize = 3;
+
+pub(super) fn steer(
+    socket: BorrowedFd<'_>,
+    steering: OwnedFd,
+    leaf: &Leaf,
+) -> Result<Infallible, Refusal> {
+    let frozen = freeze(steering, LOAD_MS_MAX).or_refuse(kernel::ZYGOTE, "freeze a zygote")?;
+    if leaf.processes() != PROCESSES {
+        return Err("a library that was loaded ahead has started a process")
+            .or_refuse(kernel::ZYGOTE, "freeze a zygote");
+    }
+    let ground = ground(&frozen).or_refuse(kernel::ZYGOTE, "open a zygote's namespaces")?;
+    let attached = ground.each_ref().map(|one| one.as_fd());
+    wire::send(socket, &Report::Frozen, &attached).or_refuse(kernel::ZYGOTE, "report a zygote")?;
+    drop(ground);
+    loop {
+        match wire::receive::<Graft>(socket).or_refuse(kernel::ZYGOTE, "hear an order")? {
+            Received::Frame(order, descriptors) => answer(socket, &frozen, &order, &descriptors)
+                .or_refuse(kernel::ZYGOTE, "answer an order")?,
+            _ => syscall::exit_now(0),
+        }
+    }
+}
+
+fn answer(
+    socket: BorrowedFd<'_>,
+    frozen: &Frozen,
+    order: &Graft,
+    descriptors: &[OwnedFd],
+) -> io::Result<()> {
+    let slot = order.slot;
+    let borrowed: Vec<_> = descriptors.iter().map(|fd| fd.as_fd()).collect();
+    let report = match graft(frozen, &borrowed, &order.group) {
+        Ok(reaped_as) => Report::Grafted { slot, reaped_as },
+        Err(error) => {
+            let why = error.to_string();
+            Report::NotGrafted { slot, why }
+        }
+    };
+    wire::send(socket, &report, &[])
+}
+
+fn ground(frozen: &Frozen) -> io::Result<[File; 2]> {
+    let open = |kind| File::open(format!("/proc/{}/ns/{kind}", frozen.tracee.pid()));
+    Ok([open("user")?, open("pid")?])
+}
