@@ -47,13 +47,13 @@ const CONTROL: u64 = 128;
 const CAPABILITIES: u64 = 384;
 const LIST: u64 = 512;
 
-/// Makes a copy of the zygote the guest of a sandbox, running. Answers its
-/// number in the zygote's process namespace, whose init reaps it.
+/// Makes a copy of the zygote the guest of a sandbox, up to its release. Answers
+/// its number in the zygote's process namespace, whose init reaps it.
 pub(super) fn graft(
     frozen: &Frozen,
     descriptors: &[BorrowedFd<'_>],
     group: &[PathBuf],
-) -> io::Result<i32> {
+) -> io::Result<(Tracee, i32)> {
     zygote::send(&frozen.socket, descriptors)?;
     let carrier = fork_carrier(frozen)?;
     let carried = carry(frozen, &carrier);
@@ -61,7 +61,7 @@ pub(super) fn graft(
     let (guest, reaped_as) = carried?;
     killed?;
     match admit(frozen, &guest, group) {
-        Ok(()) => guest.release().map(|()| reaped_as),
+        Ok(()) => Ok((guest, reaped_as)),
         Err(error) => {
             let _ = guest.kill();
             Err(error)

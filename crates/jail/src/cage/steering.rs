@@ -51,14 +51,21 @@ fn answer(
 ) -> io::Result<()> {
     let slot = order.slot;
     let borrowed: Vec<_> = descriptors.iter().map(|fd| fd.as_fd()).collect();
-    let report = match graft(frozen, &borrowed, &order.group) {
-        Ok(reaped_as) => Report::Grafted { slot, reaped_as },
+    match graft(frozen, &borrowed, &order.group) {
+        Ok((guest, reaped_as)) => {
+            // First the word and then the release: its end must not be told before.
+            let told = wire::send(socket, &Report::Grafted { slot, reaped_as }, &[]);
+            match told.and_then(|()| guest.release()) {
+                Ok(()) => Ok(()),
+                Err(error) if error.raw_os_error() == Some(libc::ESRCH) => Ok(()),
+                Err(error) => Err(error),
+            }
+        }
         Err(error) => {
             let why = error.to_string();
-            Report::NotGrafted { slot, why }
+            wire::send(socket, &Report::NotGrafted { slot, why }, &[])
         }
-    };
-    wire::send(socket, &report, &[])
+    }
 }
 
 fn ground(frozen: &Frozen) -> io::Result<[File; 2]> {
