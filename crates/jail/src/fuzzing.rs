@@ -9,7 +9,7 @@ use rustix::net::SendFlags;
 use serde::{Serialize, de::DeserializeOwned};
 
 use crate::jail::Spec;
-use crate::protocol::{Build, FromWarden, Report, ToWarden, ToWorker};
+use crate::protocol::{Build, FromWarden, Graft, Report, ToWarden, ToWorker};
 use crate::wire::{self, Received};
 
 pub fn frames(bytes: &[u8]) {
@@ -17,6 +17,7 @@ pub fn frames(bytes: &[u8]) {
     received::<FromWarden>(bytes);
     received::<Report>(bytes);
     received::<ToWorker>(bytes);
+    received::<Graft>(bytes);
     if let Some(build) = received::<Build>(bytes) {
         no_path_leaves_the_root(&build.spec);
     }
@@ -85,6 +86,7 @@ mod tests {
             host_uid: 1,
             host_gid: 1,
             landlock_abi: 7,
+            copies: Some(5..9),
             spec: spec.clone(),
         };
         vec![
