@@ -34,6 +34,7 @@ pub(super) const DESCRIPTORS: usize = 9;
 pub(super) const SOCKET: u64 = 4;
 /// Where the carrier keeps it while everything else closes.
 const SOCKET_ASIDE: u64 = 100;
+const DO_NOT_WAIT: u64 = libc::MSG_DONTWAIT as u64;
 const NAMESPACES: std::ops::Range<u64> = 4..8;
 const RULES: u64 = 8;
 const LAST_DESCRIPTOR: u64 = u32::MAX as u64;
@@ -109,7 +110,11 @@ fn carry(frozen: &Frozen, carrier: &Tracee) -> io::Result<(Tracee, i32)> {
             libc::SYS_close_range,
             &[SOCKET_ASIDE + 1, LAST_DESCRIPTOR, 0],
         ),
-        Call::new(libc::SYS_recvmsg, &[SOCKET_ASIDE, frozen.data + MESSAGE, 0]),
+        // Sent before; a library may have put something else in this place.
+        Call::new(
+            libc::SYS_recvmsg,
+            &[SOCKET_ASIDE, frozen.data + MESSAGE, DO_NOT_WAIT],
+        ),
     ];
     calls.extend(NAMESPACES.map(|number| Call::new(libc::SYS_setns, &[number, 0])));
     let arguments = [fork.flags | parent, 0, 0, fork.child_thread_id, 0];
