@@ -209,11 +209,12 @@ impl Leaf {
         &self.directories
     }
 
-    /// How many processes are inside.
-    pub(crate) fn processes(&self) -> usize {
+    /// The processes inside.
+    pub(crate) fn processes(&self) -> Vec<i32> {
         self.directories
             .first()
-            .map_or(0, |one| processes(one).len())
+            .map(|one| processes(one))
+            .unwrap_or_default()
     }
 
     /// Processor time used so far.

@@ -1,7 +1,7 @@
 //! What a warden tells: a slot is ready, was refused, or is over.
 //!
-//! An end is told only after every process of the guest is dead and its
-//! control group is gone. All numbers come from the kernel, none from the
+//! An end is told only after every process of the guest is dead. What the
+//! kernel still has to take apart holds nothing of it. All numbers come from the kernel, none from the
 //! guest. Deliberately absent: interpretation; the caller decides what a
 //! signal or a full disk means for a run.
 

@@ -72,8 +72,8 @@ pub(crate) struct Graft {
 /// Keeper, init and worker to the warden.
 #[derive(Debug, Serialize, Deserialize)]
 pub(crate) enum Report {
-    /// Keeper: init exists; its pidfd is attached.
-    Born,
+    /// Keeper: init exists, under this number; its pidfd is attached.
+    Born { init: i32 },
     /// Init: the root stands; `/out` and the tmp filesystem are attached, and
     /// for a copy its namespaces (user, mounts, processes, control group) and
     /// its Landlock rules.
@@ -94,6 +94,8 @@ pub(crate) enum Report {
     ExecFailed(String),
     /// Init: the worker ended with this raw wait status.
     Ended { wait_status: i32 },
+    /// Init: everyone else inside is dead too, and it ends now.
+    Alone,
 }
 
 /// Warden to worker. (An enum, since an empty frame means the end.)

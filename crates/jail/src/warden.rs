@@ -10,6 +10,8 @@
 mod cradles;
 mod house;
 mod link;
+mod outcome;
+mod remains;
 mod slot;
 
 use std::ffi::OsStr;

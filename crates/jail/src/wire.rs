@@ -91,11 +91,31 @@ pub(crate) fn receive_now<T: DeserializeOwned>(socket: impl AsFd) -> io::Result<
     receive_with(socket, RecvFlags::CMSG_CLOEXEC | RecvFlags::DONTWAIT)
 }
 
+/// The length of the next frame, so that no more is set aside than it takes;
+/// 0 at the end, `None` when the caller does not want to wait for it.
+fn next_length(socket: impl AsFd, flags: RecvFlags) -> io::Result<Option<usize>> {
+    let look = flags.difference(RecvFlags::CMSG_CLOEXEC) | RecvFlags::PEEK | RecvFlags::TRUNC;
+    loop {
+        match rustix::net::recv(&socket, &mut [0u8; 0], look) {
+            Ok((_, length)) => return Ok(Some(length)),
+            Err(rustix::io::Errno::INTR) => {}
+            Err(rustix::io::Errno::AGAIN) => return Ok(None),
+            Err(rustix::io::Errno::CONNRESET) => return Ok(Some(0)),
+            Err(error) => return Err(error.into()),
+        }
+    }
+}
+
 fn receive_with<T: DeserializeOwned>(
     socket: impl AsFd,
     flags: RecvFlags,
 ) -> io::Result<Received<T>> {
-    let mut bytes = vec![0; FRAME_BYTES_MAX];
+    let length = match next_length(&socket, flags)? {
+        Some(0) => return Ok(Received::End),
+        Some(length) => length,
+        None => return Ok(Received::Nothing),
+    };
+    let mut bytes = vec![0; length.min(FRAME_BYTES_MAX)];
     let mut space = [MaybeUninit::uninit(); rustix::cmsg_space!(ScmRights(DESCRIPTORS_MAX))];
     let mut control = RecvAncillaryBuffer::new(&mut space);
     let got = loop {

@@ -156,7 +156,10 @@ fn many_runs_leave_nothing_behind() {
         std::fs::read_dir(open).unwrap().count()
     };
     run_in(&warden, shell(LIMITS, "true"));
-    soon("spares to wait", || groups_named("slot-").len() >= 2);
+    let parents = groups_named(name);
+    let pid = i32::try_from(warden.process_id()).unwrap();
+    let settled = || children(pid).len() == 2 && parents.iter().all(|one| leaves(one) == 2);
+    soon("two spares and nothing else", settled);
     let before = descriptors();
     let started = Instant::now();
     for _ in 0..100 {
@@ -168,13 +171,8 @@ fn many_runs_leave_nothing_behind() {
         );
     }
     assert!(started.elapsed() < Duration::from_secs(60));
-    soon("descriptors to return", || descriptors() <= before + 1);
-    let parents = groups_named(name);
-    soon("leaves to go", || {
-        parents.iter().map(leaves).max().unwrap() <= 2
-    });
-    let pid = i32::try_from(warden.process_id()).unwrap();
-    soon("children to go", || children(pid).len() <= 2);
+    soon("two spares and nothing else", settled);
+    soon("descriptors to return", || descriptors() <= before);
     drop(warden);
     assert_eq!(groups_named(name), NONE);
 }

@@ -1,5 +1,6 @@
-//! Init: pid 1 of a sandbox. Makes the root, forks the worker, reaps, and ends
-//! when the worker ends, upon which the kernel kills everything else inside.
+//! Init: pid 1 of a sandbox. Makes the root, forks the worker, reaps, and when
+//! the worker ends kills everything else inside. It says so when all are dead,
+//! which is well before the kernel has taken its namespaces apart.
 //!
 //! It is never the guest: pid 1 ignores signals without a handler and has to
 //! reap. After the fork it holds nothing but its socket and may only wait.
@@ -69,6 +70,18 @@ fn namespaces(origin: Origin) -> Result<Vec<OwnedFd>, Refusal> {
         .collect()
 }
 
+/// Kills and reaps whoever is left, and ends. All processes inside are init's
+/// own in the end, so that nobody is left when it has no child any more.
+fn end_all_others(socket: BorrowedFd<'_>) -> ! {
+    // As any other process than the first it would kill outside of the sandbox.
+    if rustix::process::getpid().is_init() && stands(Part::KillAtTheEnd) {
+        syscall::kill_all_others();
+        while syscall::wait_any().is_ok() {}
+        let _ = wire::send(socket, &Report::Alone, &[]);
+    }
+    syscall::exit_now(0)
+}
+
 fn wait_for_keeper(go: &OwnedFd) {
     let mut byte = [0; 1];
     match rustix::io::read(go, &mut byte) {
@@ -115,7 +128,7 @@ fn reap(
         match syscall::wait_any() {
             Ok((pid, wait_status)) if pid == worker => {
                 let _ = wire::send(socket, &Report::Ended { wait_status }, &[]);
-                syscall::exit_now(0);
+                end_all_others(socket)
             }
             Ok((pid, wait_status)) if origin == Origin::Zygote => {
                 let _ = wire::send(socket, &Report::Reaped { pid, wait_status }, &[]);

@@ -41,6 +41,7 @@ pub(super) fn namespaces() -> i32 {
 pub(crate) struct Cradle {
     pub(crate) leaf: Leaf,
     pub(crate) socket: OwnedFd,
+    pub(crate) pid: i32,
     pub(crate) pidfd: OwnedFd,
 }
 
@@ -55,10 +56,11 @@ pub(crate) fn spawn(leaf: Leaf, filters: &Filters) -> io::Result<Cradle> {
         };
         end(socket.as_fd(), live(socket.as_fd(), &leaf, warden, filters))
     });
-    let (_, pidfd) = born?;
+    let (pid, pidfd) = born?;
     Ok(Cradle {
         leaf,
         socket: ours,
+        pid,
         pidfd,
     })
 }
@@ -142,22 +144,19 @@ fn build(
             init::live(socket, order, sources, descriptors, &go_read, filters),
         )
     };
-    let pidfd = match &ground {
+    let (pid, pidfd) = match &ground {
         None => {
             let (pid, pidfd) = syscall::clone(namespaces(), None, init)
                 .or_refuse(kernel::USER_NAMESPACE, "clone into new namespaces")?;
             prefer_when_memory_runs_out(pid)
                 .and_then(|()| map_ids(pid, order))
                 .or_refuse(kernel::USER_NAMESPACE, "map one user id")?;
-            pidfd
+            (pid, pidfd)
         }
-        Some(ground) => {
-            stem::grow(socket, ground, order, init)
-                .or_refuse(kernel::USER_NAMESPACE, "give birth below a zygote")?
-                .1
-        }
+        Some(ground) => stem::grow(socket, ground, order, init)
+            .or_refuse(kernel::USER_NAMESPACE, "give birth below a zygote")?,
     };
-    wire::send(socket, &Report::Born, &[pidfd.as_fd()])
+    wire::send(socket, &Report::Born { init: pid }, &[pidfd.as_fd()])
         .or_refuse(kernel::USER_NAMESPACE, "report the birth")?;
     rustix::io::write(&go_write, b"!").or_refuse(kernel::USER_NAMESPACE, "release init")?;
     // Descriptors of the guest must not stay open here: its readers wait for

@@ -26,7 +26,7 @@ pub(super) fn steer(
     leaf: &Leaf,
 ) -> Result<Infallible, Refusal> {
     let frozen = freeze(steering, LOAD_MS_MAX).or_refuse(kernel::ZYGOTE, "freeze a zygote")?;
-    if leaf.processes() != PROCESSES {
+    if leaf.processes().len() != PROCESSES {
         return Err("a library that was loaded ahead has started a process")
             .or_refuse(kernel::ZYGOTE, "freeze a zygote");
     }

@@ -232,10 +232,15 @@ pub(crate) const ZYGOTE: &[Group] = groups! {
         SYS_prctl;
 };
 
+/// The -1 that stands for every process but the caller and the first.
+const EVERYONE: u32 = u32::MAX;
+
 /// What pid 1 of a sandbox does for the rest of its life: wait and report.
 #[rustfmt::skip]
 pub(crate) const INIT: &[Group] = groups! {
     "wait for children, or for nothing": Allow => SYS_wait4 SYS_ppoll;
+    "end all others inside": When(&[one_of(0, &[EVERYONE])], EPERM) => SYS_kill;
+    "know that it is the first process": Allow => SYS_getpid;
     "report the end of the worker": Allow => SYS_sendmsg SYS_exit_group SYS_exit;
     "encode the report": Allow =>
         SYS_brk SYS_mmap SYS_munmap SYS_mremap SYS_madvise SYS_rt_sigreturn

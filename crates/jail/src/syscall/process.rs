@@ -115,6 +115,14 @@ pub(crate) fn execute(program: &CString, argv: &[CString], env: &[CString]) -> i
     io::Error::last_os_error()
 }
 
+/// Sends SIGKILL to every other process of this process namespace; for its
+/// first process, which the kernel spares.
+pub(crate) fn kill_all_others() {
+    // SAFETY: takes numbers only. An error means that nobody else is there.
+    // JUSTIFICATION: rustix has no way to say "everyone".
+    unsafe { libc::kill(-1, libc::SIGKILL) };
+}
+
 /// Lets the kernel reap this process's children by itself.
 pub(crate) fn ignore_children() {
     // SAFETY: SIG_IGN is a valid disposition of SIGCHLD.

@@ -10,8 +10,9 @@ use rustix::event::{PollFd, PollFlags, Timespec, poll};
 use super::Identity;
 use super::cradles::Cradles;
 use super::link::Link;
-use super::slot::{Heard, Outcome, Slot};
-use crate::cgroup::Leaf;
+use super::outcome::Outcome;
+use super::remains::Remains;
+use super::slot::{Heard, Slot};
 use crate::event::{Cause, Enforced, SlotId};
 use crate::jail::{Origin, Spec};
 use crate::kernel::{self, CGROUP, Kernel, ZYGOTE};
@@ -21,8 +22,6 @@ use crate::{syscall, wire};
 
 /// The slot of the rehearsal at the start; no supervisor can name it.
 const REHEARSAL: SlotId = SlotId(u32::MAX);
-/// Between two tries to remove a group that the kernel holds on to.
-const HELD_MS: u64 = 100;
 /// How long the last guests may take to end after the supervisor has gone.
 const LEAVE_MS_MAX: u64 = 5_000;
 
@@ -35,8 +34,7 @@ pub(super) struct House {
     slots: BTreeMap<SlotId, Slot>,
     /// The slots of running copies, by their zygote and how its init knows them.
     copies: BTreeMap<(SlotId, i32), SlotId>,
-    /// Leaves of ended slots that the kernel still held on to.
-    held: Vec<Leaf>,
+    remains: Remains,
 }
 
 /// What became ready, by slot.
@@ -57,7 +55,7 @@ impl House {
             cradles: Cradles::open(config),
             slots: BTreeMap::new(),
             copies: BTreeMap::new(),
-            held: Vec::new(),
+            remains: Remains::default(),
         }
     }
 
@@ -159,6 +157,10 @@ impl House {
     /// Takes a keeper and lets it build. Whatever fails here is a refusal.
     fn prepare(&mut self, id: SlotId, spec: Box<Spec>, descriptors: Vec<OwnedFd>) {
         let now = Instant::now();
+        if self.remains.is_full() {
+            let (wall, detail) = (CGROUP.to_owned(), "dead guests' groups remain".to_owned());
+            return self.conclude(id, Outcome::Refused(Refusal { wall, detail }));
+        }
         let unlimited = id == REHEARSAL && self.cradles.missing().is_some();
         let cradle = if unlimited {
             self.cradles.take_unlimited()
@@ -227,12 +229,13 @@ impl House {
         for id in due {
             let outcome = self.slots.get_mut(&id).and_then(|slot| slot.due(now));
             if let Some(outcome) = outcome {
-                let leaf = self.slots.remove(&id).map(Slot::into_leaf);
-                self.held.extend(leaf.filter(|leaf| leaf.remove().is_err()));
                 self.conclude(id, outcome);
+                if let Some(slot) = self.slots.remove(&id) {
+                    self.remains.add(slot.into_leaf(), now);
+                }
             }
         }
-        self.held.retain(|leaf| leaf.remove().is_err());
+        self.remains.clear(now);
     }
 
     fn conclude(&mut self, id: SlotId, outcome: Outcome) {
@@ -309,11 +312,10 @@ impl House {
 
     fn time_left(&self) -> Option<Timespec> {
         let now = Instant::now();
-        let held = (!self.held.is_empty()).then(|| now + Duration::from_millis(HELD_MS));
         let busy = self.slots.values().any(Slot::is_busy);
         let refill = self.cradles.refill_at().filter(|_| !busy);
         let deadlines = self.slots.values().filter_map(|slot| slot.deadline);
-        let next = deadlines.chain(held).chain(refill).min();
+        let next = deadlines.chain(self.remains.due_at()).chain(refill).min();
         let span = next.map(|next| next.saturating_duration_since(now));
         span.and_then(|span| Timespec::try_from(span).ok())
     }
@@ -331,7 +333,7 @@ impl House {
                 .into_values()
                 .map(Slot::into_leaf),
         );
-        leaves.append(&mut self.held);
+        leaves.extend(self.remains.give_up());
         while !leaves.is_empty() && Instant::now() < until {
             leaves.retain(|leaf| leaf.kill() || leaf.remove().is_err());
             if !leaves.is_empty() {

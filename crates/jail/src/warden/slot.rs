@@ -4,16 +4,16 @@
 //! control group is removed. Whatever happens (a refusal, the time limit, a
 //! keeper that vanishes) the slot goes through the same ending.
 
-use std::os::fd::{AsFd as _, OwnedFd};
+use std::os::fd::OwnedFd;
 use std::time::{Duration, Instant};
 
 use rustix::process::{Signal, pidfd_send_signal};
 
+use super::outcome::{Outcome, Rooted, is_full, status, vanished};
 use crate::cage::Cradle;
 use crate::cgroup::{GroupError, Leaf, Usage};
 use crate::event::{Cause, Exit, SlotId, Status};
 use crate::jail::{Origin, Spec};
-use crate::kernel::CGROUP;
 use crate::limits::Limits;
 use crate::protocol::{Refusal, Report, ToWorker};
 use crate::wire::{self, Received};
@@ -34,13 +34,6 @@ enum Stage {
     Ready,
     Running,
     Ending { since: Instant },
-}
-
-/// What init handed over.
-struct Rooted {
-    out: OwnedFd,
-    scratch: OwnedFd,
-    proc: bool,
 }
 
 /// What a slot's own processes told that others have to know.
@@ -71,7 +64,9 @@ pub(super) struct Slot {
     stage: Stage,
     /// When something is due if nothing happens before.
     pub(super) deadline: Option<Instant>,
-    init: Option<OwnedFd>,
+    init: Option<(i32, OwnedFd)>,
+    /// Init says that everyone else inside is dead.
+    alone: bool,
     rooted: Option<Rooted>,
     pub(super) memory_watch: Option<OwnedFd>,
     memory_ran_out: bool,
@@ -87,12 +82,6 @@ pub(super) struct Slot {
     pub(super) keeper_gone: bool,
 }
 
-/// How a slot ended.
-pub(super) enum Outcome {
-    Refused(Refusal),
-    Exited(Box<Exit>, OwnedFd),
-}
-
 impl Slot {
     pub(super) fn new(cradle: Cradle, spec: &Spec, now: Instant) -> Self {
         Self {
@@ -104,6 +93,7 @@ impl Slot {
             stage: Stage::Preparing,
             deadline: Some(now + Duration::from_millis(PREPARE_MS_MAX)),
             init: None,
+            alone: false,
             rooted: None,
             memory_watch: None,
             memory_ran_out: false,
@@ -148,7 +138,7 @@ impl Slot {
     fn take(&mut self, report: Report, descriptors: Vec<OwnedFd>, now: Instant) -> Option<Heard> {
         let mut descriptors = descriptors.into_iter();
         match report {
-            Report::Born => self.init = descriptors.next(),
+            Report::Born { init } => self.init = descriptors.next().map(|pidfd| (init, pidfd)),
             Report::Rooted { proc } => {
                 if let (Some(out), Some(scratch)) = (descriptors.next(), descriptors.next()) {
                     self.rooted = Some(Rooted { out, scratch, proc });
@@ -170,6 +160,10 @@ impl Slot {
             Report::Refused(refusal) => self.refuse(refusal, now),
             Report::ExecFailed(why) => self.exec_failed = Some(why),
             Report::Ended { wait_status } => self.guest_ended(wait_status, now),
+            Report::Alone => {
+                self.alone = true;
+                self.deadline = Some(now);
+            }
         }
         None
     }
@@ -215,7 +209,7 @@ impl Slot {
         self.status = Some(status(wait_status));
         self.ended = Some(now);
         self.end(Cause::Own, now);
-        if let (Origin::CopyOf(_), Some(init)) = (self.origin, &self.init) {
+        if let (Origin::CopyOf(_), Some((_, init))) = (self.origin, &self.init) {
             let _ = pidfd_send_signal(init, Signal::KILL);
         }
     }
@@ -253,7 +247,7 @@ impl Slot {
 
     /// Ends the guest, whatever it is doing.
     pub(super) fn kill(&mut self, cause: Cause, now: Instant) {
-        if let Some(init) = &self.init {
+        if let Some((_, init)) = &self.init {
             let _ = pidfd_send_signal(init, Signal::KILL);
         }
         let _ = pidfd_send_signal(&self.cradle.pidfd, Signal::KILL);
@@ -309,6 +303,10 @@ impl Slot {
     }
 
     fn finish(&mut self, since: Instant, now: Instant) -> Option<Outcome> {
+        if self.is_empty() {
+            let usage = self.cradle.leaf.usage();
+            return Some(self.outcome(&usage));
+        }
         let too_late = Duration::from_millis(REMOVE_MS_MAX) < now.duration_since(since);
         let inhabited = self.cradle.leaf.kill();
         let usage = self.cradle.leaf.usage();
@@ -318,6 +316,16 @@ impl Slot {
         }
         self.hear(now);
         Some(self.outcome(&usage))
+    }
+
+    /// Whether only our own are left. Init says it first; the group has the last word.
+    fn is_empty(&self) -> bool {
+        let Some((init, _)) = self.init.as_ref().filter(|_| self.alone) else {
+            return false;
+        };
+        let own = [self.cradle.pid, *init];
+        let inside = self.cradle.leaf.processes();
+        inside.iter().all(|pid| own.contains(pid))
     }
 
     fn outcome(&mut self, usage: &Usage) -> Outcome {
@@ -348,38 +356,8 @@ impl Slot {
         self.ended.unwrap_or_else(Instant::now)
     }
 
-    /// The group, for one more try later, if it could not be removed.
+    /// What may still have to be cleared away.
     pub(super) fn into_leaf(self) -> Leaf {
         self.cradle.leaf
-    }
-}
-
-/// A slot whose processes were gone before there was a root.
-fn vanished(cause: Cause, out_of_memory: bool) -> Refusal {
-    let (wall, detail) = match cause {
-        _ if out_of_memory => (CGROUP, "the memory limit is too small to build a sandbox"),
-        Cause::Killed => ("preparation", "killed before it was ready"),
-        _ => ("preparation", "its keeper ended before it was ready"),
-    };
-    Refusal {
-        wall: wall.to_owned(),
-        detail: detail.to_owned(),
-    }
-}
-
-fn status(raw: i32) -> Status {
-    if libc::WIFSIGNALED(raw) {
-        Status::Signaled(libc::WTERMSIG(raw))
-    } else {
-        Status::Exited(libc::WEXITSTATUS(raw))
-    }
-}
-
-/// Whether a bounded file system went over its limit: its last page or file,
-/// which lies beyond the limit, is taken.
-fn is_full(directory: &OwnedFd) -> bool {
-    match rustix::fs::fstatfs(directory.as_fd()) {
-        Ok(found) => found.f_bfree == 0 || found.f_ffree == 0,
-        Err(_) => false,
     }
 }
