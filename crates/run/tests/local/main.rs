@@ -6,6 +6,7 @@
 
 mod ends;
 mod house;
+mod leaving;
 mod logs;
 mod outputs;
 mod scripts;
