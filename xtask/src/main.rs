@@ -6,10 +6,13 @@
 mod bench;
 mod demo;
 mod fuzz;
+mod http;
+mod machine;
 mod needs;
 mod openapi;
 mod peers;
 mod shell;
+mod soak;
 mod station;
 mod test;
 mod tidy;
@@ -37,6 +40,8 @@ enum Chore {
     Bench(bench::BenchArgs),
     /// Try everything that reads what strangers write on odd bytes, for longer than the tests do
     Fuzz(fuzz::FuzzArgs),
+    /// Run thousands of programs, good and hostile, and see that nothing is left of them
+    Soak(soak::SoakArgs),
     /// Run the jail's tests in a virtual machine with control groups of version 2
     Vm(vm::VmArgs),
 }
@@ -61,6 +66,7 @@ fn chore(chore: &Chore) -> anyhow::Result<()> {
         Chore::Openapi(args) => openapi::run(args),
         Chore::Bench(args) => bench::run(args),
         Chore::Fuzz(args) => fuzz::run_targets(args),
+        Chore::Soak(args) => soak::run(args),
         Chore::Vm(args) => vm::run(args),
     }
 }

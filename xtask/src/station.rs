@@ -26,20 +26,32 @@ pub struct Station {
     pub program: PathBuf,
     pub url: String,
     pub home: PathBuf,
+    /// Where it makes its temporary files.
+    pub temporary: PathBuf,
     child: Child,
     _folder: Option<tempfile::TempDir>,
 }
 
 impl Station {
-    /// Starts it, and waits until it listens.
+    /// Starts it with the defaults, and waits until it listens.
     pub fn start(program: &Path) -> anyhow::Result<Self> {
+        Self::start_with(program, "")
+    }
+
+    /// Starts it with this `config.toml`, and waits until it listens.
+    pub fn start_with(program: &Path, config: &str) -> anyhow::Result<Self> {
         let folder = tempfile::tempdir()?;
         let home = folder.path().join("home");
+        let temporary = folder.path().join("tmp");
+        std::fs::create_dir(&temporary)?;
+        std::fs::create_dir(&home)?;
+        std::fs::write(home.join("config.toml"), config)?;
         let mut child = Command::new(program)
             .args(["serve", "--listen", "127.0.0.1:0", "--home"])
             .arg(&home)
             .env_remove("STRONGROOM_URL")
             .env_remove("STRONGROOM_TOKEN")
+            .env("TMPDIR", &temporary)
             .env("XDG_CONFIG_HOME", folder.path().join("config"))
             .stdout(Stdio::piped())
             .spawn()
@@ -50,9 +62,14 @@ impl Station {
             program: program.to_path_buf(),
             url,
             home,
+            temporary,
             child,
             _folder: Some(folder),
         })
+    }
+
+    pub fn process_id(&self) -> u32 {
+        self.child.id()
     }
 
     /// The token of the admin that the first start made.
