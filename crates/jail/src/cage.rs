@@ -13,10 +13,10 @@
 mod graft;
 mod init;
 mod keeper;
-mod landlock;
+pub(crate) mod landlock;
 mod mounting;
 mod nodes;
-mod privileges;
+pub(crate) mod privileges;
 mod root;
 #[cfg(target_arch = "x86_64")]
 mod steering;
@@ -41,7 +41,7 @@ const GUEST_ID: u32 = 1000;
 /// The host name inside.
 const HOST_NAME: &str = "strongroom";
 /// The exit code of our own processes after a refusal; never a guest's.
-const REFUSED: i32 = 71;
+pub(crate) const REFUSED: i32 = 71;
 
 /// Reports a refusal and ends this process.
 fn refuse(socket: BorrowedFd<'_>, refusal: Refusal) -> ! {
@@ -74,7 +74,7 @@ fn steer(
 
 /// Dies with the parent from now on. A change of user id undoes this silently,
 /// so it is called after the last one.
-fn die_with_parent() -> Result<(), Refusal> {
+pub(crate) fn die_with_parent() -> Result<(), Refusal> {
     if !stands(Part::DeathSignal) {
         return Ok(());
     }

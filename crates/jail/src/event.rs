@@ -33,10 +33,30 @@ pub enum Event {
     },
 }
 
+/// How much stands around guests. The configuration names it.
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq, Serialize, Deserialize)]
+#[serde(rename_all = "snake_case")]
+pub enum Tier {
+    /// Every wall of the design.
+    #[default]
+    Full,
+    /// What can stand inside an unmodified container.
+    Reduced,
+}
+
+impl Tier {
+    pub fn as_str(self) -> &'static str {
+        match self {
+            Self::Full => "full",
+            Self::Reduced => "reduced",
+        }
+    }
+}
+
 /// What really holds one guest; part of a run's record.
 #[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
 pub struct Enforced {
-    /// `full`: every wall of the design.
+    /// `full` or `reduced`, see [`Tier`].
     pub tier: String,
     /// The walls by name, in the order they were built.
     pub walls: Vec<String>,
@@ -44,7 +64,7 @@ pub struct Enforced {
     pub landlock_abi: u32,
     /// Whether the guest has a `/proc` of its own (it works without one).
     pub proc: bool,
-    /// `v1` or `v2`.
+    /// `v1`, `v2`, or `none` in the tier `reduced`.
     pub cgroup: String,
 }
 

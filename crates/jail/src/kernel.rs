@@ -7,6 +7,7 @@
 
 use serde::{Deserialize, Serialize};
 
+use crate::event::Tier;
 use crate::protocol::Refusal;
 
 /// One wall: whether it stands on this host, and what to do if not.
@@ -26,6 +27,8 @@ pub struct Wall {
 /// What the warden found on this host.
 #[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
 pub struct Kernel {
+    /// The tier that was asked for, and whose walls these are.
+    pub tier: Tier,
     /// Every wall, in the order it is built.
     pub walls: Vec<Wall>,
     /// 0 without Landlock.
@@ -64,7 +67,7 @@ pub(crate) const SECCOMP: &str = "seccomp";
 pub(crate) const ZYGOTE: &str = "zygote";
 
 /// Every wall: name, what it means when it stands, what mends it.
-const WALLS: [(&str, &str, &str); 15] = [
+pub(crate) const WALLS: [(&str, &str, &str); 15] = [
     (
         CGROUP,
         "memory, processes and processor time are bounded for the whole tree",
@@ -150,6 +153,7 @@ pub(crate) fn wall_names(proc: bool) -> Vec<String> {
 /// The rows after a rehearsal: `Ok` tells whether `/proc` could be mounted.
 /// Control groups are found or not before it, and do not hide what it tells.
 pub(crate) fn walls(
+    texts: &[(&str, &str, &str)],
     rehearsal: &Result<bool, Refusal>,
     no_groups: Option<&str>,
     landlock_abi: u32,
@@ -159,7 +163,7 @@ pub(crate) fn walls(
         Ok(proc) => (name == PROC && !proc).then_some("this host does not allow a new one"),
         Err(refusal) => (refusal.wall == name).then_some(refusal.detail.as_str()),
     };
-    let known = |refusal: &Refusal| WALLS.iter().any(|(name, _, _)| *name == refusal.wall);
+    let known = |refusal: &Refusal| texts.iter().any(|(name, _, _)| *name == refusal.wall);
     let mut rows: Vec<Wall> = Vec::new();
     let mut reached = rehearsal.as_ref().err().is_none_or(known);
     rows.extend(
@@ -169,7 +173,7 @@ pub(crate) fn walls(
             .filter(|refusal| !known(refusal))
             .map(stranger),
     );
-    for (name, meaning, fix) in WALLS {
+    for (name, meaning, fix) in texts.iter().copied() {
         let why_not = broken(name);
         let found = match why_not {
             Some(detail) => detail.to_owned(),

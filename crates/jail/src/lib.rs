@@ -6,9 +6,9 @@
 //! sandboxes. A slot is first *prepared* (every wall stands, the guest waits
 //! just before its first instruction) and then *started*.
 //!
-//! The rule: all walls or none. A step that fails is a refusal that names the
-//! wall, and nothing of the guest has run. Deliberately absent: any weaker
-//! mode, any async code, and any knowledge of what the guest is for.
+//! The rule: all walls of the tier that was asked for, or none. A step that
+//! fails is a refusal that names the wall, and nothing of the guest has run.
+//! Deliberately absent: falling back to a weaker tier, any async code, and any knowledge of what the guest is for.
 
 mod cage;
 mod cgroup;
@@ -21,6 +21,7 @@ mod mutation;
 #[cfg(feature = "mutation")]
 pub mod mutation;
 mod protocol;
+mod reduced;
 mod seccomp;
 mod supervisor;
 mod syscall;
@@ -31,7 +32,7 @@ mod wire;
 #[doc(hidden)]
 pub mod fuzzing;
 
-pub use event::{Cause, Enforced, Event, Exit, SlotId, Status};
+pub use event::{Cause, Enforced, Event, Exit, SlotId, Status, Tier};
 pub use jail::{Jail, Open, SealError, Sealed};
 pub use kernel::{Kernel, Wall};
 pub use limits::{LimitError, Limits};

@@ -21,7 +21,7 @@ use rustix::event::PollFlags;
 use rustix::net::SendFlags;
 use serde::{Deserialize, Serialize};
 
-use crate::event::{Event, SlotId};
+use crate::event::{Event, SlotId, Tier};
 use crate::jail::{Jail, Sealed};
 use crate::kernel::Kernel;
 use crate::protocol::{FromWarden, ToWarden};
@@ -31,6 +31,10 @@ use launch::{launch, pipe, ready, sealed_copy};
 /// How a warden is made.
 #[derive(Clone, Debug, Serialize, Deserialize)]
 pub struct WardenConfig {
+    /// What has to stand around guests; there is no other way to choose.
+    pub tier: Tier,
+    /// Where the private folders of the tier `reduced` lie.
+    pub folder: PathBuf,
     /// A program whose `main` begins with [`crate::warden::main_if_asked`].
     pub program: PathBuf,
     /// How many slots there are; each has its own host user id when root.
@@ -59,6 +63,8 @@ impl WardenConfig {
 impl Default for WardenConfig {
     fn default() -> Self {
         Self {
+            tier: Tier::Full,
+            folder: PathBuf::from("/tmp"),
             program: PathBuf::from("/proc/self/exe"),
             slots_max: 64,
             uid_base: 1_879_100_000,

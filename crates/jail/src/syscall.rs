@@ -178,6 +178,41 @@ pub(crate) fn drop_groups() -> io::Result<()> {
     .map(drop)
 }
 
+/// Has the rights of this user and group over files and other processes, and
+/// no other rights than before.
+pub(crate) fn set_file_user(uid: u32, gid: u32) -> io::Result<()> {
+    // SAFETY: both calls take a number and affect this one thread.
+    // JUSTIFICATION: rustix leaves these calls out.
+    let (group, user) = unsafe { (libc::setfsgid(gid), libc::setfsuid(uid)) };
+    // Both answer the id before, whether or not they did anything.
+    match group < 0 || user < 0 {
+        true => Err(io::Error::last_os_error()),
+        false => Ok(()),
+    }
+}
+
+/// Kills every process that this one may kill, but not itself.
+pub(crate) fn kill_everyone() {
+    // SAFETY: takes numbers only. Called by a process that has just become the
+    // user of one run and may reach nobody else.
+    // JUSTIFICATION: rustix takes no -1, which is the only call that reaches
+    // every process of a user at one moment.
+    unsafe { libc::kill(-1, libc::SIGKILL) };
+}
+
+/// The processor time of all children that were reaped, and of theirs.
+pub(crate) fn children_cpu_us() -> u64 {
+    // SAFETY: all zeroes is a valid `rusage`, which outlives the call.
+    // JUSTIFICATION: rustix has no getrusage.
+    let usage = unsafe {
+        let mut usage: libc::rusage = std::mem::zeroed();
+        libc::getrusage(libc::RUSAGE_CHILDREN, &raw mut usage);
+        usage
+    };
+    let us = |time: libc::timeval| time.tv_sec * 1_000_000 + time.tv_usec;
+    u64::try_from(us(usage.ru_utime) + us(usage.ru_stime)).unwrap_or(0)
+}
+
 #[repr(C)]
 struct CapabilityHeader {
     version: u32,

@@ -9,7 +9,7 @@
 
 mod cradles;
 mod house;
-mod link;
+pub(crate) mod link;
 mod outcome;
 mod remains;
 mod slot;
@@ -19,12 +19,13 @@ use std::io::{self, Write as _};
 use std::ops::Range;
 use std::os::fd::OwnedFd;
 
+use crate::event::Tier;
 use crate::kernel::USER_NAMESPACE;
 use crate::mutation::{Part, stands};
 use crate::protocol::{OrRefuse as _, Refusal, ToWarden};
 use crate::supervisor::WardenConfig;
-use crate::syscall;
 use crate::wire::{self, Received};
+use crate::{reduced, syscall};
 
 /// The name under which a supervisor starts its own program as a warden.
 pub(crate) const NAME: &str = "strongroom-warden";
@@ -60,6 +61,9 @@ fn live() -> io::Result<()> {
         Received::Frame(ToWarden::Configure(config), _) => config,
         _ => return Ok(()),
     };
+    if config.tier == Tier::Reduced {
+        return reduced::House::open(socket, &config).run();
+    }
     let identity = Identity::assume(&config);
     house::House::open(socket, &config, identity).run()
 }

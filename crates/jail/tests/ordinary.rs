@@ -208,6 +208,7 @@ fn without_control_groups_an_ordinary_user_is_refused_by_name() {
             }
             // Even a jail that was sealed elsewhere is refused.
             let elsewhere = strongroom_jail::Kernel {
+                tier: strongroom_jail::Tier::Full,
                 walls: Vec::new(),
                 landlock_abi: 1,
                 cgroup: "v2".to_owned(),

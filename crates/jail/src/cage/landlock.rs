@@ -50,7 +50,7 @@ pub(super) fn rules(spec: &Spec, abi: u32) -> Result<OwnedFd, Refusal> {
 }
 
 /// Puts the rules in force for this process and all it starts.
-pub(super) fn enforce(rules: RulesetCreated) -> Result<(), Refusal> {
+pub(crate) fn enforce(rules: RulesetCreated) -> Result<(), Refusal> {
     // The kernel takes no Landlock rules from those who may gain privileges.
     if !stands(Part::Landlock) || !stands(Part::NoNewPrivileges) {
         return Ok(());
@@ -64,7 +64,7 @@ pub(super) fn enforce(rules: RulesetCreated) -> Result<(), Refusal> {
     }
 }
 
-fn everything(abi: ABI) -> Result<RulesetCreated, RulesetError> {
+pub(crate) fn everything(abi: ABI) -> Result<RulesetCreated, RulesetError> {
     let mut rules = Ruleset::default().set_compatibility(CompatLevel::HardRequirement);
     if stands(Part::LandlockFiles) {
         rules = rules.handle_access(AccessFs::from_all(abi))?;
@@ -78,7 +78,7 @@ fn everything(abi: ABI) -> Result<RulesetCreated, RulesetError> {
     rules.create()
 }
 
-fn writing(abi: ABI) -> BitFlags<AccessFs> {
+pub(crate) fn writing(abi: ABI) -> BitFlags<AccessFs> {
     let wanted = AccessFs::ReadFile
         | AccessFs::ReadDir
         | AccessFs::WriteFile
@@ -91,7 +91,7 @@ fn writing(abi: ABI) -> BitFlags<AccessFs> {
     wanted & AccessFs::from_all(abi)
 }
 
-fn allow(
+pub(crate) fn allow(
     rules: RulesetCreated,
     path: &Path,
     access: BitFlags<AccessFs>,

@@ -30,6 +30,8 @@ const CAPABILITIES_MAX: u64 = 64;
 
 /// KEEP_CAPS, for the moment in which init becomes its user.
 const KEEP: u64 = 1 << 4;
+/// NO_SETUID_FIXUP, for the moment in which root becomes another user.
+const NO_FIXUP: u64 = 1 << 2;
 /// NOROOT, NO_SETUID_FIXUP, no KEEP_CAPS, NO_CAP_AMBIENT_RAISE; all locked.
 pub(super) const LOCKED: u64 = 0b1110_1111;
 
@@ -39,8 +41,29 @@ pub(super) fn become_user(id: u32) -> io::Result<()> {
     syscall::set_ids(id, id)
 }
 
+/// Lets capabilities survive the change from root to another user, so that
+/// they can be given up in order.
+pub(crate) fn keep_through_change() -> io::Result<()> {
+    syscall::prctl(PR_SET_SECUREBITS, NO_FIXUP, 0).map(drop)
+}
+
+/// For an ordinary user, who holds no capability and could drop none from the
+/// bounding set: what it could gain, no program can give any more.
+pub(crate) fn drop_held() -> Result<(), Refusal> {
+    let wall = kernel::CAPABILITIES;
+    syscall::prctl(PR_CAP_AMBIENT, PR_CAP_AMBIENT_CLEAR_ALL, 0)
+        .or_refuse(wall, "clear the ambient set")?;
+    syscall::drop_capabilities().or_refuse(wall, "give up capabilities")?;
+    syscall::prctl(PR_SET_NO_NEW_PRIVS, 1, 0)
+        .or_refuse(kernel::NO_NEW_PRIVILEGES, "forbid new privileges")?;
+    match syscall::capabilities().or_refuse(wall, "look at capabilities")? {
+        [0, 0, 0, 0, 0, 0] => Ok(()),
+        _ => Err("some capability is left").or_refuse(wall, "see that all capabilities are gone"),
+    }
+}
+
 /// No capability in any set, and no way back.
-pub(super) fn drop_all() -> Result<(), Refusal> {
+pub(crate) fn drop_all() -> Result<(), Refusal> {
     let wall = kernel::CAPABILITIES;
     for capability in 0..CAPABILITIES_MAX {
         if !stands(Part::CapabilityBounding) {
@@ -93,7 +116,7 @@ fn look_back() -> io::Result<()> {
 }
 
 /// Hides this process's memory from others of its user, until an exec.
-pub(super) fn hide_memory() -> Result<(), Refusal> {
+pub(crate) fn hide_memory() -> Result<(), Refusal> {
     if !stands(Part::NotDumpable) {
         return Ok(());
     }
@@ -103,7 +126,7 @@ pub(super) fn hide_memory() -> Result<(), Refusal> {
 
 /// Turns speculation off where this processor and kernel let a process do so;
 /// where they do not, it is off for all or cannot be switched.
-pub(super) fn stop_speculation() {
+pub(crate) fn stop_speculation() {
     if !stands(Part::SpeculationOff) {
         return;
     }
@@ -116,9 +139,13 @@ const MIB: u64 = 1 << 20;
 
 /// The resource limits of each process, a second fence behind the group's.
 pub(super) fn limit_resources(limits: &Limits) -> Result<(), Refusal> {
-    if !stands(Part::ResourceLimits) {
-        return Ok(());
-    }
+    // Above the group's limit, which is the one that counts refusals.
+    let processes = u64::from(limits.processes) + 64;
+    set_limits(&resource_rows(limits, processes))
+}
+
+/// What each process may use; `processes` counts all of its user's.
+pub(crate) fn resource_rows(limits: &Limits, processes: u64) -> Vec<(Resource, u64)> {
     // Above every bound that answers "no space": this one kills by signal.
     let largest_file = limits
         .out_bytes
@@ -127,7 +154,7 @@ pub(super) fn limit_resources(limits: &Limits) -> Result<(), Refusal> {
         + MIB;
     // Processor seconds of one process: all processors, the whole time, and some.
     let cpu_s = (limits.wall_ms / 1000 + 1) * u64::from(limits.cpu_milli / 1000 + 1) + 5;
-    let rows = [
+    vec![
         // 1 and not 0: the kernel pipes to a core handler even at 0, never at 1.
         (Resource::Core, 1),
         (Resource::Nofile, 256),
@@ -139,17 +166,23 @@ pub(super) fn limit_resources(limits: &Limits) -> Result<(), Refusal> {
         (Resource::Sigpending, 256),
         (Resource::Stack, 16 * MIB),
         (Resource::Cpu, cpu_s),
-        // Above the group's limit, which is the one that counts refusals.
-        (Resource::Nproc, u64::from(limits.processes) + 64),
-    ];
+        (Resource::Nproc, processes),
+    ]
+}
+
+/// Sets each limit, for good.
+pub(crate) fn set_limits(rows: &[(Resource, u64)]) -> Result<(), Refusal> {
+    if !stands(Part::ResourceLimits) {
+        return Ok(());
+    }
     for (resource, value) in rows {
         // Ours may be lower already, and only root could raise it.
-        let ours = rustix::process::getrlimit(resource)
+        let ours = rustix::process::getrlimit(*resource)
             .maximum
             .unwrap_or(u64::MAX);
-        let value = Some(value.min(ours));
+        let value = Some((*value).min(ours));
         rustix::process::setrlimit(
-            resource,
+            *resource,
             Rlimit {
                 current: value,
                 maximum: value,

@@ -4,6 +4,7 @@
 use rustix::fs::MemfdFlags;
 
 use super::*;
+use crate::Tier;
 use crate::kernel;
 
 const LIMITS: Limits = Limits {
@@ -17,8 +18,9 @@ const LIMITS: Limits = Limits {
 };
 
 fn kernel() -> Kernel {
-    let walls = kernel::walls(&Ok(true), None, 7);
+    let walls = kernel::walls(&kernel::WALLS, &Ok(true), None, 7);
     Kernel {
+        tier: Tier::Full,
         walls,
         landlock_abi: 7,
         cgroup: "v2".to_owned(),
@@ -134,7 +136,8 @@ fn a_missing_wall_is_named_with_its_fix() {
         detail: "no memory".into(),
     };
     let kernel = Kernel {
-        walls: kernel::walls(&Err(refusal), None, 7),
+        tier: Tier::Full,
+        walls: kernel::walls(&kernel::WALLS, &Err(refusal), None, 7),
         ..kernel()
     };
     match jail().seal(&kernel) {
@@ -149,7 +152,8 @@ fn a_missing_wall_is_named_with_its_fix() {
 #[test]
 fn a_guest_without_proc_is_not_refused() {
     let kernel = Kernel {
-        walls: kernel::walls(&Ok(false), None, 7),
+        tier: Tier::Full,
+        walls: kernel::walls(&kernel::WALLS, &Ok(false), None, 7),
         ..kernel()
     };
     assert!(

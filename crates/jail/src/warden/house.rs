@@ -13,7 +13,7 @@ use super::link::Link;
 use super::outcome::Outcome;
 use super::remains::Remains;
 use super::slot::{Heard, Slot};
-use crate::event::{Cause, Enforced, SlotId};
+use crate::event::{Cause, Enforced, SlotId, Tier};
 use crate::jail::{Origin, Spec};
 use crate::kernel::{self, CGROUP, Kernel, ZYGOTE};
 use crate::protocol::{Build, FromWarden, Graft, Refusal, ToWarden};
@@ -260,7 +260,7 @@ impl House {
             return self.with(id, |slot| slot.kill(Cause::Killed, Instant::now()));
         }
         let enforced = Enforced {
-            tier: "full".to_owned(),
+            tier: Tier::Full.as_str().to_owned(),
             walls: kernel::wall_names(proc),
             landlock_abi: self.landlock_abi,
             proc,
@@ -272,7 +272,13 @@ impl House {
 
     fn say_hello(&mut self, rehearsal: &Result<bool, Refusal>) {
         let kernel = Kernel {
-            walls: kernel::walls(rehearsal, self.cradles.missing(), self.landlock_abi),
+            tier: Tier::Full,
+            walls: kernel::walls(
+                &kernel::WALLS,
+                rehearsal,
+                self.cradles.missing(),
+                self.landlock_abi,
+            ),
             landlock_abi: self.landlock_abi,
             cgroup: self.cradles.version().to_owned(),
             ordinary_user: self.identity.ordinary_user,

@@ -13,7 +13,7 @@ use rustix::net::SendFlags;
 use crate::protocol::{FromWarden, ToWarden};
 use crate::wire::{self, Received};
 
-pub(super) struct Link {
+pub(crate) struct Link {
     socket: OwnedFd,
     /// Each slot adds two frames at most before the supervisor has to hear
     /// the second, so the queue is bounded by the number of slots.
@@ -22,7 +22,7 @@ pub(super) struct Link {
 }
 
 impl Link {
-    pub(super) fn new(socket: OwnedFd) -> Self {
+    pub(crate) fn new(socket: OwnedFd) -> Self {
         Self {
             socket,
             outgoing: VecDeque::new(),
@@ -31,12 +31,12 @@ impl Link {
     }
 
     /// Whether there is still a supervisor.
-    pub(super) fn is_open(&self) -> bool {
+    pub(crate) fn is_open(&self) -> bool {
         self.open
     }
 
     /// What to wait for.
-    pub(super) fn poll(&self) -> PollFd<'_> {
+    pub(crate) fn poll(&self) -> PollFd<'_> {
         let room = if self.outgoing.is_empty() {
             PollFlags::empty()
         } else {
@@ -46,7 +46,7 @@ impl Link {
     }
 
     /// The next request, if there is one.
-    pub(super) fn hear(&mut self) -> Option<(ToWarden, Vec<OwnedFd>)> {
+    pub(crate) fn hear(&mut self) -> Option<(ToWarden, Vec<OwnedFd>)> {
         match wire::receive_now::<ToWarden>(&self.socket) {
             Ok(Received::Frame(message, descriptors)) => return Some((message, descriptors)),
             Ok(Received::Nothing) => {}
@@ -55,7 +55,7 @@ impl Link {
         None
     }
 
-    pub(super) fn say(&mut self, message: &FromWarden, descriptor: Option<OwnedFd>) {
+    pub(crate) fn say(&mut self, message: &FromWarden, descriptor: Option<OwnedFd>) {
         // Every message to the supervisor is far below the bound of a frame.
         if let Ok(bytes) = wire::encode(message) {
             self.outgoing.push_back((bytes, descriptor));
@@ -64,7 +64,7 @@ impl Link {
     }
 
     /// Sends what there is room for.
-    pub(super) fn flush(&mut self) {
+    pub(crate) fn flush(&mut self) {
         while let Some((bytes, descriptor)) = self.outgoing.front() {
             let flags = SendFlags::NOSIGNAL | SendFlags::DONTWAIT;
             let borrowed: Vec<_> = descriptor.iter().map(|fd| fd.as_fd()).collect();

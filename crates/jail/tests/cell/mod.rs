@@ -226,6 +226,11 @@ impl<'a> Guest<'a> {
         std::mem::forget(self.pipes);
     }
 
+    /// What the guest has printed so far.
+    pub fn printed(&self) -> String {
+        String::from_utf8_lossy(&self.pipes[0].1).into()
+    }
+
     pub fn start(&self) {
         self.warden.start_slot(self.slot).unwrap();
     }
