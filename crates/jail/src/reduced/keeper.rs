@@ -355,6 +355,10 @@ impl<'a> Keeper<'a> {
         if wire::send(self.socket, &told, &[self.folder.out.as_fd()]).is_err() {
             self.folder.remove();
         }
+        // Before the socket: when that closes, no lock may be held any more.
+        for number in self.folder.descriptors() {
+            let _ = syscall::close_between(number, number, 0);
+        }
         syscall::exit_now(if gone { 0 } else { cage::REFUSED })
     }
 }
