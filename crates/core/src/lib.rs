@@ -19,6 +19,7 @@ pub mod plan;
 pub mod request;
 pub mod rule;
 pub mod run;
+pub mod runtime;
 pub mod schema;
 pub mod text;
 pub mod tree;

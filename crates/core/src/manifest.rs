@@ -14,55 +14,19 @@ use crate::{
     inline::{self, InlineError},
     limits::{Limits, LimitsAsked, LimitsError},
     name::Name,
+    runtime::{Kind, Kinds, RuntimeName},
     tree::{TreeError, TreePath},
 };
 
 /// The file that holds a folder's manifest.
 pub const FILE_NAME: &str = "strongroom.toml";
 
-/// How a kind of function is run.
-#[derive(Clone, Copy, Debug, PartialEq, Eq, PartialOrd, Ord, Hash, Serialize, Deserialize)]
-#[cfg_attr(feature = "openapi", derive(utoipa::ToSchema))]
-#[serde(rename_all = "kebab-case")]
-pub enum Runtime {
-    /// CPython with its standard library.
-    Python3,
-    /// The POSIX shell.
-    Sh,
-}
-
-impl Runtime {
-    pub const ALL: [Self; 2] = [Self::Python3, Self::Sh];
-
-    pub fn as_str(self) -> &'static str {
-        match self {
-            Self::Python3 => "python3",
-            Self::Sh => "sh",
-        }
-    }
-
-    fn of_file(path: &TreePath) -> Option<Self> {
-        match path.file_name().rsplit_once('.')?.1 {
-            "py" => Some(Self::Python3),
-            "sh" => Some(Self::Sh),
-            _ => None,
-        }
-    }
-
-    fn main_file(self) -> &'static str {
-        match self {
-            Self::Python3 => "main.py",
-            Self::Sh => "main.sh",
-        }
-    }
-}
-
 /// What a function says of itself, checked and complete.
 #[derive(Clone, Debug, PartialEq, Serialize, Deserialize)]
 #[cfg_attr(feature = "openapi", derive(utoipa::ToSchema))]
 #[serde(deny_unknown_fields)]
 pub struct Manifest {
-    pub runtime: Runtime,
+    pub runtime: RuntimeName,
     /// The file that is run.
     pub entry: TreePath,
     pub description: String,
@@ -81,10 +45,10 @@ pub enum ManifestError {
     Toml { file: String, message: String },
     #[error("{file}")]
     Inline { file: String, source: InlineError },
-    #[error("there is no runtime `{}`; there are python3 and sh", crate::text::shown(.0, 40))]
-    Runtime(String),
-    #[error("say which `runtime` runs this; `{0}` does not end in .py or .sh")]
-    NoRuntime(String),
+    #[error("there is no runtime `{}` here; there are {have}", crate::text::shown(.raw, 40))]
+    Runtime { raw: String, have: String },
+    #[error("say which `runtime` runs this; `{entry}` does not end in {suffixes}")]
+    NoRuntime { entry: TreePath, suffixes: String },
     #[error("say which file is the `entry`; there is no `{0}`")]
     NoEntry(String),
     #[error("the entry `{0}` is not among the files")]
@@ -156,13 +120,14 @@ pub type Files = BTreeMap<TreePath, Vec<u8>>;
 
 impl Manifest {
     /// Reads the manifest of `files`: from `strongroom.toml`, or else from
-    /// the inline metadata of the only file, or else from its name.
+    /// the inline metadata of the only file, or else from its name. `kinds`
+    /// are the runtimes that there are.
     ///
     /// # Errors
     ///
     /// [`ManifestError`] says which file and key; the developer is at fault.
-    pub fn of_files(files: &Files) -> Result<Self, ManifestError> {
-        let written = Self::written(files)?;
+    pub fn of_files(files: &Files, kinds: &Kinds) -> Result<Self, ManifestError> {
+        let written = Self::written(files, kinds)?;
         if written.download.is_some() {
             return Err(ManifestError::NotHere(NO_DOWNLOAD));
         }
@@ -172,7 +137,7 @@ impl Manifest {
         {
             return Err(ManifestError::NotHere(NO_HELD));
         }
-        let (runtime, entry) = runtime_and_entry(&written.runtime, &written.entry, files)?;
+        let (runtime, entry) = runtime_and_entry(&written.runtime, &written.entry, files, kinds)?;
         let limits = written
             .limits
             .over(Limits::DEFAULT)
@@ -190,13 +155,13 @@ impl Manifest {
         })
     }
 
-    fn written(files: &Files) -> Result<Written, ManifestError> {
+    fn written(files: &Files, kinds: &Kinds) -> Result<Written, ManifestError> {
         let own: TreePath = FILE_NAME.parse().expect("a constant, plain name");
         if let Some(bytes) = files.get(&own) {
             let text = utf8(FILE_NAME, bytes)?;
             return from_toml(FILE_NAME, text, 0);
         }
-        match single_file(files) {
+        match single_file(files, kinds) {
             Some((path, bytes)) => written_inline(path.as_str(), utf8(path.as_str(), bytes)?),
             None => Ok(Written::default()),
         }
@@ -204,15 +169,13 @@ impl Manifest {
 }
 
 /// The only file, or the main file of a folder without a manifest.
-fn single_file(files: &Files) -> Option<(&TreePath, &Vec<u8>)> {
+fn single_file<'a>(files: &'a Files, kinds: &Kinds) -> Option<(&'a TreePath, &'a Vec<u8>)> {
     if files.len() == 1 {
         return files.iter().next();
     }
-    Runtime::ALL.iter().find_map(|runtime| {
-        files
-            .iter()
-            .find(|(path, _)| path.as_str() == runtime.main_file())
-    })
+    kinds
+        .implied()
+        .find_map(|kind| files.get_key_value(&kind.files.main))
 }
 
 fn utf8<'a>(file: &str, bytes: &'a [u8]) -> Result<&'a str, ManifestError> {
@@ -228,14 +191,19 @@ fn from_toml<T: serde::de::DeserializeOwned>(
     lines_before: usize,
 ) -> Result<T, ManifestError> {
     toml::from_str(text).map_err(|error| {
-        let at = error.span().map_or(0, |span| span.start.min(text.len()));
-        let line = lines_before + 1 + text[..at].matches('\n').count();
-        let message = format!("line {line}: {}", error.message());
+        let message = toml_fault(text, lines_before, &error);
         ManifestError::Toml {
             file: file.to_owned(),
             message,
         }
     })
+}
+
+/// What is wrong with a text, and in which line.
+pub(crate) fn toml_fault(text: &str, lines_before: usize, error: &toml::de::Error) -> String {
+    let at = error.span().map_or(0, |span| span.start.min(text.len()));
+    let line = lines_before + 1 + text[..at].matches('\n').count();
+    format!("line {line}: {}", error.message())
 }
 
 fn written_inline(file: &str, source: &str) -> Result<Written, ManifestError> {
@@ -266,47 +234,49 @@ fn runtime_and_entry(
     runtime: &Option<String>,
     entry: &Option<String>,
     files: &Files,
-) -> Result<(Runtime, TreePath), ManifestError> {
+    kinds: &Kinds,
+) -> Result<(RuntimeName, TreePath), ManifestError> {
     let named = match runtime {
         None => None,
-        Some(raw) => Some(runtime_named(raw)?),
+        Some(raw) => Some(kinds.named(raw).ok_or_else(|| ManifestError::Runtime {
+            raw: raw.clone(),
+            have: kinds.listed(),
+        })?),
     };
     let entry = match entry {
         Some(raw) => raw.parse().map_err(ManifestError::Entry)?,
-        None => default_entry(named, files)?,
+        None => default_entry(named, files, kinds)?,
     };
     if !files.contains_key(&entry) {
         return Err(ManifestError::EntryMissing(entry));
     }
-    let runtime = named
-        .or_else(|| Runtime::of_file(&entry))
-        .ok_or_else(|| ManifestError::NoRuntime(entry.to_string()))?;
-    Ok((runtime, entry))
+    match named.or_else(|| kinds.of_file(&entry)) {
+        Some(kind) => Ok((kind.runtime.clone(), entry)),
+        None => Err(ManifestError::NoRuntime {
+            entry,
+            suffixes: kinds.suffixes(),
+        }),
+    }
 }
 
-fn runtime_named(raw: &str) -> Result<Runtime, ManifestError> {
-    let found = Runtime::ALL
-        .into_iter()
-        .find(|runtime| runtime.as_str() == raw);
-    found.ok_or_else(|| ManifestError::Runtime(raw.to_owned()))
-}
-
-fn default_entry(runtime: Option<Runtime>, files: &Files) -> Result<TreePath, ManifestError> {
+fn default_entry(
+    named: Option<&Kind>,
+    files: &Files,
+    kinds: &Kinds,
+) -> Result<TreePath, ManifestError> {
     let mut code = files.keys().filter(|path| path.as_str() != FILE_NAME);
     if let (Some(only), None) = (code.next(), code.next()) {
         return Ok(only.clone());
     }
-    let wanted: Vec<&str> = match runtime {
-        Some(runtime) => vec![runtime.main_file()],
-        None => Runtime::ALL
-            .iter()
-            .map(|runtime| runtime.main_file())
-            .collect(),
+    let wanted: Vec<&TreePath> = match named {
+        Some(kind) => vec![&kind.files.main],
+        None => kinds.implied().map(|kind| &kind.files.main).collect(),
     };
-    let found = files.keys().find(|path| wanted.contains(&path.as_str()));
-    found
-        .cloned()
-        .ok_or_else(|| ManifestError::NoEntry(wanted.join("` or `")))
+    let found = wanted.iter().find(|path| files.contains_key(**path));
+    found.map(|path| (*path).clone()).ok_or_else(|| {
+        let wanted: Vec<&str> = wanted.iter().map(|path| path.as_str()).collect();
+        ManifestError::NoEntry(wanted.join("` or `"))
+    })
 }
 
 fn input_names(raw: BTreeMap<String, String>) -> Result<BTreeMap<Name, String>, ManifestError> {

@@ -14,8 +14,9 @@ use crate::{
     digest::Digest,
     json,
     limits::{Limits, LimitsError},
-    manifest::{Manifest, Runtime},
+    manifest::Manifest,
     name::{Name, ObjectName},
+    runtime::RuntimeName,
     schema, text,
 };
 
@@ -49,8 +50,9 @@ impl Stage {
 #[cfg_attr(feature = "openapi", derive(utoipa::ToSchema))]
 #[serde(deny_unknown_fields)]
 pub struct RuntimePin {
-    pub name: Runtime,
-    /// The digest over the interpreter and the main program.
+    pub name: RuntimeName,
+    /// The digest over the interpreter, the main program and what else the
+    /// runtime brings.
     pub digest: Digest,
 }
 

@@ -12,13 +12,14 @@ use strongroom_core::{
     event::Event,
     id::{ApprovalId, RequestId, RunId},
     limits::Limits,
-    manifest::{Manifest, Runtime},
+    manifest::Manifest,
     name::{Name, ObjectName, Reference},
     permit::{self, NoPermit, Standing},
     plan::{self, Inputs, Plan, PlanError, RuntimePin},
     request::{self, Desk, Grounds, Verdict, Verdicts},
     rule::{self, Ask, RuleAnswer, RuleSet},
     run,
+    runtime::RuntimeName,
 };
 
 const NOW: i64 = 1_790_000_000_000;
@@ -29,7 +30,7 @@ fn name(raw: &str) -> Name {
 
 fn pin() -> RuntimePin {
     RuntimePin {
-        name: Runtime::Python3,
+        name: RuntimeName::python3(),
         digest: Digest::of(b"python"),
     }
 }
@@ -557,7 +558,7 @@ fn a_permit_is_minted_only_on_what_still_stands() {
 
 fn manifest(inputs: Option<&[&str]>, args: Option<Value>) -> Manifest {
     Manifest {
-        runtime: Runtime::Python3,
+        runtime: RuntimeName::python3(),
         entry: "main.py".parse().unwrap(),
         description: String::new(),
         inputs: inputs.map(|names| names.iter().map(|n| (name(n), String::new())).collect()),

@@ -13,9 +13,10 @@ use strongroom_core::{
     digest::Digest,
     json,
     limits::Limits,
-    manifest::{Files, Manifest, Runtime},
+    manifest::{Files, Manifest},
     plan::{self, Inputs, Plan, RuntimePin},
     rule::RuleSet,
+    runtime::{FunctionFiles, Kind, Kinds, RuntimeName},
     schema,
 };
 
@@ -33,13 +34,24 @@ fn small<T: Send + 'static>(work: impl FnOnce() -> T + Send + 'static) -> T {
     done
 }
 
+fn kinds() -> Kinds {
+    Kinds::new([Kind {
+        runtime: RuntimeName::python3(),
+        files: FunctionFiles {
+            suffix: ".py".to_owned(),
+            main: "main.py".parse().unwrap(),
+        },
+        implied: true,
+    }])
+}
+
 fn manifest(text: String) -> Result<Manifest, String> {
     small(move || {
         let files = Files::from([
             ("main.py".parse().unwrap(), Vec::new()),
             ("strongroom.toml".parse().unwrap(), text.into_bytes()),
         ]);
-        Manifest::of_files(&files).map_err(|error| error.to_string())
+        Manifest::of_files(&files, &kinds()).map_err(|error| error.to_string())
     })
 }
 
@@ -187,7 +199,7 @@ fn a_plan_reads_back_as_it_was_written() {
         let plan = Plan {
             function: Digest::of(b"f"),
             runtime: RuntimePin {
-                name: Runtime::Sh,
+                name: RuntimeName::sh(),
                 digest: Digest::of(b"sh"),
             },
             inputs: Inputs::None,
@@ -259,11 +271,11 @@ fn a_schema_with_a_word_that_means_nothing_is_refused() {
 #[test]
 fn arguments_nested_too_deep_to_be_shown_are_refused() {
     let files = Files::from([("main.py".parse().unwrap(), Vec::new())]);
-    let manifest = Manifest::of_files(&files).unwrap();
+    let manifest = Manifest::of_files(&files, &kinds()).unwrap();
     let pin = |depth: usize| {
         let args = (0..depth).fold(json!(1), |inner, _| json!([inner]));
         let runtime = RuntimePin {
-            name: Runtime::Python3,
+            name: RuntimeName::python3(),
             digest: Digest::of(b"python"),
         };
         let (limits, digest) = (Limits::DEFAULT, Digest::of(b"f"));

@@ -10,9 +10,9 @@ use strongroom_core::{
     digest::Digest,
     id::RunId,
     limits::Limits,
-    manifest::Runtime,
     permit::Permit,
     plan::{Inputs, Plan, Stage},
+    runtime::RuntimeName,
 };
 use strongroom_run::{Job, Local, LocalConfig};
 use tokio::sync::{mpsc, oneshot};
@@ -40,7 +40,7 @@ fn main() -> Result<(), Failure> {
 async fn measure(local: &Local, folder: &std::path::Path, rounds: usize) -> Result<(), Failure> {
     let plan = Plan {
         function: Digest::of(b"hello"),
-        runtime: local.pin(Runtime::Python3)?,
+        runtime: local.pin(&RuntimeName::python3())?,
         inputs: Inputs::None,
         args: serde_json::json!({}),
         limits: Limits::DEFAULT,

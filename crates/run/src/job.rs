@@ -3,7 +3,7 @@
 //! A job without a permit for its plan goes nowhere. What the plan leaves
 //! open (the paths) changes nothing about what the guest sees.
 
-use std::{collections::BTreeSet, os::fd::OwnedFd, path::PathBuf};
+use std::{collections::BTreeSet, os::fd::OwnedFd, path::PathBuf, sync::Arc};
 
 use rustix::fs::{MemfdFlags, SealFlags};
 use strongroom_core::{
@@ -18,7 +18,7 @@ use strongroom_jail::{Jail, Open};
 
 use crate::{
     prepare::PrepareError,
-    runtime::{FUNCTION, Runtimes},
+    runtime::{FUNCTION, Furniture, Runtimes},
 };
 
 /// A plan, and where its parts lie on this host.
@@ -40,9 +40,9 @@ impl Job {
         permit: &Permit,
         runtimes: &Runtimes,
     ) -> Result<Jail<Open>, PrepareError> {
-        self.check(permit, runtimes)?;
+        let runtime = self.checked(permit, runtimes)?;
         let jail = Jail::new(jail_limits(&permit.limits()));
-        let mut jail = runtimes.furnish(jail, self.plan.runtime.name, &self.entry)?;
+        let mut jail = runtime.furnish(runtimes.root(), jail, &self.entry)?;
         jail = jail.read_only(self.function_dir.clone(), FUNCTION.into());
         for (name, host) in self.inputs.iter() {
             let guest = name.map_or("/data".into(), |name| {
@@ -53,19 +53,28 @@ impl Job {
         for (name, value) in self.environment(permit) {
             jail = jail.env(name.to_owned(), value);
         }
+        for (name, value) in runtime.environment() {
+            jail = jail.env(name.to_owned(), value.to_owned());
+        }
         let args = json::canonical(&self.plan.args);
         Ok(jail.stdin(sealed(args.as_bytes()).map_err(PrepareError::Arguments)?))
     }
 
-    fn check(&self, permit: &Permit, runtimes: &Runtimes) -> Result<(), PrepareError> {
+    /// The runtime of the plan, if this is what the permit is for.
+    fn checked(
+        &self,
+        permit: &Permit,
+        runtimes: &Runtimes,
+    ) -> Result<Arc<Furniture>, PrepareError> {
         if permit.plan() != self.plan.digest() {
             return Err(PrepareError::NotPermitted);
         }
-        if runtimes.pin(self.plan.runtime.name)? != self.plan.runtime {
+        let (pin, runtime) = runtimes.pinned(&self.plan.runtime.name)?;
+        if pin != self.plan.runtime {
             return Err(PrepareError::RuntimeChanged);
         }
         match places(&self.inputs) == places(&self.plan.inputs) {
-            true => Ok(()),
+            true => Ok(runtime),
             false => Err(PrepareError::Inputs),
         }
     }

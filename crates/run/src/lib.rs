@@ -27,7 +27,7 @@ pub use local::{Local, LocalConfig, StartError};
 pub use log::LogChunk;
 pub use prepare::PrepareError;
 pub use prepared::{Ended, Prepared};
-pub use runtime::{RuntimeError, Runtimes};
+pub use runtime::{Furniture, RuntimeError, Runtimes};
 pub use strongroom_jail::{Kernel, Wall};
 
 /// Becomes the warden and never returns, if this process was started to be

@@ -9,7 +9,7 @@ use std::{
     sync::{Arc, Mutex, PoisonError},
 };
 
-use strongroom_core::{manifest::Runtime, plan::RuntimePin};
+use strongroom_core::{plan::RuntimePin, runtime::RuntimeName};
 use strongroom_jail::{Kernel, Wall, Warden, WardenConfig, WardenError};
 use tokio::sync::Semaphore;
 
@@ -43,6 +43,8 @@ pub struct LocalConfig {
     pub uid_base: u32,
     /// Control groups that the station may write, where it does not own one.
     pub cgroup_dirs: Vec<PathBuf>,
+    /// The runtimes that guests can have; whoever keeps a clone can add some.
+    pub runtimes: Arc<Runtimes>,
 }
 
 /// The backend. Dropping it ends every guest.
@@ -53,7 +55,7 @@ pub struct Local {
 pub(crate) struct Shared {
     config: WardenConfig,
     pub(crate) places: Arc<Semaphore>,
-    pub(crate) runtimes: Runtimes,
+    pub(crate) runtimes: Arc<Runtimes>,
     kernel: Kernel,
     state: Mutex<State>,
 }
@@ -70,6 +72,7 @@ impl Local {
     ///
     /// [`StartError`] when there is no warden; the host is at fault.
     pub fn start(config: LocalConfig) -> Result<Self, StartError> {
+        let runtimes = Arc::clone(&config.runtimes);
         let config = WardenConfig::from(config);
         let slots_max = config.slots_max;
         let warden = Warden::start(config.clone()).map_err(StartError::Warden)?;
@@ -81,7 +84,7 @@ impl Local {
         let shared = Shared {
             config,
             places: Arc::new(Semaphore::new(slots_max as usize)),
-            runtimes: Runtimes::default(),
+            runtimes,
             kernel,
             state: Mutex::new(state),
         };
@@ -106,8 +109,13 @@ impl Local {
     /// # Errors
     ///
     /// [`RuntimeError::Missing`] when the host lacks the interpreter.
-    pub fn pin(&self, runtime: Runtime) -> Result<RuntimePin, RuntimeError> {
+    pub fn pin(&self, runtime: &RuntimeName) -> Result<RuntimePin, RuntimeError> {
         self.shared.runtimes.pin(runtime)
+    }
+
+    /// The runtimes that guests can have.
+    pub fn runtimes(&self) -> &Arc<Runtimes> {
+        &self.shared.runtimes
     }
 
     /// The number of guests that could be prepared now.
@@ -162,6 +170,7 @@ impl Default for LocalConfig {
             slots_max: jail.slots_max,
             uid_base: jail.uid_base,
             cgroup_dirs: jail.cgroup_dirs,
+            runtimes: Arc::default(),
         }
     }
 }
@@ -173,6 +182,7 @@ impl From<LocalConfig> for WardenConfig {
             slots_max,
             uid_base,
             cgroup_dirs,
+            runtimes: _,
         } = config;
         Self {
             program,

@@ -1,46 +1,59 @@
-//! The runtimes: what the host has to run functions with.
+//! The runtimes: what this host has to run functions with.
 //!
-//! A runtime is the host's own `/usr`, read-only, and a command that runs the
-//! entry. Its pin is the digest over the interpreter's file and our main
-//! program, so that an upgraded interpreter makes another plan. The standard
-//! library and the shared libraries beside the interpreter are the host's and
-//! are not in the digest.
+//! Those that are shipped are data in `crates/run/runtimes`; others are
+//! folders that somebody adds. Each has a pin, the digest over all that it
+//! brings: an upgraded interpreter, another main program or another package
+//! makes another plan. The standard library and the shared libraries beside
+//! the interpreter are the host's and are not in the digest.
+
+mod furniture;
+mod interpreter;
+mod shipped;
 
 use std::{
     collections::BTreeMap,
     io,
-    os::unix::fs::{MetadataExt as _, PermissionsExt as _},
     path::{Path, PathBuf},
-    sync::Mutex,
+    sync::{Arc, PoisonError, RwLock},
 };
 
-use strongroom_core::{digest::Digest, json, manifest::Runtime, plan::RuntimePin, tree::TreePath};
-use strongroom_jail::{Jail, Open};
+use strongroom_core::{
+    digest::Digest,
+    plan::RuntimePin,
+    runtime::{Definition, DefinitionError, FILE_NAME, Kind, Kinds, RuntimeName},
+};
 
-/// What runs a Python file inside the sandbox.
-const MAIN_PROGRAM: &str = include_str!("main_program.py");
-/// The folders of the root that hold programs and libraries; on most hosts
-/// all but the first are links into it.
-const ROOT_FOLDERS: [&str; 7] = ["usr", "bin", "sbin", "lib", "lib64", "lib32", "libx32"];
-/// Where the code lies for the guest.
-pub(crate) const FUNCTION: &str = "/function";
+pub(crate) use furniture::FUNCTION;
+pub use furniture::{Furniture, PACKAGES};
 
-const PASSWD: &str = "guest:x:1000:1000:guest:/tmp:/bin/sh\n";
-const GROUP: &str = "guest:x:1000:\n";
-const NSSWITCH: &str = "passwd: files\ngroup: files\nhosts: files\n";
+/// The most runtimes of one host.
+pub const RUNTIMES_MAX: usize = 100;
 
 /// Why a runtime cannot be had on this host.
 #[derive(Debug, thiserror::Error)]
 pub enum RuntimeError {
-    #[error("there is no {path} for the runtime {}", .runtime.as_str())]
-    Missing { runtime: Runtime, path: PathBuf },
-    #[error("the interpreter {path} of the runtime {} is outside of what a guest sees", .runtime.as_str())]
-    Outside { runtime: Runtime, path: PathBuf },
-    #[error("could not read the interpreter {path} of the runtime {}", .runtime.as_str())]
+    #[error("there is no runtime {0} here")]
+    Unknown(RuntimeName),
+    #[error("there is no {path} for the runtime {runtime}")]
+    Missing { runtime: RuntimeName, path: PathBuf },
+    #[error("the interpreter {path} of the runtime {runtime} is outside of what a guest sees")]
+    Outside { runtime: RuntimeName, path: PathBuf },
+    #[error("could not read {path} for the runtime {runtime}")]
     Read {
-        runtime: Runtime,
+        runtime: RuntimeName,
         path: PathBuf,
         source: io::Error,
+    },
+    #[error("the runtime {0} is shipped with Strongroom; give yours another name")]
+    Shipped(RuntimeName),
+    #[error("the base {0} is no runtime that is shipped with Strongroom")]
+    NoBase(RuntimeName),
+    #[error("there are already {RUNTIMES_MAX} runtimes")]
+    TooMany,
+    #[error("the runtime {runtime}")]
+    Definition {
+        runtime: RuntimeName,
+        source: DefinitionError,
     },
 }
 
@@ -48,23 +61,8 @@ pub enum RuntimeError {
 #[derive(Debug)]
 pub struct Runtimes {
     root: PathBuf,
-    known: Mutex<BTreeMap<Runtime, Known>>,
-}
-
-/// An interpreter whose digest was taken.
-#[derive(Clone, Debug)]
-struct Known {
-    stamp: Stamp,
-    pin: RuntimePin,
-}
-
-/// What changes when a file is replaced.
-#[derive(Clone, Copy, Debug, PartialEq, Eq)]
-struct Stamp {
-    device: u64,
-    inode: u64,
-    size_bytes: u64,
-    changed: (i64, i64),
+    shipped: Vec<Arc<Furniture>>,
+    added: RwLock<BTreeMap<RuntimeName, Arc<Furniture>>>,
 }
 
 impl Default for Runtimes {
@@ -78,172 +76,135 @@ impl Runtimes {
     pub fn below(root: PathBuf) -> Self {
         Self {
             root,
-            known: Mutex::default(),
+            shipped: shipped::all(),
+            added: RwLock::default(),
         }
     }
 
-    /// The runtime as it is now. Reads the interpreter only when it changed.
+    /// Whether a runtime is there wherever Strongroom is.
+    pub fn is_shipped(&self, name: &RuntimeName) -> bool {
+        self.shipped.iter().any(|one| one.name() == name)
+    }
+
+    /// All runtimes, the shipped ones first.
+    pub fn all(&self) -> Vec<Arc<Furniture>> {
+        let added = self.added.read().unwrap_or_else(PoisonError::into_inner);
+        self.shipped.iter().chain(added.values()).cloned().collect()
+    }
+
+    /// What manifests may say of them.
+    pub fn kinds(&self) -> Kinds {
+        Kinds::new(self.all().into_iter().map(|one| Kind {
+            implied: self.is_shipped(one.name()),
+            runtime: one.name().clone(),
+            files: one.files().clone(),
+        }))
+    }
+
+    /// The runtime as it is now, with its pin. Reads the interpreter only
+    /// when it changed.
     ///
     /// # Errors
     ///
-    /// [`RuntimeError::Missing`] when the host lacks the interpreter.
-    pub fn pin(&self, runtime: Runtime) -> Result<RuntimePin, RuntimeError> {
-        let guest = self.interpreter(runtime)?;
-        let path = self.on_host(&guest);
-        let wrong = |source| RuntimeError::Read {
-            runtime,
-            path: path.clone(),
-            source,
-        };
-        let stamp = Stamp::of(&path).map_err(wrong)?;
-        if let Some(known) = self
-            .lock()
-            .get(&runtime)
-            .filter(|known| known.stamp == stamp)
-        {
-            return Ok(known.pin.clone());
-        }
-        let interpreter = Digest::of(&std::fs::read(&path).map_err(wrong)?);
-        let pin = RuntimePin {
-            name: runtime,
-            digest: digest(runtime, interpreter),
-        };
-        self.lock().insert(
-            runtime,
-            Known {
-                stamp,
-                pin: pin.clone(),
-            },
-        );
-        Ok(pin)
+    /// [`RuntimeError::Unknown`] when there is no such runtime,
+    /// [`RuntimeError::Missing`] when the host lacks its interpreter.
+    pub fn pinned(&self, name: &RuntimeName) -> Result<(RuntimePin, Arc<Furniture>), RuntimeError> {
+        let found = self.find(name);
+        let furniture = found.ok_or_else(|| RuntimeError::Unknown(name.clone()))?;
+        Ok((furniture.pin(&self.root)?, furniture))
     }
 
-    /// Puts the runtime into `jail`, with the command that runs `entry`.
-    pub(crate) fn furnish(
+    /// The pin of [`Runtimes::pinned`].
+    pub fn pin(&self, name: &RuntimeName) -> Result<RuntimePin, RuntimeError> {
+        self.pinned(name).map(|(pin, _)| pin)
+    }
+
+    /// The host's root.
+    pub(crate) fn root(&self) -> &Path {
+        &self.root
+    }
+
+    /// Whether a runtime of this name could be added, as far as its
+    /// definition tells.
+    pub fn check(&self, name: &RuntimeName, definition: &Definition) -> Result<(), RuntimeError> {
+        if self.is_shipped(name) {
+            return Err(RuntimeError::Shipped(name.clone()));
+        }
+        self.base_of(definition)?;
+        let added = self.added.read().unwrap_or_else(PoisonError::into_inner);
+        match added.contains_key(name) || added.len() + self.shipped.len() < RUNTIMES_MAX {
+            true => Ok(()),
+            false => Err(RuntimeError::TooMany),
+        }
+    }
+
+    /// Adds the runtime in `folder`, in place of one with the same name.
+    /// `content` names all that is in the folder, which must not change.
+    ///
+    /// # Errors
+    ///
+    /// What is wrong with its `runtime.toml`; then nothing has changed.
+    pub fn add(
         &self,
-        jail: Jail<Open>,
-        runtime: Runtime,
-        entry: &TreePath,
-    ) -> Result<Jail<Open>, RuntimeError> {
-        let interpreter = self.interpreter(runtime)?;
-        let mut jail = ROOT_FOLDERS
-            .iter()
-            .fold(jail, |jail, name| self.root_folder(jail, name));
-        let alternatives = self.root.join("etc/alternatives");
-        if alternatives.is_dir() {
-            jail = jail.read_only(alternatives, "/etc/alternatives".into());
-        }
-        for (path, content) in [
-            ("/etc/passwd", PASSWD),
-            ("/etc/group", GROUP),
-            ("/etc/nsswitch.conf", NSSWITCH),
-        ] {
-            jail = jail.file(path.into(), content.as_bytes().to_vec());
-        }
-        Ok(jail.command(command(runtime, &interpreter, entry), FUNCTION.into()))
-    }
-
-    fn root_folder(&self, jail: Jail<Open>, name: &str) -> Jail<Open> {
-        let host = self.root.join(name);
-        let guest = Path::new("/").join(name);
-        match std::fs::read_link(&host) {
-            Ok(target) => jail.symlink(guest, target),
-            Err(_) if host.is_dir() => jail.runtime(host, guest),
-            Err(_) => jail,
-        }
-    }
-
-    /// The interpreter's path for the guest, every link followed.
-    fn interpreter(&self, runtime: Runtime) -> Result<PathBuf, RuntimeError> {
-        let path = self.on_host(Path::new(asked(runtime)));
-        let missing = || RuntimeError::Missing {
-            runtime,
-            path: PathBuf::from(asked(runtime)),
+        name: RuntimeName,
+        folder: &Path,
+        content: Digest,
+    ) -> Result<(), RuntimeError> {
+        let read = |path: PathBuf| {
+            std::fs::read_to_string(&path).map_err(|source| RuntimeError::Read {
+                runtime: name.clone(),
+                path,
+                source,
+            })
         };
-        let root = self.root.canonicalize().map_err(|_| missing())?;
-        let found = path.canonicalize().map_err(|_| missing())?;
-        let is_program = found
-            .metadata()
-            .is_ok_and(|meta| meta.is_file() && meta.permissions().mode() & 0o111 != 0);
-        if !is_program {
-            return Err(missing());
+        let text = read(folder.join(FILE_NAME))?;
+        let definition = Definition::parse(&text).map_err(|source| RuntimeError::Definition {
+            runtime: name.clone(),
+            source,
+        })?;
+        self.check(&name, &definition)?;
+        let main_program = match &definition.main_program {
+            Some(path) => Some(read(folder.join(path.as_str()))?),
+            None => None,
+        };
+        let base = self.base_of(&definition)?;
+        let furniture = Furniture::of_folder(
+            name.clone(),
+            definition,
+            main_program,
+            base.as_deref(),
+            folder,
+            content,
+        );
+        let mut added = self.added.write().unwrap_or_else(PoisonError::into_inner);
+        added.insert(name, Arc::new(furniture));
+        Ok(())
+    }
+
+    /// Forgets a runtime that was added. What runs on it goes on.
+    pub fn remove(&self, name: &RuntimeName) {
+        let mut added = self.added.write().unwrap_or_else(PoisonError::into_inner);
+        added.remove(name);
+    }
+
+    fn find(&self, name: &RuntimeName) -> Option<Arc<Furniture>> {
+        if let Some(shipped) = self.shipped.iter().find(|one| one.name() == name) {
+            return Some(Arc::clone(shipped));
         }
-        let inside = found.strip_prefix(&root).ok().filter(|inside| {
-            inside
-                .components()
-                .next()
-                .is_some_and(|first| ROOT_FOLDERS.iter().any(|name| first.as_os_str() == *name))
-        });
-        match inside {
-            Some(inside) => Ok(Path::new("/").join(inside)),
-            None => Err(RuntimeError::Outside {
-                runtime,
-                path: found,
-            }),
+        let added = self.added.read().unwrap_or_else(PoisonError::into_inner);
+        added.get(name).cloned()
+    }
+
+    fn base_of(&self, definition: &Definition) -> Result<Option<Arc<Furniture>>, RuntimeError> {
+        let Some(base) = definition.base() else {
+            return Ok(None);
+        };
+        let found = self.shipped.iter().find(|one| one.name() == base);
+        match found {
+            Some(found) => Ok(Some(Arc::clone(found))),
+            None => Err(RuntimeError::NoBase(base.clone())),
         }
     }
-
-    fn on_host(&self, guest: &Path) -> PathBuf {
-        self.root.join(guest.strip_prefix("/").unwrap_or(guest))
-    }
-
-    fn lock(&self) -> std::sync::MutexGuard<'_, BTreeMap<Runtime, Known>> {
-        self.known
-            .lock()
-            .unwrap_or_else(std::sync::PoisonError::into_inner)
-    }
-}
-
-impl Stamp {
-    fn of(path: &Path) -> io::Result<Self> {
-        let meta = path.metadata()?;
-        Ok(Self {
-            device: meta.dev(),
-            inode: meta.ino(),
-            size_bytes: meta.len(),
-            changed: (meta.ctime(), meta.ctime_nsec()),
-        })
-    }
-}
-
-/// The path that a runtime's interpreter is looked up by.
-fn asked(runtime: Runtime) -> &'static str {
-    match runtime {
-        Runtime::Python3 => "/usr/bin/python3",
-        Runtime::Sh => "/bin/sh",
-    }
-}
-
-fn digest(runtime: Runtime, interpreter: Digest) -> Digest {
-    let main_program = match runtime {
-        Runtime::Python3 => MAIN_PROGRAM,
-        Runtime::Sh => "",
-    };
-    let parts = serde_json::json!({
-        "runtime": runtime,
-        "main_program": Digest::of(main_program.as_bytes()),
-        "interpreter": interpreter,
-    });
-    Digest::of(json::canonical(&parts).as_bytes())
-}
-
-fn command(runtime: Runtime, interpreter: &Path, entry: &TreePath) -> Vec<String> {
-    let interpreter = interpreter.display().to_string();
-    let words: &[&str] = match runtime {
-        Runtime::Python3 => &[
-            &interpreter,
-            "-I",
-            "-S",
-            "-B",
-            "-X",
-            "utf8",
-            "-c",
-            MAIN_PROGRAM,
-            entry.as_str(),
-        ],
-        Runtime::Sh => &[&interpreter, &format!("{FUNCTION}/{entry}")],
-    };
-    words.iter().map(|word| (*word).to_owned()).collect()
 }
 
 #[cfg(test)]

@@ -25,7 +25,7 @@ pub mod watch;
 
 use std::{ops::Deref, sync::Arc};
 
-use strongroom_core::{manifest::Runtime, plan::RuntimePin};
+use strongroom_core::{plan::RuntimePin, runtime::RuntimeName};
 use strongroom_run::{RuntimeError, Runtimes};
 use strongroom_store::Store;
 use tokio::sync::{Notify, Semaphore};
@@ -61,7 +61,7 @@ pub struct Inner {
     pub unpacking: Semaphore,
     /// Cancelled when the station stops.
     pub stop: CancellationToken,
-    /// The runtimes of this host.
+    /// The runtimes that functions can have here.
     pub runtimes: Arc<Runtimes>,
     /// What was seen of the jail's walls at start.
     pub walls: Vec<api::Wall>,
@@ -78,15 +78,14 @@ impl App {
     }
 
     /// What a run on `runtime` would run on.
-    pub fn runtime(&self, runtime: Runtime) -> Result<RuntimePin, AppError> {
+    pub fn runtime(&self, runtime: &RuntimeName) -> Result<RuntimePin, AppError> {
         self.runtimes.pin(runtime).map_err(|error| match error {
-            RuntimeError::Missing { runtime, .. } => AppError::Invalid {
-                code: "no_runtime",
-                detail: format!(
-                    "the host of this station has no runtime `{}`",
-                    runtime.as_str()
-                ),
-            },
+            RuntimeError::Missing { runtime, .. } | RuntimeError::Unknown(runtime) => {
+                AppError::Invalid {
+                    code: "no_runtime",
+                    detail: format!("this station has no runtime `{runtime}`"),
+                }
+            }
             other => AppError::internal("pin a runtime")(other),
         })
     }

@@ -1,7 +1,6 @@
 //! Whether this host can keep every promise: each wall, tried and not guessed.
 
-use strongroom_core::manifest::Runtime;
-use strongroom_run::Local;
+use strongroom_run::{Furniture, Local};
 
 use crate::{api::Wall, app::error::chain, config::JailConfig, serve::local_config};
 
@@ -20,7 +19,8 @@ pub fn doctor(jail: &JailConfig) -> Vec<Wall> {
         }
     };
     let mut rows = walls_of(local.walls());
-    rows.extend(Runtime::ALL.map(|runtime| runtime_row(&local, runtime)));
+    let runtimes = local.runtimes().all();
+    rows.extend(runtimes.iter().map(|runtime| runtime_row(&local, runtime)));
     rows
 }
 
@@ -43,9 +43,9 @@ pub(crate) fn walls_of(walls: &[strongroom_run::Wall]) -> Vec<Wall> {
         .collect()
 }
 
-fn runtime_row(local: &Local, runtime: Runtime) -> Wall {
-    let name = format!("runtime {}", runtime.as_str());
-    match local.pin(runtime) {
+fn runtime_row(local: &Local, runtime: &Furniture) -> Wall {
+    let name = format!("runtime {}", runtime.name());
+    match local.pin(runtime.name()) {
         Ok(pin) => Wall {
             name,
             enforced: true,
@@ -53,22 +53,14 @@ fn runtime_row(local: &Local, runtime: Runtime) -> Wall {
             found: pin.digest.short(),
             fix: None,
         },
-        Err(error) => {
-            let fix = format!("apt install {}", package(runtime));
-            Wall {
-                name,
-                enforced: false,
-                required: false,
-                found: chain(&error),
-                fix: Some(fix),
-            }
-        }
-    }
-}
-
-fn package(runtime: Runtime) -> &'static str {
-    match runtime {
-        Runtime::Python3 => "python3",
-        Runtime::Sh => "dash",
+        Err(error) => Wall {
+            name,
+            enforced: false,
+            required: false,
+            found: chain(&error),
+            fix: runtime
+                .debian_package()
+                .map(|package| format!("apt install {package}")),
+        },
     }
 }

@@ -15,7 +15,7 @@ use std::{
 };
 
 use strongroom_core::{id::TokenId, name::Name};
-use strongroom_run::{Local, LocalConfig, Runtimes, StartError};
+use strongroom_run::{Local, LocalConfig, StartError};
 use strongroom_store::{NewToken, Page, Store, StoreError};
 use tokio::{
     net::TcpListener,
@@ -174,7 +174,7 @@ pub(crate) fn app(config: Config, store: Store, local: &Local) -> App {
         live: Live::default(),
         unpacking: Semaphore::new(UNPACKING_MAX),
         stop: CancellationToken::new(),
-        runtimes: Arc::new(Runtimes::default()),
+        runtimes: Arc::clone(local.runtimes()),
         walls,
         tier: tier.to_owned(),
     })

@@ -11,6 +11,7 @@ use std::{
     collections::BTreeMap,
     io,
     path::{Path, PathBuf},
+    sync::Arc,
 };
 
 use serde_json::Value;
@@ -25,7 +26,7 @@ use strongroom_core::{
     run::{Enforced, OutputFile, Reason, Stream, Usage},
     tree::TreeError,
 };
-use strongroom_run::{Job, Local, LogChunk, RuntimeError, StartError};
+use strongroom_run::{Job, Local, LocalConfig, LogChunk, RuntimeError, Runtimes, StartError};
 use tokio::sync::{mpsc, oneshot};
 
 use crate::{
@@ -106,7 +107,9 @@ pub enum TrialError {
 /// is missing is a [`Reason`], as on a station.
 pub fn run(trial: &Trial, on_line: impl FnMut(Stream, &str)) -> Result<TrialEnded, TrialError> {
     let source = files::function(&trial.function)?;
-    let manifest = Manifest::of_files(&source).map_err(|source| TrialError::Manifest {
+    let runtimes = Arc::new(Runtimes::default());
+    let manifest = Manifest::of_files(&source, &runtimes.kinds());
+    let manifest = manifest.map_err(|source| TrialError::Manifest {
         path: trial.function.clone(),
         source,
     })?;
@@ -115,7 +118,11 @@ pub fn run(trial: &Trial, on_line: impl FnMut(Stream, &str)) -> Result<TrialEnde
         .prefix("strongroom-trial-")
         .tempdir()
         .map_err(TrialError::LayOut)?;
-    let local = Local::start(local_config(&trial.jail, 1))?;
+    let config = LocalConfig {
+        runtimes,
+        ..local_config(&trial.jail, 1)
+    };
+    let local = Local::start(config)?;
     let plan = pinned(trial, &manifest, &source, &paths, &local)?;
     let job = lay_out(laid.path(), plan, manifest, &source, paths)?;
     let runtime = tokio::runtime::Builder::new_current_thread()
@@ -143,7 +150,7 @@ fn pinned(
         .clone()
         .try_map(|path| Ok::<_, TrialError>(Digest::of(path.as_os_str().as_encoded_bytes())))?;
     let limits = trial.limits.over(manifest.limits)?;
-    let pin = local.pin(manifest.runtime)?;
+    let pin = local.pin(&manifest.runtime)?;
     let args = trial.args.clone();
     Ok(plan::pin(
         manifest,

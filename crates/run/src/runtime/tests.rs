@@ -1,7 +1,10 @@
 //! Interpreters that are there, are not, or lie elsewhere.
 #![allow(clippy::unwrap_used)]
 
-use std::{fs, os::unix::fs::symlink};
+use std::{
+    fs,
+    os::unix::fs::{PermissionsExt as _, symlink},
+};
 
 use super::*;
 
@@ -24,7 +27,8 @@ fn program(path: &Path, content: &str) {
 fn the_interpreter_is_found_through_links() {
     let root = host();
     let runtimes = Runtimes::below(root.path().to_owned());
-    let found = runtimes.interpreter(Runtime::Python3).unwrap();
+    let python3 = runtimes.find(&RuntimeName::python3()).unwrap();
+    let found = python3.interpreter(root.path()).unwrap();
     assert_eq!(found, Path::new("/usr/bin/python3.99"));
 }
 
@@ -32,7 +36,7 @@ fn the_interpreter_is_found_through_links() {
 fn a_missing_interpreter_is_named() {
     let root = host();
     let runtimes = Runtimes::below(root.path().to_owned());
-    let error = runtimes.pin(Runtime::Sh).unwrap_err();
+    let error = runtimes.pin(&RuntimeName::sh()).unwrap_err();
     assert_eq!(error.to_string(), "there is no /bin/sh for the runtime sh");
 }
 
@@ -44,7 +48,7 @@ fn an_interpreter_that_a_guest_could_not_see_is_refused() {
     symlink(root.path().join("opt/sh"), root.path().join("usr/bin/sh")).unwrap();
     let runtimes = Runtimes::below(root.path().to_owned());
     assert!(matches!(
-        runtimes.pin(Runtime::Sh),
+        runtimes.pin(&RuntimeName::sh()),
         Err(RuntimeError::Outside { .. })
     ));
 }
@@ -53,12 +57,12 @@ fn an_interpreter_that_a_guest_could_not_see_is_refused() {
 fn a_replaced_interpreter_makes_another_pin() {
     let root = host();
     let runtimes = Runtimes::below(root.path().to_owned());
-    let first = runtimes.pin(Runtime::Python3).unwrap();
-    assert_eq!(runtimes.pin(Runtime::Python3).unwrap(), first);
+    let first = runtimes.pin(&RuntimeName::python3()).unwrap();
+    assert_eq!(runtimes.pin(&RuntimeName::python3()).unwrap(), first);
     program(&root.path().join("usr/bin/python3.98"), "another");
     fs::remove_file(root.path().join("usr/bin/python3")).unwrap();
     symlink("python3.98", root.path().join("usr/bin/python3")).unwrap();
-    assert_ne!(runtimes.pin(Runtime::Python3).unwrap(), first);
+    assert_ne!(runtimes.pin(&RuntimeName::python3()).unwrap(), first);
 }
 
 #[test]
@@ -66,13 +70,117 @@ fn runtimes_with_one_interpreter_are_two_runtimes() {
     let root = host();
     symlink("python3.99", root.path().join("usr/bin/sh")).unwrap();
     let runtimes = Runtimes::below(root.path().to_owned());
-    let digests = Runtime::ALL.map(|runtime| runtimes.pin(runtime).unwrap().digest);
-    assert_ne!(digests[0], digests[1]);
+    let digest = |name| runtimes.pin(&name).unwrap().digest;
+    assert_ne!(digest(RuntimeName::python3()), digest(RuntimeName::sh()));
 }
 
 #[test]
 fn this_host_has_both_runtimes() {
-    for runtime in Runtime::ALL {
-        Runtimes::default().pin(runtime).unwrap();
+    let runtimes = Runtimes::default();
+    for runtime in runtimes.all() {
+        runtimes.pin(runtime.name()).unwrap();
     }
+}
+
+/// A folder with a runtime in it.
+fn folder(files: &[(&str, &str)]) -> tempfile::TempDir {
+    let folder = tempfile::tempdir().unwrap();
+    for (path, text) in files {
+        let path = folder.path().join(path);
+        fs::create_dir_all(path.parent().unwrap()).unwrap();
+        fs::write(path, text).unwrap();
+    }
+    folder
+}
+
+fn data() -> RuntimeName {
+    "python3-data".parse().unwrap()
+}
+
+#[test]
+fn a_runtime_on_a_base_runs_as_its_base_does() {
+    let root = host();
+    let runtimes = Runtimes::below(root.path().to_owned());
+    let folder = folder(&[("runtime.toml", "base = \"python3\"")]);
+    runtimes
+        .add(data(), folder.path(), Digest::of(b"1"))
+        .unwrap();
+    let entry = "main.py".parse().unwrap();
+    let (base, own) = (
+        runtimes.find(&RuntimeName::python3()).unwrap(),
+        runtimes.find(&data()).unwrap(),
+    );
+    assert_eq!(
+        own.command(root.path(), &entry).unwrap(),
+        base.command(root.path(), &entry).unwrap()
+    );
+    assert_eq!(own.files(), base.files());
+}
+
+#[test]
+fn anything_else_in_the_folder_makes_another_pin_and_so_does_another_interpreter() {
+    let root = host();
+    let runtimes = Runtimes::below(root.path().to_owned());
+    let folder = folder(&[("runtime.toml", "base = \"python3\"")]);
+    let pin = |content: &[u8]| {
+        runtimes
+            .add(data(), folder.path(), Digest::of(content))
+            .unwrap();
+        runtimes.pin(&data()).unwrap()
+    };
+    let first = pin(b"1");
+    assert_eq!(pin(b"1"), first);
+    assert_ne!(pin(b"2"), first);
+    assert_ne!(
+        runtimes.pin(&RuntimeName::python3()).unwrap().digest,
+        first.digest
+    );
+    program(&root.path().join("usr/bin/python3.99"), "upgraded");
+    assert_ne!(pin(b"1"), first);
+}
+
+#[test]
+fn a_folder_that_is_no_runtime_is_refused_and_changes_nothing() {
+    let runtimes = Runtimes::below(host().path().to_owned());
+    let refused = |name: &str, files: &[(&str, &str)]| {
+        let folder = folder(files);
+        let error = runtimes
+            .add(name.parse().unwrap(), folder.path(), Digest::of(b""))
+            .unwrap_err();
+        assert_eq!(runtimes.all().len(), 2);
+        let source = std::error::Error::source(&error);
+        format!(
+            "{error}: {}",
+            source.map(|source| source.to_string()).unwrap_or_default()
+        )
+    };
+    let base = [("runtime.toml", "base = \"python3\"")];
+    assert!(refused("sh", &base).contains("is shipped with Strongroom"));
+    assert!(refused("x", &[]).contains("could not read"));
+    assert!(refused("x", &[("runtime.toml", "base =")]).contains("line 1"));
+    let unknown = [("runtime.toml", "base = \"python3-data\"")];
+    assert!(refused("x", &unknown).contains("is no runtime that is shipped"));
+    let no_main = [(
+        "runtime.toml",
+        "base = \"python3\"\nmain_program = \"m.py\"",
+    )];
+    assert!(refused("x", &no_main).contains("m.py"));
+}
+
+#[test]
+fn there_are_at_most_so_many_runtimes() {
+    let runtimes = Runtimes::below(host().path().to_owned());
+    let folder = folder(&[("runtime.toml", "base = \"python3\"")]);
+    let add = |number: usize| {
+        let name = format!("r{number}").parse().unwrap();
+        runtimes.add(name, folder.path(), Digest::of(b""))
+    };
+    for number in 0..RUNTIMES_MAX - 2 {
+        add(number).unwrap();
+    }
+    assert!(matches!(add(RUNTIMES_MAX), Err(RuntimeError::TooMany)));
+    // One that is there may still be replaced.
+    add(0).unwrap();
+    runtimes.remove(&"r0".parse().unwrap());
+    add(RUNTIMES_MAX).unwrap();
 }

@@ -11,11 +11,11 @@ use strongroom_core::{
     digest::Digest,
     id::RunId,
     limits::Limits,
-    manifest::Runtime,
     name::Name,
     permit::Permit,
     plan::{Inputs, Plan, Stage},
     run::{OutputFile, Reason, Stream},
+    runtime::RuntimeName,
     tree::TreePath,
 };
 use strongroom_run::{
@@ -88,11 +88,11 @@ impl Task {
         self
     }
 
-    fn runtime(&self) -> Runtime {
+    fn runtime(&self) -> RuntimeName {
         if self.files[0].0.ends_with(".py") {
-            Runtime::Python3
+            RuntimeName::python3()
         } else {
-            Runtime::Sh
+            RuntimeName::sh()
         }
     }
 }
@@ -127,7 +127,7 @@ impl House {
         Job {
             plan: Plan {
                 function: digest(&task.files),
-                runtime: self.local.pin(task.runtime()).unwrap(),
+                runtime: self.local.pin(&task.runtime()).unwrap(),
                 inputs: inputs
                     .clone()
                     .try_map(|files| Ok::<_, ()>(digest(&files)))

@@ -28,7 +28,7 @@ impl App {
     ) -> Result<api::FunctionVersion, AppError> {
         actor.owns(&name.owner, "function")?;
         show::text_len("message", message, MESSAGE_LEN_MAX)?;
-        let manifest = Manifest::of_files(&files)?;
+        let manifest = Manifest::of_files(&files, &self.runtimes.kinds())?;
         // Manifests are shown in lists, so one may not be as large as the files.
         let size = json::canonical_of(&manifest).len();
         if MANIFEST_LEN_MAX < size {

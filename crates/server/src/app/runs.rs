@@ -62,7 +62,7 @@ impl App {
         let plan = plan::pin(
             manifest,
             function.version,
-            self.runtime(manifest.runtime)?,
+            self.runtime(&manifest.runtime)?,
             digests,
             asked.args.clone(),
             limits,

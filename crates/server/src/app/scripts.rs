@@ -8,10 +8,11 @@
 use strongroom_core::{
     id::RunId,
     limits::Limits,
-    manifest::{Files, Manifest, Runtime},
+    manifest::{Files, Manifest},
     name::Name,
     plan::{self, Inputs},
     run::{Reason, State, Stream},
+    runtime::RuntimeName,
     tree::TreePath,
 };
 use strongroom_store::{Kind, RunRow};
@@ -80,7 +81,7 @@ impl Script {
 
     fn manifest(&self, limits: Limits) -> Manifest {
         Manifest {
-            runtime: Runtime::Python3,
+            runtime: RuntimeName::python3(),
             entry: self.entry.clone(),
             description: String::new(),
             inputs: None,
@@ -120,7 +121,7 @@ impl App {
         let plan = plan::pin(
             &manifest,
             function,
-            self.runtime(Runtime::Python3)?,
+            self.runtime(&manifest.runtime)?,
             Inputs::None,
             serde_json::json!({}),
             config.limits,

@@ -12,10 +12,11 @@ use strongroom_core::{
     digest::Digest,
     id::{ApprovalId, RequestId, RunId, TokenId},
     limits::Limits,
-    manifest::{Files, Manifest, Runtime},
+    manifest::{Files, Manifest},
     name::{Name, ObjectName},
     plan::{self, InputVersion, Inputs, RuntimePin},
     run::{Enforced, State},
+    runtime::{self, FunctionFiles, Kinds, RuntimeName},
     tree::{Tree, TreeFile},
 };
 use strongroom_store::{
@@ -173,7 +174,15 @@ pub async fn dataset(world: &World, full: &str, content: &str) -> InputVersion {
 
 pub fn manifest(content: &str) -> Manifest {
     let files = Files::from([("main.py".parse().unwrap(), content.as_bytes().to_vec())]);
-    Manifest::of_files(&files).unwrap()
+    let kinds = Kinds::new([runtime::Kind {
+        runtime: RuntimeName::python3(),
+        files: FunctionFiles {
+            suffix: ".py".to_owned(),
+            main: "main.py".parse().unwrap(),
+        },
+        implied: true,
+    }]);
+    Manifest::of_files(&files, &kinds).unwrap()
 }
 
 /// Pushes a function of one file.
@@ -211,7 +220,7 @@ pub fn new_run(
         .try_map(|input| Ok::<_, ()>(input.version))
         .unwrap();
     let runtime = RuntimePin {
-        name: Runtime::Python3,
+        name: RuntimeName::python3(),
         digest: Digest::of(b"python3"),
     };
     let plan = plan::pin(

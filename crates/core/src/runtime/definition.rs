@@ -1,0 +1,376 @@
+//! What a runtime says of itself: `runtime.toml`.
+//!
+//! Either it has a `base`, a runtime that is shipped, and adds to it; or it
+//! says whole how a function is started. An unknown key is an error. Nothing
+//! here can show a guest more of the host than the folders of [`FOLDERS`],
+//! since a runtime may come from somebody who has no account on that host.
+
+use std::collections::BTreeMap;
+
+use serde::Deserialize;
+
+use super::RuntimeName;
+use crate::{
+    manifest::toml_fault,
+    name::NameError,
+    text::shown,
+    tree::{Tree, TreeError, TreePath},
+};
+
+/// The folders of the host that a runtime may show.
+pub const FOLDERS: [&str; 8] = [
+    "usr",
+    "bin",
+    "sbin",
+    "lib",
+    "lib64",
+    "lib32",
+    "libx32",
+    "etc/alternatives",
+];
+/// The longest `runtime.toml`, in bytes.
+pub const TOML_LEN_MAX: usize = 64 * 1024;
+/// The longest main program, in bytes: it may travel as one word of a command.
+pub const MAIN_PROGRAM_LEN_MAX: usize = 64 * 1024;
+/// The most modules that are preloaded.
+pub const PRELOAD_MAX: usize = 64;
+/// The most variables that a runtime adds.
+pub const ENVIRONMENT_MAX: usize = 64;
+/// The longest value, command word, description or module name, in bytes.
+pub const WORD_LEN_MAX: usize = 1000;
+/// The most words of a command.
+pub const WORDS_MAX: usize = 32;
+
+/// What the station says itself, and no runtime may.
+const STATION_VARIABLES: [&str; 4] = ["TZ", "LANG", "PATH", "HOME"];
+const STATION_PREFIX: &str = "STRONGROOM_";
+/// Stands for the text of the main program.
+const MAIN_PROGRAM: &str = "{main_program}";
+/// Stands for the entry, as a path below the function's folder.
+const ENTRY: &str = "{entry}";
+
+/// What a runtime says of itself, checked.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub struct Definition {
+    pub description: String,
+    pub start: Start,
+    /// The file of the folder that runs an entry.
+    pub main_program: Option<TreePath>,
+    /// The folder below the folder whose packages functions can import.
+    pub packages: Option<TreePath>,
+    /// Modules that are imported before there is a job.
+    pub preload: Vec<String>,
+    pub environment: BTreeMap<String, String>,
+}
+
+/// How a function is started.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub enum Start {
+    /// As on this runtime, which is shipped.
+    Base(RuntimeName),
+    Own(Way),
+}
+
+/// A way to start functions, in full.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub struct Way {
+    command: Vec<String>,
+    /// Folders of the host's root, each one of [`FOLDERS`].
+    pub folders: Vec<String>,
+    pub files: FunctionFiles,
+    /// The Debian package that brings the interpreter.
+    pub debian_package: Option<String>,
+}
+
+/// Which files are functions of a kind.
+#[derive(Clone, Debug, PartialEq, Eq, Deserialize)]
+#[serde(deny_unknown_fields)]
+pub struct FunctionFiles {
+    /// What the name of an entry ends with.
+    pub suffix: String,
+    /// The entry of a folder that names none.
+    pub main: TreePath,
+}
+
+/// Why a runtime cannot be taken.
+#[derive(Debug, thiserror::Error)]
+pub enum DefinitionError {
+    #[error("runtime.toml: {0}")]
+    Toml(String),
+    #[error("runtime.toml: {what} is longer than {max} bytes")]
+    TooLong { what: String, max: usize },
+    #[error("runtime.toml: there are more than {max} {what}")]
+    TooMany { what: &'static str, max: usize },
+    #[error("runtime.toml: say either `base` or all of `command` and `[function]`")]
+    Start,
+    #[error("runtime.toml: base")]
+    Base(#[source] NameError),
+    #[error("runtime.toml: the command {0}")]
+    Command(&'static str),
+    #[error("runtime.toml: `{}` is no folder that a runtime may show; there are {}", shown(.0, 80), FOLDERS.join(", "))]
+    Folder(String),
+    #[error("runtime.toml: the suffix `{}` is not a dot and letters or digits", shown(.0, 40))]
+    Suffix(String),
+    #[error("runtime.toml: `{}` is not the name of a module", shown(.0, 80))]
+    Module(String),
+    #[error(
+        "runtime.toml: `preload` and `packages` need a `base` or a `main_program` that knows of them"
+    )]
+    Nobody,
+    #[error("runtime.toml: the variable `{}` {why}", shown(.name, 80))]
+    Variable { name: String, why: &'static str },
+    #[error("runtime.toml: {what}")]
+    Path {
+        what: &'static str,
+        source: TreeError,
+    },
+    #[error("there is no file `{0}` in the folder")]
+    NoFile(TreePath),
+    #[error("the main program `{path}` is longer than {MAIN_PROGRAM_LEN_MAX} bytes")]
+    MainProgramTooLong { path: TreePath },
+    #[error("there is no file below `{0}` in the folder")]
+    NoPackages(TreePath),
+}
+
+/// The file as written.
+#[derive(Deserialize)]
+#[serde(deny_unknown_fields)]
+struct Written {
+    #[serde(default)]
+    description: String,
+    base: Option<String>,
+    command: Option<Vec<String>>,
+    folders: Option<Vec<String>>,
+    function: Option<FunctionFiles>,
+    debian_package: Option<String>,
+    main_program: Option<String>,
+    packages: Option<String>,
+    #[serde(default)]
+    preload: Vec<String>,
+    #[serde(default)]
+    environment: BTreeMap<String, String>,
+}
+
+impl Definition {
+    /// Reads a `runtime.toml`.
+    ///
+    /// # Errors
+    ///
+    /// [`DefinitionError`] says which key and, where it can, which line.
+    pub fn parse(text: &str) -> Result<Self, DefinitionError> {
+        length("the file", text, TOML_LEN_MAX)?;
+        let written: Written = toml::from_str(text)
+            .map_err(|error| DefinitionError::Toml(toml_fault(text, 0, &error)))?;
+        length("the description", &written.description, WORD_LEN_MAX)?;
+        let path = |what, raw: Option<String>| {
+            let parsed = raw.map(|raw| raw.parse()).transpose();
+            parsed.map_err(|source| DefinitionError::Path { what, source })
+        };
+        let has_main_program = written.main_program.is_some();
+        let has_base = written.base.is_some();
+        let definition = Self {
+            start: start(
+                written.base,
+                written.command,
+                written.folders,
+                written.function,
+                written.debian_package,
+                has_main_program,
+            )?,
+            main_program: path("main_program", written.main_program)?,
+            packages: path("packages", written.packages)?,
+            preload: modules(written.preload)?,
+            environment: variables(written.environment)?,
+            description: written.description,
+        };
+        let uses_main_program = definition.packages.is_some() || !definition.preload.is_empty();
+        if uses_main_program && !has_base && !has_main_program {
+            return Err(DefinitionError::Nobody);
+        }
+        Ok(definition)
+    }
+
+    /// The runtime that this one adds to.
+    pub fn base(&self) -> Option<&RuntimeName> {
+        match &self.start {
+            Start::Base(base) => Some(base),
+            Start::Own(_) => None,
+        }
+    }
+
+    /// Checks that a folder holds what is spoken of.
+    pub fn fits(&self, folder: &Tree) -> Result<(), DefinitionError> {
+        if let Some(path) = &self.main_program {
+            let file = folder.get(path);
+            let file = file.ok_or_else(|| DefinitionError::NoFile(path.clone()))?;
+            if (MAIN_PROGRAM_LEN_MAX as u64) < file.size_bytes {
+                return Err(DefinitionError::MainProgramTooLong { path: path.clone() });
+            }
+        }
+        match &self.packages {
+            Some(packages) if !has_files_below(folder, packages) => {
+                Err(DefinitionError::NoPackages(packages.clone()))
+            }
+            _ => Ok(()),
+        }
+    }
+}
+
+impl Way {
+    /// The program that runs, by its path for the guest.
+    pub fn program(&self) -> &str {
+        &self.command[0]
+    }
+
+    /// The whole command, with `program` in place of the first word.
+    pub fn command(&self, program: &str, main_program: &str, entry: &TreePath) -> Vec<String> {
+        let words = self.command[1..].iter().map(|word| match word.as_str() {
+            // Alone, so that nothing in its text is taken for a placeholder.
+            MAIN_PROGRAM => main_program.to_owned(),
+            word => word.replace(ENTRY, entry.as_str()),
+        });
+        std::iter::once(program.to_owned()).chain(words).collect()
+    }
+}
+
+fn start(
+    base: Option<String>,
+    command: Option<Vec<String>>,
+    folders: Option<Vec<String>>,
+    files: Option<FunctionFiles>,
+    debian_package: Option<String>,
+    has_main_program: bool,
+) -> Result<Start, DefinitionError> {
+    match (base, command, files) {
+        (Some(base), None, None) if folders.is_none() && debian_package.is_none() => {
+            Ok(Start::Base(base.parse().map_err(DefinitionError::Base)?))
+        }
+        (None, Some(command), Some(files)) => Ok(Start::Own(Way {
+            command: checked_command(command, has_main_program)?,
+            folders: checked_folders(folders)?,
+            files: checked_files(files)?,
+            debian_package,
+        })),
+        _ => Err(DefinitionError::Start),
+    }
+}
+
+fn checked_command(words: Vec<String>, has_main: bool) -> Result<Vec<String>, DefinitionError> {
+    count("words in the command", words.len(), WORDS_MAX)?;
+    for word in &words {
+        length("a word of the command", word, WORD_LEN_MAX)?;
+    }
+    let wrong = |why| Err(DefinitionError::Command(why));
+    let (mut entries, mut mains) = (0, 0);
+    for word in &words {
+        let rest = word.replace(ENTRY, "");
+        entries += usize::from(rest.len() < word.len());
+        mains += usize::from(word == MAIN_PROGRAM);
+        if word.contains('\0') || (word != MAIN_PROGRAM && rest.contains(['{', '}'])) {
+            return wrong(
+                "has a word with a zero byte or with braces other than {entry} and {main_program}",
+            );
+        }
+    }
+    match words.first() {
+        Some(program) if program.starts_with('/') && !program.contains('{') => {}
+        _ => return wrong("does not begin with the absolute path of a program"),
+    }
+    if entries == 0 {
+        return wrong("never says {entry}");
+    }
+    if mains != usize::from(has_main) {
+        return wrong(
+            "says {main_program} just once if there is a `main_program`, and never if not",
+        );
+    }
+    Ok(words)
+}
+
+fn checked_folders(raw: Option<Vec<String>>) -> Result<Vec<String>, DefinitionError> {
+    let Some(mut folders) = raw else {
+        return Ok(FOLDERS.map(str::to_owned).to_vec());
+    };
+    let unknown = |folder: &&String| !FOLDERS.contains(&folder.as_str());
+    if let Some(unknown) = folders.iter().find(unknown) {
+        return Err(DefinitionError::Folder(unknown.clone()));
+    }
+    folders.sort();
+    folders.dedup();
+    Ok(folders)
+}
+
+fn checked_files(files: FunctionFiles) -> Result<FunctionFiles, DefinitionError> {
+    let name = files.suffix.strip_prefix('.').unwrap_or_default();
+    let plain = !name.is_empty() && name.bytes().all(|byte| byte.is_ascii_alphanumeric());
+    if plain && name.len() <= 16 {
+        return Ok(files);
+    }
+    Err(DefinitionError::Suffix(files.suffix))
+}
+
+fn modules(names: Vec<String>) -> Result<Vec<String>, DefinitionError> {
+    count("modules to preload", names.len(), PRELOAD_MAX)?;
+    let is_part = |part: &str| {
+        !part.is_empty()
+            && !part.starts_with(|first: char| first.is_ascii_digit())
+            && part
+                .bytes()
+                .all(|byte| byte.is_ascii_alphanumeric() || byte == b'_')
+    };
+    match names
+        .iter()
+        .find(|name| WORD_LEN_MAX < name.len() || !name.split('.').all(is_part))
+    {
+        Some(wrong) => Err(DefinitionError::Module(wrong.clone())),
+        None => Ok(names),
+    }
+}
+
+fn variables(
+    variables: BTreeMap<String, String>,
+) -> Result<BTreeMap<String, String>, DefinitionError> {
+    count("variables", variables.len(), ENVIRONMENT_MAX)?;
+    for (name, value) in &variables {
+        let wrong = |why| {
+            Err(DefinitionError::Variable {
+                name: name.clone(),
+                why,
+            })
+        };
+        let plain = name
+            .bytes()
+            .all(|byte| byte.is_ascii_alphanumeric() || byte == b'_');
+        if !plain || name.is_empty() || WORD_LEN_MAX < name.len() {
+            return wrong("is not made of letters, digits and `_`");
+        }
+        if STATION_VARIABLES.contains(&name.as_str()) || name.starts_with(STATION_PREFIX) {
+            return wrong("is the station's to set");
+        }
+        if value.contains('\0') || WORD_LEN_MAX < value.len() {
+            return wrong("has a value with a zero byte or of more than 1000 bytes");
+        }
+    }
+    Ok(variables)
+}
+
+fn has_files_below(tree: &Tree, folder: &TreePath) -> bool {
+    let prefix = format!("{folder}/");
+    tree.files()
+        .any(|(path, _)| path.as_str().starts_with(&prefix))
+}
+
+fn length(what: &str, text: &str, max: usize) -> Result<(), DefinitionError> {
+    if max < text.len() {
+        let what = what.to_owned();
+        return Err(DefinitionError::TooLong { what, max });
+    }
+    Ok(())
+}
+
+fn count(what: &'static str, found: usize, max: usize) -> Result<(), DefinitionError> {
+    if max < found {
+        return Err(DefinitionError::TooMany { what, max });
+    }
+    Ok(())
+}

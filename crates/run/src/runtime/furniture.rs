@@ -1,0 +1,237 @@
+//! One runtime, complete: everything that a jail needs of it.
+//!
+//! What a runtime takes from its base is filled in here, so nobody else knows
+//! of bases. Packages are shown from a folder that nobody changes, read-only
+//! and executable, since compiled modules are mapped from it.
+
+use std::{
+    collections::BTreeMap,
+    path::{Path, PathBuf},
+    sync::{Mutex, PoisonError},
+};
+
+use serde_json::json;
+use strongroom_core::{
+    digest::Digest,
+    json,
+    plan::RuntimePin,
+    runtime::{Definition, FunctionFiles, RuntimeName, Start, Way},
+    tree::TreePath,
+};
+use strongroom_jail::{Jail, Open};
+
+use super::{RuntimeError, interpreter};
+
+/// Where the code lies for the guest.
+pub(crate) const FUNCTION: &str = "/function";
+/// Where a runtime's packages lie for the guest.
+pub const PACKAGES: &str = "/packages";
+
+const PASSWD: &str = "guest:x:1000:1000:guest:/tmp:/bin/sh\n";
+const GROUP: &str = "guest:x:1000:\n";
+const NSSWITCH: &str = "passwd: files\ngroup: files\nhosts: files\n";
+
+/// What numeric libraries read to know how many threads to start. Where
+/// modules are preloaded they start none, because threads do not survive a
+/// copy of the process; and then not in a run without preloading either, so
+/// that both compute the same.
+const THREAD_VARIABLES: [&str; 6] = [
+    "OPENBLAS_NUM_THREADS",
+    "OMP_NUM_THREADS",
+    "MKL_NUM_THREADS",
+    "NUMEXPR_NUM_THREADS",
+    "BLIS_NUM_THREADS",
+    "ARROW_NUM_THREADS",
+];
+
+/// One runtime with everything that it brings.
+#[derive(Debug)]
+pub struct Furniture {
+    name: RuntimeName,
+    description: String,
+    way: Way,
+    main_program: String,
+    /// The host's folder with the packages.
+    packages: Option<PathBuf>,
+    preload: Vec<String>,
+    environment: BTreeMap<String, String>,
+    /// What stands in the pin beside the interpreter.
+    content: serde_json::Value,
+    known: Mutex<Option<(interpreter::Stamp, RuntimePin)>>,
+}
+
+impl Furniture {
+    pub(super) fn shipped(
+        name: RuntimeName,
+        text: &str,
+        definition: Definition,
+        main_program: Option<&str>,
+    ) -> Self {
+        let Start::Own(way) = definition.start else {
+            unreachable!("a shipped runtime has no base");
+        };
+        let main_program = main_program.unwrap_or_default();
+        let content = json!({
+            "runtime": name,
+            "definition": Digest::of(text.as_bytes()),
+            "main_program": Digest::of(main_program.as_bytes()),
+        });
+        Self {
+            name,
+            description: definition.description,
+            way,
+            main_program: main_program.to_owned(),
+            packages: None,
+            preload: definition.preload,
+            environment: definition.environment,
+            content,
+            known: Mutex::default(),
+        }
+    }
+
+    /// The runtime in a folder whose content is named by `digest`.
+    pub(super) fn of_folder(
+        name: RuntimeName,
+        definition: Definition,
+        main_program: Option<String>,
+        base: Option<&Self>,
+        folder: &Path,
+        digest: Digest,
+    ) -> Self {
+        let mut environment = base.map_or_else(BTreeMap::new, |base| base.environment.clone());
+        if !definition.preload.is_empty() {
+            let one = THREAD_VARIABLES.map(|name| (name.to_owned(), "1".to_owned()));
+            environment.extend(one);
+        }
+        environment.extend(definition.environment);
+        let way = match (definition.start, base) {
+            (Start::Own(way), _) => way,
+            (Start::Base(_), Some(base)) => base.way.clone(),
+            (Start::Base(_), None) => unreachable!("the base was looked up before"),
+        };
+        let from_base = || base.map(|base| base.main_program.clone());
+        let content = json!({
+            "runtime": name,
+            "folder": digest,
+            "base": base.map(|base| &base.content),
+            "environment": environment,
+        });
+        Self {
+            name,
+            description: definition.description,
+            way,
+            main_program: main_program.or_else(from_base).unwrap_or_default(),
+            packages: definition.packages.map(|path| folder.join(path.as_str())),
+            preload: definition.preload,
+            environment,
+            content,
+            known: Mutex::default(),
+        }
+    }
+
+    pub fn name(&self) -> &RuntimeName {
+        &self.name
+    }
+
+    pub fn description(&self) -> &str {
+        &self.description
+    }
+
+    /// Modules that may be imported before there is a job.
+    pub fn preload(&self) -> &[String] {
+        &self.preload
+    }
+
+    /// Which files are functions for it.
+    pub fn files(&self) -> &FunctionFiles {
+        &self.way.files
+    }
+
+    /// The Debian package that brings the interpreter.
+    pub fn debian_package(&self) -> Option<&str> {
+        self.way.debian_package.as_deref()
+    }
+
+    /// What a run has in its environment because of the runtime.
+    pub(crate) fn environment(&self) -> impl Iterator<Item = (&str, &str)> {
+        let each = self.environment.iter();
+        each.map(|(name, value)| (name.as_str(), value.as_str()))
+    }
+
+    pub(super) fn pin(&self, root: &Path) -> Result<RuntimePin, RuntimeError> {
+        let path = interpreter::on_host(root, &self.interpreter(root)?);
+        let wrong = |source| RuntimeError::Read {
+            runtime: self.name.clone(),
+            path: path.clone(),
+            source,
+        };
+        let stamp = interpreter::Stamp::of(&path).map_err(wrong)?;
+        let mut known = self.known.lock().unwrap_or_else(PoisonError::into_inner);
+        if let Some((of, pin)) = &*known
+            && *of == stamp
+        {
+            return Ok(pin.clone());
+        }
+        let interpreter = Digest::of(&std::fs::read(&path).map_err(wrong)?);
+        let parts = json!({ "runtime": self.content, "interpreter": interpreter });
+        let pin = RuntimePin {
+            name: self.name.clone(),
+            digest: Digest::of(json::canonical(&parts).as_bytes()),
+        };
+        *known = Some((stamp, pin.clone()));
+        Ok(pin)
+    }
+
+    /// Puts the runtime into `jail`, with the command that runs `entry`.
+    pub(crate) fn furnish(
+        &self,
+        root: &Path,
+        jail: Jail<Open>,
+        entry: &TreePath,
+    ) -> Result<Jail<Open>, RuntimeError> {
+        let command = self.command(root, entry)?;
+        let folders = self.way.folders.iter();
+        let mut jail = folders.fold(jail, |jail, name| host_folder(root, jail, name));
+        if let Some(packages) = &self.packages {
+            jail = jail.runtime(packages.clone(), PACKAGES.into());
+        }
+        for (path, content) in [
+            ("/etc/passwd", PASSWD),
+            ("/etc/group", GROUP),
+            ("/etc/nsswitch.conf", NSSWITCH),
+        ] {
+            jail = jail.file(path.into(), content.as_bytes().to_vec());
+        }
+        Ok(jail.command(command, FUNCTION.into()))
+    }
+
+    /// The command that runs `entry`.
+    pub(super) fn command(
+        &self,
+        root: &Path,
+        entry: &TreePath,
+    ) -> Result<Vec<String>, RuntimeError> {
+        let program = self.interpreter(root)?.display().to_string();
+        Ok(self.way.command(&program, &self.main_program, entry))
+    }
+
+    /// The interpreter's path for the guest, every link followed.
+    pub(super) fn interpreter(&self, root: &Path) -> Result<PathBuf, RuntimeError> {
+        let asked = Path::new(self.way.program());
+        interpreter::find(root, &self.way.folders, &self.name, asked)
+    }
+}
+
+/// Shows a folder of the host's root, or the link that stands in its place.
+fn host_folder(root: &Path, jail: Jail<Open>, name: &str) -> Jail<Open> {
+    let host = root.join(name);
+    let guest = Path::new("/").join(name);
+    // Alternatives are links to programs, and none themselves.
+    let holds_programs = !name.contains('/');
+    match std::fs::read_link(&host) {
+        Ok(target) => jail.symlink(guest, target),
+        Err(_) if !host.is_dir() => jail,
+        Err(_) if holds_programs => jail.runtime(host, guest),
+        Err(_) => jail.read_only(host, guest),
+    }
+}
