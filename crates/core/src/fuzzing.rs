@@ -16,6 +16,7 @@ use crate::{
     manifest::{Files, Manifest},
     name::{Name, ObjectName, Reference},
     rule::RuleSet,
+    runtime::{Definition, FunctionFiles, Kind, Kinds, RuntimeName, Start},
     schema, text,
     tree::{DEPTH_MAX, PART_LEN_MAX, PATH_LEN_MAX, Tree, TreeFile, TreePath},
 };
@@ -83,7 +84,7 @@ pub fn manifests(bytes: &[u8]) {
     ]);
     let alone = Files::from([file("main.py", bytes)]);
     for files in [folder, alone] {
-        let Ok(manifest) = Manifest::of_files(&files) else {
+        let Ok(manifest) = Manifest::of_files(&files, &kinds()) else {
             continue;
         };
         assert!(files.contains_key(&manifest.entry));
@@ -94,6 +95,38 @@ pub fn manifests(bytes: &[u8]) {
             manifest
         );
     }
+}
+
+fn kinds() -> Kinds {
+    let kind = |runtime, suffix: &str| Kind {
+        runtime,
+        files: FunctionFiles {
+            suffix: suffix.to_owned(),
+            main: format!("main{suffix}").parse().unwrap(),
+        },
+        implied: true,
+    };
+    Kinds::new([
+        kind(RuntimeName::python3(), ".py"),
+        kind(RuntimeName::sh(), ".sh"),
+    ])
+}
+
+/// The bytes are the definition of a runtime, which somebody uploaded.
+pub fn runtime_definitions(bytes: &[u8]) {
+    let Ok(definition) = Definition::parse(&String::from_utf8_lossy(bytes)) else {
+        return;
+    };
+    let Start::Own(way) = definition.start else {
+        return;
+    };
+    let folders = ["usr", "bin", "sbin", "lib", "lib64", "lib32", "libx32"];
+    for folder in &way.folders {
+        assert!(folder == "etc/alternatives" || folders.contains(&folder.as_str()));
+    }
+    let command = way.command("/program", "text", &"entry".parse().unwrap());
+    assert!(command.iter().any(|word| word.contains("entry")));
+    assert!(!command.iter().any(|word| word.contains(['{', '}', '\0'])));
 }
 
 pub fn inline_blocks(bytes: &[u8]) {
@@ -219,6 +252,23 @@ mod tests {
             b"runtime = \"sh\"\n",
         ];
         try_law("manifests", known, &[], manifests);
+    }
+
+    #[test]
+    fn a_runtime_shows_and_starts_only_what_is_allowed() {
+        let known: &[&[u8]] = &[
+            b"base = \"python3\"\n",
+            b"command = [\"/x\", \"{entry}\"]\n",
+            b"folders = [\"usr\", \"/\"]\n",
+            b"[function]\n",
+            b"suffix = \".x\"\n",
+            b"main = \"m.x\"\n",
+            b"{main_program}",
+            b"{entry}",
+            b"{",
+            b"}",
+        ];
+        try_law("runtime_definitions", known, &[], runtime_definitions);
     }
 
     #[test]
