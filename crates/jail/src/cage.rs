@@ -34,7 +34,7 @@ use crate::mutation::{Part, stands};
 use crate::protocol::{OrRefuse as _, Refusal, Report};
 use crate::{kernel, syscall, wire};
 
-pub(crate) use keeper::{Cradle, Filters, spawn};
+pub(crate) use keeper::{Cradle, Filters, Network, spawn};
 
 /// The user and group inside.
 const GUEST_ID: u32 = 1000;

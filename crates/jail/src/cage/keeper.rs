@@ -45,8 +45,17 @@ pub(crate) struct Cradle {
     pub(crate) pidfd: OwnedFd,
 }
 
+/// Whose network, IPC and host name a guest is in.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub(crate) enum Network {
+    /// Its own, made by its keeper ahead of need.
+    Own,
+    /// Those of the zygote that it is a copy of, which are as empty.
+    Zygotes,
+}
+
 /// Starts a keeper in `leaf`.
-pub(crate) fn spawn(leaf: Leaf, filters: &Filters) -> io::Result<Cradle> {
+pub(crate) fn spawn(leaf: Leaf, network: Network, filters: &Filters) -> io::Result<Cradle> {
     let (ours, theirs) = wire::pair()?;
     let warden = rustix::process::getpid();
     let born = syscall::clone(0, leaf.birthplace(), || {
@@ -54,7 +63,10 @@ pub(crate) fn spawn(leaf: Leaf, filters: &Filters) -> io::Result<Cradle> {
             Ok(socket) => socket,
             Err(_) => syscall::exit_now(cage::REFUSED),
         };
-        end(socket.as_fd(), live(socket.as_fd(), &leaf, warden, filters))
+        end(
+            socket.as_fd(),
+            live(socket.as_fd(), &leaf, network, warden, filters),
+        )
     });
     let (pid, pidfd) = born?;
     Ok(Cradle {
@@ -93,6 +105,7 @@ fn settle(socket: BorrowedFd<'_>) -> io::Result<OwnedFd> {
 fn live(
     socket: BorrowedFd<'_>,
     leaf: &Leaf,
+    network: Network,
     warden: rustix::process::Pid,
     filters: &Filters,
 ) -> Result<Infallible, Refusal> {
@@ -104,6 +117,16 @@ fn live(
         syscall::exit_now(cage::REFUSED);
     }
     leaf.enter().or_refuse(kernel::CGROUP, "enter the group")?;
+    if network == Network::Own {
+        leave_networks()?;
+    }
+    match wire::receive::<Build>(socket).or_refuse(kernel::OTHER_NAMESPACES, "hear the order")? {
+        Received::Frame(order, descriptors) => build(socket, &order, descriptors, filters, leaf),
+        _ => syscall::exit_now(0),
+    }
+}
+
+fn leave_networks() -> Result<(), Refusal> {
     if stands(Part::NetworkNamespace) {
         syscall::unshare(libc::CLONE_NEWNET)
             .or_refuse(kernel::NETWORK_NAMESPACE, "make a network")?;
@@ -117,10 +140,7 @@ fn live(
             .and_then(|()| syscall::set_host_name(HOST_NAME))
             .or_refuse(kernel::OTHER_NAMESPACES, "make a host name namespace")?;
     }
-    match wire::receive::<Build>(socket).or_refuse(kernel::OTHER_NAMESPACES, "hear the order")? {
-        Received::Frame(order, descriptors) => build(socket, &order, descriptors, filters, leaf),
-        _ => syscall::exit_now(0),
-    }
+    Ok(())
 }
 
 fn build(

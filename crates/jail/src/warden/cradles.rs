@@ -7,7 +7,7 @@
 use std::collections::VecDeque;
 use std::time::{Duration, Instant};
 
-use crate::cage::{self, Cradle, Filters};
+use crate::cage::{self, Cradle, Filters, Network};
 use crate::cgroup::{Groups, Leaf};
 use crate::kernel::CGROUP;
 use crate::protocol::Refusal;
@@ -23,6 +23,9 @@ pub(super) struct Cradles {
     groups: Result<Groups, String>,
     filters: Filters,
     spares: VecDeque<Cradle>,
+    /// For copies; wanted from the first copy on.
+    spares_for_copies: VecDeque<Cradle>,
+    copies_are_made: bool,
     spares_wanted: usize,
     refill_from: Instant,
 }
@@ -41,12 +44,14 @@ impl Cradles {
                 init: Filter::init(),
             },
             spares: VecDeque::new(),
+            spares_for_copies: VecDeque::new(),
+            copies_are_made: false,
             spares_wanted: usize::try_from(config.spares).unwrap_or(0),
             refill_from: Instant::now(),
         };
         for _ in 0..cradles.spares_wanted {
             // A failure comes back, with its reason, when a slot needs a keeper.
-            let spare = cradles.make().ok();
+            let spare = cradles.make(Network::Own).ok();
             cradles.spares.extend(spare);
         }
         cradles
@@ -63,22 +68,24 @@ impl Cradles {
     }
 
     /// A keeper in a leaf of its own.
-    pub(super) fn take(&mut self) -> Result<Cradle, Refusal> {
-        match self.spares.pop_front() {
-            Some(cradle) => Ok(cradle),
-            None => self.make(),
-        }
+    pub(super) fn take(&mut self, network: Network) -> Result<Cradle, Refusal> {
+        self.copies_are_made |= network == Network::Zygotes;
+        let spare = match network {
+            Network::Own => self.spares.pop_front(),
+            Network::Zygotes => self.spares_for_copies.pop_front(),
+        };
+        spare.map_or_else(|| self.make(network), Ok)
     }
 
     /// A keeper without limits, for a rehearsal on a host without groups.
     pub(super) fn take_unlimited(&self) -> Result<Cradle, Refusal> {
-        cage::spawn(Leaf::nowhere(), &self.filters).map_err(unavailable)
+        cage::spawn(Leaf::nowhere(), Network::Own, &self.filters).map_err(unavailable)
     }
 
-    fn make(&mut self) -> Result<Cradle, Refusal> {
+    fn make(&mut self, network: Network) -> Result<Cradle, Refusal> {
         let groups = self.groups.as_mut().map_err(unavailable)?;
         let leaf = groups.leaf().map_err(unavailable)?;
-        cage::spawn(leaf, &self.filters).map_err(unavailable)
+        cage::spawn(leaf, network, &self.filters).map_err(unavailable)
     }
 
     /// Something happened; a spare can wait.
@@ -86,26 +93,43 @@ impl Cradles {
         self.refill_from = self.refill_from.max(now + Duration::from_millis(QUIET_MS));
     }
 
+    /// The kind of spare that is missing most.
+    fn wanted(&self) -> Option<Network> {
+        let missing = |spares: &VecDeque<Cradle>| spares.len() < self.spares_wanted;
+        match &self.groups {
+            Err(_) => None,
+            Ok(_) if missing(&self.spares) => Some(Network::Own),
+            Ok(_) if self.copies_are_made && missing(&self.spares_for_copies) => {
+                Some(Network::Zygotes)
+            }
+            Ok(_) => None,
+        }
+    }
+
     /// When the next spare is due, if one is missing.
     pub(super) fn refill_at(&self) -> Option<Instant> {
-        let wants = self.groups.is_ok() && self.spares.len() < self.spares_wanted;
-        wants.then_some(self.refill_from)
+        self.wanted().map(|_| self.refill_from)
     }
 
     /// Makes a spare if it is due.
     pub(super) fn refill(&mut self, now: Instant) {
-        if self.refill_at().is_none_or(|due| now < due) {
+        let Some(network) = self.wanted().filter(|_| self.refill_from <= now) else {
             return;
-        }
-        let spare = self.make().ok();
+        };
+        let spare = self.make(network).ok();
         let pause_ms = if spare.is_some() { QUIET_MS } else { PAUSE_MS };
         self.refill_from = now + Duration::from_millis(pause_ms);
-        self.spares.extend(spare);
+        match network {
+            Network::Own => self.spares.extend(spare),
+            Network::Zygotes => self.spares_for_copies.extend(spare),
+        }
     }
 
     /// The leaves of all spares, for the end.
     pub(super) fn give_up(&mut self) -> Vec<Leaf> {
-        self.spares.drain(..).map(|spare| spare.leaf).collect()
+        let copies = self.spares_for_copies.drain(..);
+        let all = self.spares.drain(..).chain(copies);
+        all.map(|spare| spare.leaf).collect()
     }
 
     /// Removes the parent group; every leaf must be gone.

@@ -13,6 +13,7 @@ use super::link::Link;
 use super::outcome::Outcome;
 use super::remains::Remains;
 use super::slot::{Heard, Slot};
+use crate::cage::Network;
 use crate::event::{Cause, Enforced, SlotId, Tier};
 use crate::jail::{Origin, Spec};
 use crate::kernel::{self, CGROUP, Kernel, ZYGOTE};
@@ -165,7 +166,7 @@ impl House {
         let cradle = if unlimited {
             self.cradles.take_unlimited()
         } else {
-            self.cradles.take()
+            self.cradles.take(network(spec.origin))
         };
         let cradle = match cradle {
             Ok(cradle) => cradle,
@@ -361,5 +362,12 @@ fn no_copy(detail: String) -> Refusal {
     Refusal {
         wall: ZYGOTE.to_owned(),
         detail,
+    }
+}
+
+fn network(origin: Origin) -> Network {
+    match origin {
+        Origin::Program | Origin::Zygote => Network::Own,
+        Origin::CopyOf(_) => Network::Zygotes,
     }
 }
