@@ -46,7 +46,7 @@ def _():
         gate.set()
 
 
-@attempt("use more of the processor than it may", ends=LATE)
+@attempt("use more of the processor than it may", ends=["timed_out", "signal 24"])
 def _():
     share = LIMITS.get("cpu_milli", 1000) / 1000
     if 0.5 < share:
@@ -148,8 +148,7 @@ def _():
         os.setsid()
         if os.fork() == 0:
             LIBC.prctl(15, f"outlive-{MARK}".encode(), 0, 0, 0)
-            for number in range(3):
-                os.close(number)
+            os.closerange(0, 4)
             time.sleep(20)
         os._exit(0)
     os._exit(0)
@@ -163,8 +162,7 @@ def _():
         if os.fork() == 0:
             os.setsid()
             LIBC.prctl(15, f"outlive-{MARK}".encode(), 0, 0, 0)
-            for number in range(3):
-                os.close(number)
+            os.closerange(0, 4)
             time.sleep(20)
 
     if CONTROL:

@@ -6,6 +6,7 @@
 mod bench;
 mod demo;
 mod fuzz;
+mod hostile;
 mod http;
 mod machine;
 mod needs;
@@ -42,6 +43,8 @@ enum Chore {
     Fuzz(fuzz::FuzzArgs),
     /// Run thousands of programs, good and hostile, and see that nothing is left of them
     Soak(soak::SoakArgs),
+    /// Run the hostile programs against a station, through its public API
+    Hostile(hostile::HostileArgs),
     /// Run the jail's tests in a virtual machine with control groups of version 2
     Vm(vm::VmArgs),
 }
@@ -67,6 +70,7 @@ fn chore(chore: &Chore) -> anyhow::Result<()> {
         Chore::Bench(args) => bench::run(args),
         Chore::Fuzz(args) => fuzz::run_targets(args),
         Chore::Soak(args) => soak::run(args),
+        Chore::Hostile(args) => hostile::run(args),
         Chore::Vm(args) => vm::run(args),
     }
 }

@@ -5,20 +5,24 @@
 //! fail is seen.
 #![allow(clippy::unwrap_used)]
 
+#[path = "../../../hostile/canaries.rs"]
+mod canaries;
 mod cell;
 #[path = "../../../hostile/judge.rs"]
 mod judge;
 mod siege;
 
+use canaries::Canaries;
 use judge::{Judged, Verdict, besiege};
-use siege::{Bare, Caged, Canaries};
+use siege::{Bare, Caged};
 
 #[track_caller]
 fn is_contained(family: &'static str) {
-    let (warden, canaries) = (cell::warden(), Canaries::plant());
+    let (warden, canaries) = (cell::warden(), Canaries::plant().unwrap());
     let place = Caged {
         warden: &warden,
         canaries: &canaries,
+        is_patient: true,
     };
     let judged = besiege(&place, family);
     let held = [Verdict::Contained, Verdict::Skipped];
@@ -35,7 +39,7 @@ fn gets_out_where_nothing_holds_it(family: &'static str) {
     if !cell::is_root() {
         return;
     }
-    let canaries = Canaries::plant();
+    let canaries = Canaries::plant().unwrap();
     let judged = besiege(&Bare::new(&canaries), family);
     let free = [Verdict::GotOut, Verdict::Skipped];
     assert!(

@@ -3,16 +3,13 @@
 
 pub mod outside;
 
-use std::net::TcpListener;
-use std::os::linux::net::SocketAddrExt as _;
-use std::os::unix::fs::PermissionsExt as _;
-use std::os::unix::net::{SocketAddr, UnixDatagram, UnixListener};
 use std::path::Path;
-use std::process::{Child, Command, Stdio};
+use std::process::{Command, Stdio};
 
 use serde_json::{Value, json};
 use strongroom_jail::{Cause, Jail, Limits, Open, SlotId, Status, Warden};
 
+use crate::canaries::Canaries;
 use crate::cell::{self, Guest, MIB};
 use crate::judge::{Ended, Place};
 
@@ -31,72 +28,20 @@ const SHORT_MS: u64 = 1_500;
 /// For the attempt to use too much of the processor.
 const SLOW_CPU_MILLI: u32 = 100;
 
-/// Things on the host that a guest must not find.
-pub struct Canaries {
-    folder: tempfile::TempDir,
-    process: Child,
-    _listeners: (TcpListener, UnixListener, UnixListener, UnixDatagram),
-    told: Value,
-}
-
-impl Canaries {
-    pub fn plant() -> Self {
-        let folder = cell::directory_with("secret", "a secret of the host\n");
-        let path = |name: &str| folder.path().join(name);
-        std::fs::write(path("rows.csv"), "a,b\n1,2\n").unwrap();
-        let port = TcpListener::bind("127.0.0.1:0").unwrap();
-        let file = UnixListener::bind(path("socket")).unwrap();
-        let everyone = std::fs::Permissions::from_mode(0o777);
-        std::fs::set_permissions(path("socket"), everyone).unwrap();
-        let name = format!("hostile-{}", std::process::id());
-        let abstract_name = |name: &str| SocketAddr::from_abstract_name(name).unwrap();
-        let stream = UnixListener::bind_addr(&abstract_name(&name)).unwrap();
-        let datagrams = format!("{name}-datagram");
-        let datagram = UnixDatagram::bind_addr(&abstract_name(&datagrams)).unwrap();
-        let process = Command::new("/usr/bin/sleep")
-            .arg("3600")
-            .env("SECRET", "of the host")
-            .stdin(Stdio::null())
-            .spawn()
-            .unwrap();
-        let told = json!({
-            "file": path("secret"),
-            "folder": folder.path(),
-            "socket": path("socket"),
-            "port": port.local_addr().unwrap().port(),
-            "abstract": name,
-            "datagram": datagrams,
-            "pid": process.id(),
-        });
-        Self {
-            folder,
-            process,
-            _listeners: (port, file, stream, datagram),
-            told,
-        }
-    }
-
-    fn arguments(&self) -> Value {
-        json!({
-            "canaries": self.told,
-            "mark": std::process::id(),
-            "limits": {
-                "memory_bytes": LIMITS.memory_bytes,
-                "processes": LIMITS.processes,
-                "tmp_bytes": LIMITS.tmp_bytes,
-                "out_bytes": LIMITS.out_bytes,
-                "out_files": LIMITS.out_files,
-                "cpu_milli": SLOW_CPU_MILLI,
-            },
-        })
-    }
-}
-
-impl Drop for Canaries {
-    fn drop(&mut self) {
-        let _ = self.process.kill();
-        let _ = self.process.wait();
-    }
+/// What every program is told.
+fn arguments(canaries: &Canaries) -> Value {
+    json!({
+        "canaries": canaries.told(),
+        "mark": std::process::id(),
+        "limits": {
+            "memory_bytes": LIMITS.memory_bytes,
+            "processes": LIMITS.processes,
+            "tmp_bytes": LIMITS.tmp_bytes,
+            "out_bytes": LIMITS.out_bytes,
+            "out_files": LIMITS.out_files,
+            "cpu_milli": SLOW_CPU_MILLI,
+        },
+    })
 }
 
 /// The processes that a program of this siege left behind, by their name.
@@ -114,6 +59,7 @@ pub fn outliving() -> Vec<i32> {
 pub struct Caged<'a> {
     pub warden: &'a Warden,
     pub canaries: &'a Canaries,
+    pub is_patient: bool,
 }
 
 impl Caged<'_> {
@@ -122,7 +68,7 @@ impl Caged<'_> {
         let argv = ["/usr/bin/python3", "-I", "-S", "-B", "/function/main.py"];
         cell::host(limits_for(source))
             .read_only(folder.into(), "/function".into())
-            .read_only(self.canaries.folder.path().into(), "/data".into())
+            .read_only(self.canaries.folder().into(), "/data".into())
             .command(argv.map(str::to_owned).to_vec(), "/function".into())
     }
 }
@@ -146,9 +92,13 @@ fn limits_for(source: &str) -> Limits {
 
 impl Place for Caged<'_> {
     fn arguments(&self) -> Value {
-        let mut arguments = self.canaries.arguments();
+        let mut arguments = arguments(self.canaries);
         arguments["places"] = json!({"data": "/data"});
         arguments
+    }
+
+    fn is_patient(&self) -> bool {
+        self.is_patient
     }
 
     fn run(&self, source: &str) -> Ended {
@@ -215,7 +165,7 @@ impl<'a> Bare<'a> {
 
 impl Place for Bare<'_> {
     fn arguments(&self) -> Value {
-        let mut arguments = self.canaries.arguments();
+        let mut arguments = arguments(self.canaries);
         let place = |name: &str| self.folder.path().join(name);
         arguments["places"] = json!({
             "tmp": place("tmp"), "out": place("out"), "shm": place("shm"),

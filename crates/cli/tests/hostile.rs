@@ -1,0 +1,87 @@
+//! The hostile programs against a station, through its public API.
+//!
+//! The same programs run in the cage alone (`crates/jail/tests/hostile.rs`);
+//! here they meet what stands around it as well: the log, the collector, the
+//! pool, and whoever reads what comes out.
+#![allow(clippy::unwrap_used)]
+
+#[path = "../../../hostile/canaries.rs"]
+mod canaries;
+#[path = "../../../hostile/judge.rs"]
+mod judge;
+#[path = "../../../hostile/station.rs"]
+mod siege;
+#[path = "journeys/station.rs"]
+#[allow(dead_code, unused_imports, unused_macros)]
+mod station;
+
+use canaries::Canaries;
+use judge::{Judged, Verdict, besiege};
+use siege::{Besieged, CONFIG};
+use station::{Place, Station};
+
+/// What a siege of a station with small limits finds.
+fn found(act: impl FnOnce(&Besieged) -> Vec<Judged>) -> Vec<Judged> {
+    let place = Place::new();
+    let own = std::fs::read_to_string(place.home().join("config.toml")).unwrap();
+    place.configure(&format!("{own}{CONFIG}"));
+    let station = Station::start_in(place);
+    let token = station.user("hostile").token;
+    let canaries = Canaries::plant().unwrap();
+    act(&Besieged::own(&station.url, &token, &canaries))
+}
+
+#[track_caller]
+fn all_are_contained(judged: &[Judged]) {
+    let held = [Verdict::Contained, Verdict::Skipped];
+    let others: Vec<&Judged> = judged
+        .iter()
+        .filter(|one| !held.contains(&one.verdict))
+        .collect();
+    assert!(!judged.is_empty() && others.is_empty(), "{others:#?}");
+}
+
+#[test]
+fn who_reads_what_comes_out_of_a_station_is_safe() {
+    all_are_contained(&found(Besieged::outputs));
+}
+
+macro_rules! families {
+    ($( $family:ident: fn $name:ident(); )*) => {
+        $(
+            #[test]
+            fn $name() {
+                all_are_contained(&found(|place| besiege(place, stringify!($family))));
+            }
+        )*
+
+        #[test]
+        fn a_station_meets_every_family() {
+            let tried = [$( stringify!($family) ),*];
+            assert_eq!(tried, judge::FAMILIES.map(|(name, _)| name));
+        }
+    };
+}
+
+families! {
+    privilege:
+        fn a_station_gives_no_privilege();
+    files:
+        fn a_station_shows_no_file();
+    processes:
+        fn a_station_shows_no_process();
+    network:
+        fn a_station_gives_no_network();
+    kernel:
+        fn a_station_gives_no_kernel_interface();
+    memory:
+        fn a_station_gives_no_more_memory();
+    disk:
+        fn a_station_gives_no_more_disk();
+    pool:
+        fn a_station_keeps_nothing_that_stays_or_multiplies();
+    residue:
+        fn a_station_keeps_no_residue();
+    neighbours:
+        fn a_station_lets_no_neighbours_meet();
+}

@@ -1,0 +1,81 @@
+//! Things on the host that no hostile program may find: part of several tests and chores.
+
+use std::net::TcpListener;
+use std::os::linux::net::SocketAddrExt as _;
+use std::os::unix::fs::PermissionsExt as _;
+use std::os::unix::net::{SocketAddr, UnixDatagram, UnixListener};
+use std::path::Path;
+use std::process::{Child, Command, Stdio};
+
+use serde_json::{Value, json};
+
+/// What the file says that nobody may read.
+pub const SECRET: &str = "a secret of the host";
+
+/// A file, services of three kinds and a process, for as long as this lives.
+pub struct Canaries {
+    folder: tempfile::TempDir,
+    process: Child,
+    _services: (TcpListener, UnixListener, UnixListener, UnixDatagram),
+    told: Value,
+}
+
+impl Canaries {
+    /// Plants them where every user of the host could reach them.
+    pub fn plant() -> std::io::Result<Self> {
+        let folder = tempfile::tempdir()?;
+        let open = |path: &Path, mode: u32| {
+            std::fs::set_permissions(path, std::fs::Permissions::from_mode(mode))
+        };
+        open(folder.path(), 0o755)?;
+        let path = |name: &str| folder.path().join(name);
+        std::fs::write(path("secret"), format!("{SECRET}\n"))?;
+        std::fs::write(path("rows.csv"), "a,b\n1,2\n")?;
+        let port = TcpListener::bind("127.0.0.1:0")?;
+        let file = UnixListener::bind(path("socket"))?;
+        open(&path("socket"), 0o777)?;
+        let name = format!("hostile-{}", std::process::id());
+        let datagrams = format!("{name}-datagram");
+        let stream = UnixListener::bind_addr(&SocketAddr::from_abstract_name(&name)?)?;
+        let datagram = UnixDatagram::bind_addr(&SocketAddr::from_abstract_name(&datagrams)?)?;
+        let process = Command::new("/usr/bin/sleep")
+            .arg("3600")
+            .env("SECRET", SECRET)
+            .stdin(Stdio::null())
+            .stdout(Stdio::null())
+            .spawn()?;
+        let told = json!({
+            "file": path("secret"),
+            "folder": folder.path(),
+            "socket": path("socket"),
+            "port": port.local_addr()?.port(),
+            "abstract": name,
+            "datagram": datagrams,
+            "pid": process.id(),
+        });
+        Ok(Self {
+            folder,
+            process,
+            _services: (port, file, stream, datagram),
+            told,
+        })
+    }
+
+    /// What the programs are told of them.
+    pub fn told(&self) -> &Value {
+        &self.told
+    }
+
+    /// A folder of files that everybody may read.
+    #[allow(dead_code)]
+    pub fn folder(&self) -> &Path {
+        self.folder.path()
+    }
+}
+
+impl Drop for Canaries {
+    fn drop(&mut self) {
+        let _ = self.process.kill();
+        let _ = self.process.wait();
+    }
+}
