@@ -9,6 +9,7 @@ mod fuzz;
 mod hostile;
 mod http;
 mod machine;
+mod mutation;
 mod needs;
 mod openapi;
 mod peers;
@@ -45,6 +46,8 @@ enum Chore {
     Soak(soak::SoakArgs),
     /// Run the hostile programs against a station, through its public API
     Hostile(hostile::HostileArgs),
+    /// Leave out one wall of the jail at a time, and show which programs miss it
+    Mutation(mutation::MutationArgs),
     /// Run the jail's tests in a virtual machine with control groups of version 2
     Vm(vm::VmArgs),
 }
@@ -71,6 +74,7 @@ fn chore(chore: &Chore) -> anyhow::Result<()> {
         Chore::Fuzz(args) => fuzz::run_targets(args),
         Chore::Soak(args) => soak::run(args),
         Chore::Hostile(args) => hostile::run(args),
+        Chore::Mutation(args) => mutation::run(args),
         Chore::Vm(args) => vm::run(args),
     }
 }

@@ -26,7 +26,10 @@ pub(super) fn live(
     let _ = rustix::thread::set_name(c"strongroom-init");
     syscall::reset_signals();
     wait_for_keeper(go);
-    privileges::become_user(GUEST_ID).or_refuse(kernel::USER_NAMESPACE, "become its one user")?;
+    if stands(Part::UserNamespace) {
+        privileges::become_user(GUEST_ID)
+            .or_refuse(kernel::USER_NAMESPACE, "become its one user")?;
+    }
     die_with_parent()?;
     exit_if_orphaned(go);
     if stands(Part::OwnSession) {

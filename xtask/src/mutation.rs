@@ -1,0 +1,164 @@
+//! Which program misses which wall: takes each away in turn, and looks.
+//!
+//! The work is done by a test binary of the jail, built with the feature
+//! `mutation`; this prints its findings as a table and fails when a wall is
+//! missed by nobody. Such a wall is unproven, or a program is missing.
+
+use std::{
+    io::{BufRead as _, BufReader},
+    process::Stdio,
+};
+
+use anyhow::{Context, bail};
+use serde_json::Value;
+
+use crate::{
+    machine,
+    needs::{self, COMPILER, LIBC, PYTHON},
+    shell::{cargo, print, say},
+};
+
+/// Where the table goes with `--write`.
+const PAGE: &str = "docs/mutation.md";
+/// Walls that nobody can miss, and why not.
+const UNSEEN: [(&str, &str); 2] = [
+    (
+        "NotDumpable",
+        "the kernel hides the memory of a process that changed its user already; this wall only \
+         counts where an operator has set `fs.suid_dumpable`",
+    ),
+    (
+        "SpeculationOff",
+        "seen from outside where the processor lets a process switch it; the one this ran on \
+         does not",
+    ),
+];
+/// The most programs that a row names.
+const NAMED_MAX: usize = 4;
+
+/// Which walls, and where the table goes.
+#[derive(clap::Args)]
+pub struct MutationArgs {
+    /// Only these walls, by the names in the table
+    walls: Vec<String>,
+    /// Write the table into docs/mutation.md
+    #[arg(long)]
+    write: bool,
+}
+
+/// What a siege without one wall found.
+struct Row {
+    wall: String,
+    without: Vec<String>,
+    missed_by: Vec<String>,
+    fault: Option<String>,
+}
+
+/// Takes away each wall.
+pub fn run(args: &MutationArgs) -> anyhow::Result<()> {
+    needs::install(&[COMPILER, LIBC, PYTHON])?;
+    let mut rows = examined(&args.walls)?;
+    rows.sort_by_key(|row| row.wall.starts_with("Filter: "));
+    let page = table(&rows)?;
+    print(&page);
+    if args.write {
+        std::fs::write(PAGE, &page).with_context(|| format!("cannot write {PAGE}"))?;
+    }
+    let faults: Vec<String> = rows.iter().filter_map(fault).collect();
+    if !faults.is_empty() {
+        bail!("{}", faults.join("; "));
+    }
+    Ok(())
+}
+
+fn examined(walls: &[String]) -> anyhow::Result<Vec<Row>> {
+    let mut child = cargo(&["test", "--quiet", "--package", "strongroom-jail"])
+        .args(["--features", "mutation", "--test", "mutants", "--"])
+        .args(walls)
+        .stdout(Stdio::piped())
+        .spawn()
+        .context("cannot start cargo")?;
+    let out = child.stdout.take().context("cargo has no stdout")?;
+    let mut rows = Vec::new();
+    for line in BufReader::new(out).lines() {
+        if let Ok(found) = serde_json::from_str::<Value>(&line?) {
+            let row = row(&found);
+            say(&format!("{}: missed by {}", row.wall, row.missed_by.len()));
+            rows.push(row);
+        }
+    }
+    if !child.wait()?.success() {
+        bail!("the sieges did not end well");
+    }
+    Ok(rows)
+}
+
+fn row(found: &Value) -> Row {
+    let texts = |key: &str| -> Vec<String> {
+        let all = found[key].as_array().into_iter().flatten();
+        all.filter_map(|one| one.as_str().map(str::to_owned))
+            .collect()
+    };
+    let broken = found["broken"].as_array().and_then(|all| all.first());
+    Row {
+        wall: found["wall"].as_str().unwrap_or_default().to_owned(),
+        without: texts("without"),
+        missed_by: texts("missed_by"),
+        fault: found["refused"]
+            .as_str()
+            .map(str::to_owned)
+            .or_else(|| broken.map(|one| format!("could not judge {one}"))),
+    }
+}
+
+fn unseen(row: &Row) -> Option<&'static str> {
+    let found = UNSEEN.iter().find(|(wall, _)| *wall == row.wall);
+    found.map(|(_, why)| *why)
+}
+
+/// What is wrong with a row; the one without a name has all walls.
+fn fault(row: &Row) -> Option<String> {
+    if row.wall.is_empty() {
+        let out = !row.missed_by.is_empty();
+        let broken = row
+            .fault
+            .as_ref()
+            .map(|why| format!("with all walls: {why}"));
+        return out
+            .then(|| format!("with all walls these got out: {:?}", row.missed_by))
+            .or(broken);
+    }
+    // What a missing wall breaks was missed.
+    (row.missed_by.is_empty() && unseen(row).is_none()).then(|| match &row.fault {
+        Some(why) => format!("{} could not be left out: {why}", row.wall),
+        None => format!("nobody misses {}", row.wall),
+    })
+}
+
+fn table(rows: &[Row]) -> anyhow::Result<String> {
+    let mut page = format!(
+        "# Walls, and who misses them\n\nMade by `cargo xtask mutation --write` on {}, on {}. A test \
+         build of the jail leaves out one wall at a time; the programs of \
+         [`hostile/`](../hostile) and checks from outside, on the living process, show who \
+         notices. With every wall in place nobody gets out. Where a second wall hides the loss \
+         of a first, the second is left out as well, and only what the first makes different is \
+         listed.\n\n| wall left out | with it | missed by |\n|---|---|---|\n",
+        machine::today()?,
+        machine::kind()
+    );
+    for row in rows.iter().filter(|row| !row.wall.is_empty()) {
+        let missed = match (row.missed_by.as_slice(), unseen(row)) {
+            ([], Some(why)) => why.to_owned(),
+            ([], None) => "**nobody**".to_owned(),
+            (all, _) if all.len() <= NAMED_MAX => all.join("; "),
+            (all, _) => format!(
+                "{}; and {} more",
+                all[..NAMED_MAX].join("; "),
+                all.len() - NAMED_MAX
+            ),
+        };
+        let without = row.without.join("; ");
+        page += &format!("| {} | {without} | {missed} |\n", row.wall);
+    }
+    Ok(page)
+}
