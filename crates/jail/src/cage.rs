@@ -9,6 +9,7 @@
 //! The rule: a step that fails is reported as a refusal and ends its process.
 //! Deliberately absent: undoing; the warden kills the slot and its group.
 
+mod attach;
 #[cfg(target_arch = "x86_64")]
 mod graft;
 mod init;

@@ -71,6 +71,25 @@ const OWN_PROCESSES: u32 = 2;
 /// Microseconds of the period that processor quotas refer to.
 const CPU_PERIOD_US: u64 = 100_000;
 
+/// Limits as the group's files have them.
+struct Values {
+    memory_bytes: u64,
+    processes: u64,
+    quota_us: u64,
+}
+
+impl Values {
+    fn of(limits: &Limits) -> Self {
+        let quota_us = (u64::from(limits.cpu_milli) * CPU_PERIOD_US / 1000).max(1000);
+        let processes = u64::from(limits.processes.saturating_add(OWN_PROCESSES));
+        Self {
+            memory_bytes: bound(Part::CgroupMemory, limits.memory_bytes),
+            processes: bound(Part::CgroupProcesses, processes),
+            quota_us: bound(Part::CgroupProcessor, quota_us),
+        }
+    }
+}
+
 impl Groups {
     /// Makes the warden's parent group, below its own group or below the given
     /// directories, and clears away what dead wardens left beside it.
@@ -148,14 +167,19 @@ impl Leaf {
 
     /// Writes every limit.
     pub(crate) fn limit(&self, limits: &Limits) -> Result<(), GroupError> {
-        let quota_us = (u64::from(limits.cpu_milli) * CPU_PERIOD_US / 1000).max(1000);
-        let quota_us = bound(Part::CgroupProcessor, quota_us);
-        let memory_bytes = bound(Part::CgroupMemory, limits.memory_bytes);
-        let processes = u64::from(limits.processes.saturating_add(OWN_PROCESSES));
-        let processes = bound(Part::CgroupProcesses, processes);
+        let values = Values::of(limits);
         match self.version {
-            Version::One => v1::limit(&self.directories, memory_bytes, processes, quota_us),
-            Version::Two => v2::limit(&self.directories[0], memory_bytes, processes, quota_us),
+            Version::One => v1::limit(&self.directories, &values),
+            Version::Two => v2::limit(&self.directories[0], &values),
+        }
+    }
+
+    /// Writes the limits that differ from those that hold now.
+    pub(crate) fn change(&self, from: &Limits, to: &Limits) -> Result<(), GroupError> {
+        let (from, to) = (Values::of(from), Values::of(to));
+        match self.version {
+            Version::One => v1::change(&self.directories, &from, &to),
+            Version::Two => v2::change(&self.directories[0], &from, &to),
         }
     }
 

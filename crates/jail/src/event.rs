@@ -19,6 +19,8 @@ pub struct SlotId(pub u32);
 pub enum Event {
     /// Every wall stands and the guest waits just before its first instruction.
     Ready { slot: SlotId, enforced: Enforced },
+    /// A guest that waited has its limits and files.
+    Attached { slot: SlotId },
     /// A wall could not be built. Nothing of the guest ran; all is torn down.
     Refused {
         slot: SlotId,

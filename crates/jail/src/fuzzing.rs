@@ -8,8 +8,8 @@
 use rustix::net::SendFlags;
 use serde::{Serialize, de::DeserializeOwned};
 
-use crate::jail::Spec;
-use crate::protocol::{Build, FromWarden, Graft, Report, ToWarden, ToWorker};
+use crate::jail::{Attachment, Spec};
+use crate::protocol::{Build, FromWarden, Graft, Report, ToKeeper, ToWarden, ToWorker};
 use crate::wire::{self, Received};
 
 pub fn frames(bytes: &[u8]) {
@@ -18,6 +18,14 @@ pub fn frames(bytes: &[u8]) {
     received::<Report>(bytes);
     received::<ToWorker>(bytes);
     received::<Graft>(bytes);
+    received::<ToKeeper>(bytes);
+    if let Some(attachment) = received::<Attachment>(bytes)
+        && attachment.check().is_ok()
+    {
+        let mut spec = Spec::rehearsal();
+        spec.mounts = attachment.mounts;
+        no_path_leaves_the_root(&spec);
+    }
     if let Some(build) = received::<Build>(bytes) {
         no_path_leaves_the_root(&build.spec);
     }

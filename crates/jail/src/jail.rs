@@ -6,7 +6,9 @@
 //! that the jail makes itself. Deliberately absent: writable host paths,
 //! networks, and any way to leave out a wall.
 
+mod attachment;
 mod input;
+mod program;
 
 use std::collections::BTreeSet;
 use std::io;
@@ -21,7 +23,9 @@ use crate::kernel::Kernel;
 use crate::limits::{LimitError, Limits};
 use crate::wire;
 
-pub(crate) use input::read_only;
+pub use attachment::Attachment;
+pub(crate) use input::{read_only, sealed_memory};
+pub use program::Program;
 
 /// Still being said.
 #[derive(Debug)]
@@ -46,9 +50,8 @@ pub(crate) struct Spec {
     pub(crate) mounts: Vec<Mount>,
     pub(crate) symlinks: Vec<(PathBuf, PathBuf)>,
     pub(crate) files: Vec<(PathBuf, Vec<u8>)>,
-    pub(crate) argv: Vec<String>,
-    pub(crate) cwd: PathBuf,
-    pub(crate) env: Vec<(String, String)>,
+    pub(crate) program: Program,
+    pub(crate) waiting: Option<Waiting>,
     pub(crate) origin: Origin,
 }
 
@@ -61,6 +64,15 @@ pub(crate) enum Origin {
     Zygote,
     /// A copy of the zygote in that slot.
     CopyOf(SlotId),
+}
+
+/// How a guest waits that is made ahead of its work.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, Serialize, Deserialize)]
+pub enum Waiting {
+    /// Just before it executes anything; the start says what.
+    AtTheGate,
+    /// It runs already, and hears of its work through a [`Door`](crate::Door).
+    Launched,
 }
 
 /// A host directory shown to the guest, read-only.
@@ -111,9 +123,8 @@ impl Jail<Open> {
             mounts: Vec::new(),
             symlinks: Vec::new(),
             files: Vec::new(),
-            argv: Vec::new(),
-            cwd: PathBuf::from("/"),
-            env: Vec::new(),
+            program: Program::default(),
+            waiting: None,
             origin: Origin::Program,
         };
         Self {
@@ -121,6 +132,14 @@ impl Jail<Open> {
             stdin: None,
             state: PhantomData,
         }
+    }
+
+    /// A jail whose guest is made ahead of its work and waits for it, under
+    /// small limits of its own. What it works on is attached later.
+    pub fn waiting(how: Waiting) -> Self {
+        let mut jail = Self::new(Limits::WAITING);
+        jail.spec.waiting = Some(how);
+        jail
     }
 
     /// Shows a host directory whose programs may run. Mounts below it are not shown.
@@ -157,14 +176,14 @@ impl Jail<Open> {
 
     /// What runs, by absolute guest path, and where.
     pub fn command(mut self, argv: Vec<String>, cwd: PathBuf) -> Self {
-        self.spec.argv = argv;
-        self.spec.cwd = cwd;
+        self.spec.program.argv = argv;
+        self.spec.program.cwd = cwd;
         self
     }
 
     /// Adds one environment variable; there are no others.
     pub fn env(mut self, name: String, value: String) -> Self {
-        self.spec.env.push((name, value));
+        self.spec.program.env.push((name, value));
         self
     }
 
@@ -206,7 +225,9 @@ impl Jail<Open> {
         }
         self.spec.limits.check()?;
         self.spec.check_paths()?;
-        self.spec.check_command()?;
+        if self.spec.waiting != Some(Waiting::AtTheGate) {
+            self.spec.program.check()?;
+        }
         match wire::encode(&self.spec) {
             Ok(bytes) if bytes.len() + 64 <= wire::FRAME_BYTES_MAX => {}
             _ => {
@@ -268,7 +289,7 @@ impl Spec {
             ("directories", self.mounts.len()),
             ("links", self.symlinks.len()),
             ("files", self.files.len()),
-            ("variables", self.env.len()),
+            ("variables", self.program.env.len()),
         ] {
             if ENTRIES_MAX < count {
                 return Err(SealError::TooMany {
@@ -278,7 +299,7 @@ impl Spec {
             }
         }
         let hosts = self.mounts.iter().map(|mount| &mount.host);
-        for path in hosts.chain(guests()).chain([&self.cwd]) {
+        for path in hosts.chain(guests()).chain([&self.program.cwd]) {
             if !is_normal(path) {
                 return Err(SealError::Path { path: path.clone() });
             }
@@ -290,19 +311,6 @@ impl Spec {
                 return Err(SealError::Overlap { path: path.clone() });
             }
             taken.insert(path);
-        }
-        Ok(())
-    }
-
-    fn check_command(&self) -> Result<(), SealError> {
-        let program = self.argv.first().ok_or(SealError::Command)?;
-        if !is_normal(Path::new(program)) || self.argv.iter().any(|one| one.contains('\0')) {
-            return Err(SealError::Command);
-        }
-        for (name, value) in &self.env {
-            if name.is_empty() || name.contains(['=', '\0']) || value.contains('\0') {
-                return Err(SealError::Environment { name: name.clone() });
-            }
         }
         Ok(())
     }

@@ -36,6 +36,20 @@ pub struct LimitError {
 }
 
 const MIB: u64 = 1 << 20;
+
+impl Limits {
+    /// What a guest may use while it waits for work, and how long it waits.
+    pub const WAITING: Self = Self {
+        cpu_milli: 1000,
+        memory_bytes: 48 * MIB,
+        wall_ms: 3_600_000,
+        processes: 8,
+        out_bytes: 4096,
+        out_files: 1,
+        tmp_bytes: 4096,
+    };
+}
+
 /// The bounds of each limit: name, least, most. Below 10 thousandths of a
 /// processor the kernel refuses the quota; below 8 MiB no interpreter starts.
 const BOUNDS: [(&str, u64, u64); 7] = [

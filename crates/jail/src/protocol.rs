@@ -10,7 +10,7 @@ use std::path::PathBuf;
 use serde::{Deserialize, Serialize};
 
 use crate::event::{Enforced, Exit, SlotId};
-use crate::jail::Spec;
+use crate::jail::{Attachment, Program, Spec};
 use crate::kernel::Kernel;
 use crate::supervisor::WardenConfig;
 
@@ -23,8 +23,14 @@ pub(crate) enum ToWarden {
         slot: SlotId,
         spec: Box<Spec>,
     },
+    Attach {
+        slot: SlotId,
+        attachment: Attachment,
+    },
+    /// For a guest at the gate with its program, and its input attached.
     Start {
         slot: SlotId,
+        program: Option<Program>,
     },
     Kill {
         slot: SlotId,
@@ -39,6 +45,9 @@ pub(crate) enum FromWarden {
         slot: SlotId,
         enforced: Enforced,
     },
+    Attached {
+        slot: SlotId,
+    },
     Refused {
         slot: SlotId,
         refusal: Refusal,
@@ -50,7 +59,15 @@ pub(crate) enum FromWarden {
     },
 }
 
-/// Warden to one keeper: build this, as this host user.
+/// Warden to one keeper.
+#[derive(Debug, Serialize, Deserialize)]
+pub(crate) enum ToKeeper {
+    /// With the guest's descriptors attached.
+    Build(Build),
+    Attach(Attachment),
+}
+
+/// Build this, as this host user.
 #[derive(Debug, Serialize, Deserialize)]
 pub(crate) struct Build {
     pub(crate) host_uid: u32,
@@ -72,7 +89,8 @@ pub(crate) struct Graft {
 /// Keeper, init and worker to the warden.
 #[derive(Debug, Serialize, Deserialize)]
 pub(crate) enum Report {
-    /// Keeper: init exists, under this number; its pidfd is attached.
+    /// Keeper: init exists, under this number; its pidfd is attached, and the
+    /// socket on which the worker hears of its start.
     Born { init: i32 },
     /// Init: the root stands; `/out` and the tmp filesystem are attached, and
     /// for a copy its namespaces (user, mounts, processes, control group) and
@@ -88,6 +106,8 @@ pub(crate) enum Report {
     Reaped { pid: i32, wait_status: i32 },
     /// Worker: inside every wall, waiting for [`ToWorker::Begin`].
     Ready,
+    /// Keeper: the guest has its limits and files.
+    Attached,
     /// Anyone: a wall could not be built.
     Refused(Refusal),
     /// Worker: the program could not be executed.
@@ -101,8 +121,8 @@ pub(crate) enum Report {
 /// Warden to worker. (An enum, since an empty frame means the end.)
 #[derive(Debug, Serialize, Deserialize)]
 pub(crate) enum ToWorker {
-    /// Become the guest.
-    Begin,
+    /// Become the guest; at the gate as this program, with its input attached.
+    Begin { program: Option<Program> },
 }
 
 /// A wall that could not be built, and what the kernel said.

@@ -7,6 +7,7 @@
 //! Deliberately absent: waiting. [`Warden::receive`] answers at once, and
 //! readiness of the handle's descriptor says when to ask.
 
+mod door;
 mod launch;
 
 use std::collections::BTreeSet;
@@ -22,11 +23,13 @@ use rustix::net::SendFlags;
 use serde::{Deserialize, Serialize};
 
 use crate::event::{Event, SlotId, Tier};
-use crate::jail::{Jail, Sealed};
+use crate::jail::{Attachment, Jail, Program, SealError, Sealed, Waiting, sealed_memory};
 use crate::kernel::Kernel;
 use crate::protocol::{FromWarden, ToWarden};
 use crate::wire::{self, Received};
 use launch::{launch, pipe, ready, sealed_copy};
+
+pub use door::Door;
 
 /// How a warden is made.
 #[derive(Clone, Debug, Serialize, Deserialize)]
@@ -95,6 +98,8 @@ pub struct Pipes {
     pub stdout: OwnedFd,
     pub stderr: OwnedFd,
     pub result: OwnedFd,
+    /// Of a guest that was launched ahead of its work.
+    pub door: Option<Door>,
 }
 
 /// Why the warden did not do what it was asked.
@@ -111,6 +116,8 @@ pub enum WardenError {
     Gone,
     #[error("a warden needs at least one slot, ids below 2^31, and a plain group name")]
     Config,
+    #[error("what is to be given to a guest that waits is not in order")]
+    Work(#[source] SealError),
     #[error("slot {0} does not exist", slot.0)]
     NoSuchSlot { slot: SlotId },
     #[error("slot {0} is taken", slot.0)]
@@ -196,6 +203,13 @@ impl Warden {
         let (stderr, their_stderr) = pipe().map_err(failed)?;
         let (result, their_result) = pipe().map_err(failed)?;
         let (spec, stdin) = jail.into_parts();
+        let (door, stdin) = match spec.waiting {
+            Some(Waiting::Launched) => {
+                let (door, theirs) = Door::pair().map_err(failed)?;
+                (Some(door), theirs)
+            }
+            Some(Waiting::AtTheGate) | None => (None, stdin),
+        };
         let request = ToWarden::Prepare {
             slot,
             spec: Box::new(spec),
@@ -206,12 +220,39 @@ impl Warden {
             stdout,
             stderr,
             result,
+            door,
         })
     }
 
-    /// Lets a ready guest begin; its wall time runs from here. Ignored unless ready.
+    /// Gives limits and files to a ready guest that waits for work, once.
+    /// `Attached` or `Refused` follows.
+    pub fn attach(&self, slot: SlotId, attachment: Attachment) -> Result<(), WardenError> {
+        attachment.check().map_err(WardenError::Work)?;
+        self.send(&ToWarden::Attach { slot, attachment }, &[])
+    }
+
+    /// Lets a ready guest begin; its wall time runs from here. Ignored unless
+    /// ready, and unless attached where it waited for work. A launched guest
+    /// has to be told its work after this, through its [`Door`].
     pub fn start_slot(&self, slot: SlotId) -> Result<(), WardenError> {
-        self.send(&ToWarden::Start { slot }, &[])
+        let program = None;
+        self.send(&ToWarden::Start { slot, program }, &[])
+    }
+
+    /// The same for a guest at the gate, which becomes this program.
+    pub fn start_program(
+        &self,
+        slot: SlotId,
+        program: Program,
+        input: Option<OwnedFd>,
+    ) -> Result<(), WardenError> {
+        program.check().map_err(WardenError::Work)?;
+        let input = sealed_memory(input).map_err(|source| WardenError::Talk {
+            attempt: "make an input for",
+            source,
+        })?;
+        let program = Some(program);
+        self.send(&ToWarden::Start { slot, program }, &[input.as_fd()])
     }
 
     /// Ends a guest at any stage. `Exited` or `Refused` follows as always.
@@ -233,6 +274,7 @@ impl Warden {
         let event = match message {
             FromWarden::Hello(_) => return Err(failed(io::Error::other("it said hello twice"))),
             FromWarden::Ready { slot, enforced } => Event::Ready { slot, enforced },
+            FromWarden::Attached { slot } => Event::Attached { slot },
             FromWarden::Refused { slot, refusal } => {
                 self.taken().remove(&slot);
                 Event::Refused {

@@ -67,12 +67,31 @@ pub(crate) fn mount_set(
     propagation: u64,
     recursive: bool,
 ) -> io::Result<()> {
-    let mut attributes = libc::mount_attr {
+    let attributes = libc::mount_attr {
         attr_set: set,
         attr_clr: 0,
         propagation,
         userns_fd: 0,
     };
+    mount_change(mount, attributes, recursive)
+}
+
+/// Takes flags off a mount.
+pub(crate) fn mount_clear(mount: impl AsFd, clear: u64) -> io::Result<()> {
+    let attributes = libc::mount_attr {
+        attr_set: 0,
+        attr_clr: clear,
+        propagation: 0,
+        userns_fd: 0,
+    };
+    mount_change(mount, attributes, false)
+}
+
+fn mount_change(
+    mount: impl AsFd,
+    mut attributes: libc::mount_attr,
+    recursive: bool,
+) -> io::Result<()> {
     let flags = libc::AT_EMPTY_PATH | if recursive { libc::AT_RECURSIVE } else { 0 };
     // SAFETY: the path is a terminated string, `attributes` outlives the call
     // and its size is the one passed.
@@ -109,6 +128,18 @@ pub(crate) fn close_between(first: u32, last: u32, flags: u32) -> io::Result<()>
     // of the closed numbers again.
     // JUSTIFICATION: rustix has no close_range, by design.
     done(unsafe { libc::syscall(libc::SYS_close_range, first, last, flags) }).map(drop)
+}
+
+/// Closes everything from `first` on but these.
+pub(crate) fn close_all_but(first: u32, kept: impl IntoIterator<Item = u32>) -> io::Result<()> {
+    let mut kept: Vec<u32> = kept.into_iter().collect();
+    kept.sort_unstable();
+    let mut next = first;
+    for number in kept {
+        close_between(next, number.saturating_sub(1), 0)?;
+        next = number + 1;
+    }
+    close_from(next, false)
 }
 
 /// A descriptor's number, for ranges.

@@ -13,8 +13,11 @@ mod limits;
 use std::collections::BTreeMap;
 use std::fs;
 
-use escapes::cell::{self, Guest, LIMITS, config, is_root, python, run_in, status_field, warden};
-use strongroom_jail::{SlotId, Status, Warden};
+use escapes::cell::{
+    self, Guest, LIMITS, SLOT, config, directory_with, event, host, host_in, is_root, python,
+    run_in, status_field, warden,
+};
+use strongroom_jail::{Attachment, Event, Jail, SlotId, Status, Waiting, Warden};
 
 /// The host pids of everything below a warden.
 fn family(warden: &Warden) -> Vec<i32> {
@@ -248,4 +251,40 @@ fn copies_end_with_their_zygote() {
     }
     assert!(!cell::exists(&format!("/proc/{pid}")));
     guest.forget();
+}
+
+/// Each copy reads its work from its door, as a launched guest does.
+const WAITING_ZYGOTE: &str = "
+import _socket, os, sys
+os.write(4, b'!')
+os.read(4, 1)
+if os.fork():
+    os._exit(1)
+door = _socket.socket(fileno=0)
+work = door.recvmsg(1 << 17, _socket.CMSG_SPACE(4))[0]
+exec(work)
+";
+
+#[test]
+fn a_copy_can_wait_for_its_work_like_any_launched_guest() {
+    let warden = Warden::start(config()).unwrap();
+    let of = config().zygote_slot(0);
+    let argv = ["/usr/bin/python3", "-I", "-S", "-c", WAITING_ZYGOTE].map(str::to_owned);
+    let zygote = host(LIMITS).command(argv.to_vec(), "/tmp".into()).zygote();
+    Guest::prepare(&warden, of, zygote).forget();
+    let data = directory_with("rows", "1\n");
+    for round in 0..3 {
+        let jail = host_in(Jail::waiting(Waiting::Launched))
+            .command(vec!["/usr/bin/python3".to_owned()], "/".into())
+            .copy_of(of);
+        let mut guest = Guest::prepare(&warden, SLOT, jail);
+        let attachment = Attachment::new(LIMITS).read_only(data.path().into(), "/data".into());
+        warden.attach(SLOT, attachment).unwrap();
+        assert!(matches!(event(&warden), Event::Attached { .. }));
+        guest.start();
+        let program = format!("print({round}, open('/data/rows').read(), end='')");
+        let door = guest.door.take().unwrap();
+        door.hand_in(program.as_bytes(), None).unwrap();
+        assert_eq!(guest.finish().text(), format!("{round} 1"));
+    }
 }

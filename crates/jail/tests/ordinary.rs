@@ -10,9 +10,12 @@ use std::path::{Path, PathBuf};
 use std::process::Command;
 
 use cell::{
-    LIMITS, PRELUDE, SLOT, config, directory_with, group_beside, own_group, python, run_in, shell,
+    Guest, LIMITS, PRELUDE, SLOT, config, directory_with, event, group_beside, host_in, own_group,
+    python, run_in, shell,
 };
-use strongroom_jail::{Limits, SealError, Status, Warden, WardenConfig};
+use strongroom_jail::{
+    Attachment, Event, Jail, Limits, Program, SealError, Status, Waiting, Warden, WardenConfig,
+};
 
 const NOBODY: u32 = 65_534;
 /// Set for the inner half: the groups, separated by colons.
@@ -145,6 +148,39 @@ open('/out/kept', 'w').write('yes')"
         let own = shell(LIMITS, "exit 7");
         assert_eq!(run_in(&warden, own).exit.status, Status::Exited(7));
     });
+}
+
+#[test]
+fn a_guest_of_an_ordinary_user_waits_for_its_work_like_any_other() {
+    as_nobody(
+        "a_guest_of_an_ordinary_user_waits_for_its_work_like_any_other",
+        true,
+        |cgroup_dirs| {
+            let warden = Warden::start(WardenConfig {
+                cgroup_dirs,
+                ..config()
+            })
+            .unwrap();
+            let data = directory_with("rows", "1\n");
+            let jail = host_in(Jail::waiting(Waiting::AtTheGate));
+            let guest = Guest::prepare(&warden, SLOT, jail);
+            let attachment = Attachment::new(LIMITS);
+            let attachment = attachment.read_only(data.path().into(), "/data".into());
+            warden.attach(SLOT, attachment).unwrap();
+            assert!(matches!(event(&warden), Event::Attached { .. }));
+            let look = format!(
+                "{PRELUDE}
+print(open('/data/rows').read().strip(), attempt(open, '/data/rows', 'a'), attempt(os.mkdir, '/data/x'))"
+            );
+            let argv = ["/usr/bin/python3", "-I", "-S", "-c", &look].map(str::to_owned);
+            let program = Program {
+                argv: argv.to_vec(),
+                ..Program::default()
+            };
+            warden.start_program(SLOT, program, None).unwrap();
+            assert_eq!(guest.finish().text(), "1 EROFS EROFS");
+        },
+    );
 }
 
 #[test]

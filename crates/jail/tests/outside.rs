@@ -124,7 +124,7 @@ fn init_holds_its_socket_and_nothing_else() {
         assert!(open[0].starts_with("socket:"), "{open:?}");
         let keeper: i32 = status_field(init, "PPid").parse().unwrap();
         let kept = fs::read_dir(format!("/proc/{keeper}/fd")).unwrap().count();
-        assert_eq!(kept, 5, "null thrice, the socket, and the pipe to init");
+        assert_eq!(kept, 6, "null thrice, the socket, init, and the pipe to it");
     });
 }
 

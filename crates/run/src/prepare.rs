@@ -129,7 +129,7 @@ async fn ready(
         Ok(Some(Event::Refused { wall, detail, .. })) => {
             Err(PrepareError::Refused { wall, detail })
         }
-        Ok(Some(Event::Exited { .. })) => Err(PrepareError::Refused {
+        Ok(Some(Event::Exited { .. } | Event::Attached { .. })) => Err(PrepareError::Refused {
             wall: "init".to_owned(),
             detail: "the sandbox ended before its guest began".to_owned(),
         }),

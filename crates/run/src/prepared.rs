@@ -189,7 +189,7 @@ async fn watch(
             event = slot.event() => match event {
                 Some(Event::Exited { exit, out, .. }) => return Death::Reported(exit, OutFolder::new(out)),
                 Some(Event::Refused { .. }) => return Death::Host("the sandbox fell before its guest began"),
-                Some(Event::Ready { .. }) => {}
+                Some(Event::Ready { .. } | Event::Attached { .. }) => {}
                 None => return Death::Host("interrupted: the warden died"),
             },
             by = &mut cancel, if may_cancel => {

@@ -24,8 +24,8 @@ use tokio::{
     task::JoinHandle,
 };
 
-/// The most events of one slot: it is ready, and it has ended.
-const EVENTS_MAX: usize = 2;
+/// The most events of one slot: it is ready, has its work, and has ended.
+const EVENTS_MAX: usize = 3;
 
 /// One warden that lived when last seen.
 pub(crate) struct Live {
@@ -122,7 +122,7 @@ impl Live {
 
     fn deliver(&self, event: Event) {
         let (slot, last) = match &event {
-            Event::Ready { slot, .. } => (*slot, false),
+            Event::Ready { slot, .. } | Event::Attached { slot } => (*slot, false),
             Event::Refused { slot, .. } => (*slot, true),
             Event::Exited { slot, .. } => (*slot, true),
         };

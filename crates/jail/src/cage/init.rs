@@ -20,6 +20,7 @@ pub(super) fn live(
     order: &Build,
     sources: root::Sources,
     descriptors: Vec<OwnedFd>,
+    gate: OwnedFd,
     go: &OwnedFd,
     filters: &Filters,
 ) -> Result<Infallible, Refusal> {
@@ -50,8 +51,13 @@ pub(super) fn live(
     let worker = match order.spec.origin {
         Origin::CopyOf(_) => None,
         Origin::Program | Origin::Zygote => Some(
-            syscall::fork(|| end(socket, worker::live(socket, order, descriptors, filters)))
-                .or_refuse(kernel::OTHER_NAMESPACES, "fork the worker")?,
+            syscall::fork(|| {
+                end(
+                    socket,
+                    worker::live(socket, order, descriptors, gate, filters),
+                )
+            })
+            .or_refuse(kernel::OTHER_NAMESPACES, "fork the worker")?,
         ),
     };
     reap(socket, worker, order.spec.origin, filters)

@@ -9,12 +9,15 @@ use std::convert::Infallible;
 use std::io;
 use std::os::fd::{AsFd as _, BorrowedFd, OwnedFd};
 
+use rustix::event::{PollFd, PollFlags, poll};
+
+use super::attach::{self, Inside, Place};
 use super::stem::{self, Ground};
 use super::{HOST_NAME, die_with_parent, end, init, root, steer};
 use crate::cgroup::Leaf;
 use crate::jail::Origin;
 use crate::mutation::{Part, stands};
-use crate::protocol::{Build, OrRefuse as _, Refusal, Report};
+use crate::protocol::{Build, OrRefuse as _, Refusal, Report, ToKeeper};
 use crate::seccomp::Filter;
 use crate::wire::{self, Received};
 use crate::{cage, kernel, syscall};
@@ -120,8 +123,16 @@ fn live(
     if network == Network::Own {
         leave_networks()?;
     }
-    match wire::receive::<Build>(socket).or_refuse(kernel::OTHER_NAMESPACES, "hear the order")? {
-        Received::Frame(order, descriptors) => build(socket, &order, descriptors, filters, leaf),
+    let heard = wire::receive::<ToKeeper>(socket);
+    match heard.or_refuse(kernel::OTHER_NAMESPACES, "hear the order")? {
+        Received::Frame(ToKeeper::Build(order), descriptors) => {
+            let home = Home {
+                socket,
+                leaf,
+                warden,
+            };
+            build(&home, &order, descriptors, filters)
+        }
         _ => syscall::exit_now(0),
     }
 }
@@ -143,25 +154,33 @@ fn leave_networks() -> Result<(), Refusal> {
     Ok(())
 }
 
+/// Where a keeper lives, and whom it listens to.
+struct Home<'a> {
+    socket: BorrowedFd<'a>,
+    leaf: &'a Leaf,
+    warden: rustix::process::Pid,
+}
+
 fn build(
-    socket: BorrowedFd<'_>,
+    home: &Home<'_>,
     order: &Build,
     descriptors: Vec<OwnedFd>,
     filters: &Filters,
-    leaf: &Leaf,
 ) -> Result<Infallible, Refusal> {
+    let socket = home.socket;
     let sources = root::open_sources(&order.spec)?;
     let (go_read, go_write) = rustix::pipe::pipe_with(rustix::pipe::PipeFlags::CLOEXEC)
         .or_refuse(kernel::USER_NAMESPACE, "make a pipe")?;
     let writer = syscall::number(&go_write);
     let (mut descriptors, ground) = ground(order, descriptors)?;
     let steering = steering(order, &mut descriptors)?;
+    let (our_gate, gate) = wire::pair().or_refuse(kernel::DESCRIPTORS, "make a gate")?;
     let init = || {
         // Only the keeper may hold the writing end, so that its death shows.
         let _ = syscall::close_between(writer, writer, 0);
         end(
             socket,
-            init::live(socket, order, sources, descriptors, &go_read, filters),
+            init::live(socket, order, sources, descriptors, gate, &go_read, filters),
         )
     };
     let (pid, pidfd) = match &ground {
@@ -176,22 +195,75 @@ fn build(
         Some(ground) => stem::grow(socket, ground, order, init)
             .or_refuse(kernel::USER_NAMESPACE, "give birth below a zygote")?,
     };
-    wire::send(socket, &Report::Born { init: pid }, &[pidfd.as_fd()])
-        .or_refuse(kernel::USER_NAMESPACE, "report the birth")?;
+    let inside = match order.spec.waiting {
+        Some(_) => Some(Inside::of(pid).or_refuse(kernel::OTHER_NAMESPACES, "open namespaces")?),
+        None => None,
+    };
+    wire::send(
+        socket,
+        &Report::Born { init: pid },
+        &[pidfd.as_fd(), our_gate.as_fd()],
+    )
+    .or_refuse(kernel::USER_NAMESPACE, "report the birth")?;
     rustix::io::write(&go_write, b"!").or_refuse(kernel::USER_NAMESPACE, "release init")?;
     // Descriptors of the guest must not stay open here: its readers wait for
     // the last writer. Only what leads to the warden, init and a zygote is needed.
-    let steered = steering.as_ref().map(syscall::number);
-    let kept = [Some(syscall::number(&socket)), Some(writer), steered];
-    keep(kept.into_iter().flatten().collect())
-        .or_refuse(kernel::DESCRIPTORS, "close what init has")?;
+    let entered = inside.iter().flat_map(Inside::each);
+    let needed = steering.iter().chain([&go_write, &pidfd]).chain(entered);
+    let kept = needed
+        .map(syscall::number)
+        .chain([syscall::number(&socket)]);
+    syscall::close_all_but(3, kept).or_refuse(kernel::DESCRIPTORS, "close what init has")?;
     match steering {
         // Never back: what is dropped on the way was closed above.
-        Some(steering) => end(socket, steer(socket, steering, leaf)),
-        None => {
-            let _ = syscall::wait_any();
-            syscall::exit_now(0)
+        Some(steering) => end(socket, steer(socket, steering, home.leaf)),
+        None => end(socket, attend(home, (pid, &pidfd), inside.as_ref())),
+    }
+}
+
+/// Waits for the end of init, and for what may be attached before.
+fn attend(
+    home: &Home<'_>,
+    init: (i32, &OwnedFd),
+    inside: Option<&Inside>,
+) -> Result<Infallible, Refusal> {
+    loop {
+        let mut ends = [
+            PollFd::new(init.1, PollFlags::IN),
+            PollFd::new(&home.socket, PollFlags::IN),
+        ];
+        match poll(&mut ends, None) {
+            Ok(_) | Err(rustix::io::Errno::INTR) => {}
+            Err(error) => return Err(error).or_refuse(kernel::OTHER_NAMESPACES, "wait for init"),
         }
+        let [ended, asked] = ends.map(|end| !end.revents().is_empty());
+        if ended {
+            let _ = syscall::wait_any();
+            syscall::exit_now(0);
+        }
+        if asked {
+            attach(home, init.0, inside)?;
+        }
+    }
+}
+
+fn attach(home: &Home<'_>, init: i32, inside: Option<&Inside>) -> Result<(), Refusal> {
+    let heard = wire::receive_now::<ToKeeper>(home.socket);
+    match heard.or_refuse(kernel::OTHER_NAMESPACES, "hear an order")? {
+        Received::Frame(ToKeeper::Attach(attachment), _) => {
+            let inside = inside.ok_or("it does not wait for work");
+            let place = Place {
+                leaf: home.leaf,
+                warden: home.warden,
+                init,
+                inside: inside.or_refuse(kernel::OTHER_NAMESPACES, "join the sandbox")?,
+            };
+            attach::attach_to(&place, &attachment)?;
+            wire::send(home.socket, &Report::Attached, &[])
+                .or_refuse(kernel::OTHER_NAMESPACES, "report what is attached")
+        }
+        Received::Nothing => Ok(()),
+        _ => syscall::exit_now(0),
     }
 }
 
@@ -218,17 +290,6 @@ fn steering(order: &Build, descriptors: &mut Vec<OwnedFd>) -> Result<Option<Owne
     let (ours, theirs) = wire::pair().or_refuse(kernel::DESCRIPTORS, "make a zygote's socket")?;
     descriptors.push(theirs);
     Ok(Some(ours))
-}
-
-/// Closes everything from 3 on but these.
-fn keep(mut kept: Vec<u32>) -> io::Result<()> {
-    kept.sort_unstable();
-    let mut next = 3;
-    for number in kept {
-        syscall::close_between(next, number - 1, 0)?;
-        next = number + 1;
-    }
-    syscall::close_from(next, false)
 }
 
 /// One user and one group inside, one host user and group outside. Below a

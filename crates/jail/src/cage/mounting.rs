@@ -94,7 +94,7 @@ pub(super) fn below_root(guest: &Path) -> io::Result<PathBuf> {
     Ok(relative)
 }
 
-fn make_directory_path(path: &Path) -> io::Result<()> {
+pub(super) fn make_directory_path(path: &Path) -> io::Result<()> {
     let mut so_far = PathBuf::new();
     for part in path {
         so_far.push(part);

@@ -6,8 +6,7 @@
 
 use std::io;
 
-use rustix::process::Resource;
-use rustix::process::Rlimit;
+use rustix::process::{Pid, Resource, Rlimit};
 
 use crate::limits::Limits;
 use crate::mutation::{Part, stands};
@@ -139,13 +138,81 @@ const MIB: u64 = 1 << 20;
 
 /// The resource limits of each process, a second fence behind the group's.
 pub(super) fn limit_resources(limits: &Limits) -> Result<(), Refusal> {
-    // Above the group's limit, which is the one that counts refusals.
-    let processes = u64::from(limits.processes) + 64;
-    set_limits(&resource_rows(limits, processes))
+    set_limits(&resource_rows(limits, processes_of_user(limits)))
+}
+
+/// Those of a guest that waits. What depends on the limits of its work can
+/// still be set higher, by the kernel's rule only up to a maximum given here.
+pub(super) fn limit_resources_for_now(limits: &Limits) -> Result<(), Refusal> {
+    set_limits(&of_every_guest())?;
+    of_limits(limits, processes_of_user(limits))
+        .into_iter()
+        .try_for_each(|(resource, value)| set(resource, bounded(resource, value, u64::MAX)))
+}
+
+/// Those that depend on the limits of its work, for a guest that waited.
+pub(super) fn limit_resources_of(worker: Pid, limits: &Limits) -> Result<(), Refusal> {
+    for (resource, value) in of_limits(limits, processes_of_user(limits)) {
+        if stands(Part::ResourceLimits) {
+            rustix::process::prlimit(Some(worker), resource, bounded(resource, value, value))
+                .or_refuse(kernel::RESOURCE_LIMITS, "set a limit of the worker")?;
+        }
+    }
+    Ok(())
+}
+
+/// Above the group's limit, which is the one that counts refusals.
+fn processes_of_user(limits: &Limits) -> u64 {
+    u64::from(limits.processes) + 64
 }
 
 /// What each process may use; `processes` counts all of its user's.
 pub(crate) fn resource_rows(limits: &Limits, processes: u64) -> Vec<(Resource, u64)> {
+    let every = of_every_guest().into_iter();
+    every.chain(of_limits(limits, processes)).collect()
+}
+
+/// Sets each limit, for good.
+pub(crate) fn set_limits(rows: &[(Resource, u64)]) -> Result<(), Refusal> {
+    rows.iter()
+        .try_for_each(|(resource, value)| set(*resource, bounded(*resource, *value, *value)))
+}
+
+fn set(resource: Resource, limit: Rlimit) -> Result<(), Refusal> {
+    if !stands(Part::ResourceLimits) {
+        return Ok(());
+    }
+    rustix::process::setrlimit(resource, limit)
+        .or_refuse(kernel::RESOURCE_LIMITS, "set a resource limit")
+}
+
+/// Ours may be lower already, and only root could raise it.
+fn bounded(resource: Resource, current: u64, maximum: u64) -> Rlimit {
+    let ours = rustix::process::getrlimit(resource)
+        .maximum
+        .unwrap_or(u64::MAX);
+    let or_none = |value: u64| Some(value.min(ours)).filter(|value| *value != u64::MAX);
+    Rlimit {
+        current: or_none(current),
+        maximum: or_none(maximum),
+    }
+}
+
+fn of_every_guest() -> [(Resource, u64); 8] {
+    [
+        // 1 and not 0: the kernel pipes to a core handler even at 0, never at 1.
+        (Resource::Core, 1),
+        (Resource::Nofile, 256),
+        (Resource::Memlock, 64 * 1024),
+        (Resource::Msgqueue, 0),
+        (Resource::Rtprio, 0),
+        (Resource::Nice, 0),
+        (Resource::Sigpending, 256),
+        (Resource::Stack, 16 * MIB),
+    ]
+}
+
+fn of_limits(limits: &Limits, processes: u64) -> [(Resource, u64); 3] {
     // Above every bound that answers "no space": this one kills by signal.
     let largest_file = limits
         .out_bytes
@@ -154,41 +221,9 @@ pub(crate) fn resource_rows(limits: &Limits, processes: u64) -> Vec<(Resource, u
         + MIB;
     // Processor seconds of one process: all processors, the whole time, and some.
     let cpu_s = (limits.wall_ms / 1000 + 1) * u64::from(limits.cpu_milli / 1000 + 1) + 5;
-    vec![
-        // 1 and not 0: the kernel pipes to a core handler even at 0, never at 1.
-        (Resource::Core, 1),
-        (Resource::Nofile, 256),
+    [
         (Resource::Fsize, largest_file),
-        (Resource::Memlock, 64 * 1024),
-        (Resource::Msgqueue, 0),
-        (Resource::Rtprio, 0),
-        (Resource::Nice, 0),
-        (Resource::Sigpending, 256),
-        (Resource::Stack, 16 * MIB),
         (Resource::Cpu, cpu_s),
         (Resource::Nproc, processes),
     ]
-}
-
-/// Sets each limit, for good.
-pub(crate) fn set_limits(rows: &[(Resource, u64)]) -> Result<(), Refusal> {
-    if !stands(Part::ResourceLimits) {
-        return Ok(());
-    }
-    for (resource, value) in rows {
-        // Ours may be lower already, and only root could raise it.
-        let ours = rustix::process::getrlimit(*resource)
-            .maximum
-            .unwrap_or(u64::MAX);
-        let value = Some((*value).min(ours));
-        rustix::process::setrlimit(
-            *resource,
-            Rlimit {
-                current: value,
-                maximum: value,
-            },
-        )
-        .or_refuse(kernel::RESOURCE_LIMITS, "set a resource limit")?;
-    }
-    Ok(())
 }

@@ -24,18 +24,19 @@ use super::mounting::{
 use super::nodes;
 use crate::jail::{Mount, Origin, Spec};
 use crate::kernel::{BOUNDED_TMPFS, DEVICES, PRIVATE_ROOT, PROC, READ_ONLY_OVERLAY};
+use crate::limits::Limits;
 use crate::mutation::{Part, bound as bound_of, mount_flags, stands};
 use crate::protocol::{OrRefuse as _, Refusal};
 use crate::syscall;
 
-const READ_ONLY: MountAttrFlags = MountAttrFlags::MOUNT_ATTR_RDONLY
+pub(super) const READ_ONLY: MountAttrFlags = MountAttrFlags::MOUNT_ATTR_RDONLY
     .union(MountAttrFlags::MOUNT_ATTR_NOSUID)
     .union(MountAttrFlags::MOUNT_ATTR_NODEV);
 const WRITABLE: MountAttrFlags = MountAttrFlags::MOUNT_ATTR_NOSUID
     .union(MountAttrFlags::MOUNT_ATTR_NODEV)
     .union(MountAttrFlags::MOUNT_ATTR_NOEXEC)
     .union(MountAttrFlags::MOUNT_ATTR_NOSYMFOLLOW);
-const NO_EXEC: MountAttrFlags = MountAttrFlags::MOUNT_ATTR_NOEXEC;
+pub(super) const NO_EXEC: MountAttrFlags = MountAttrFlags::MOUNT_ATTR_NOEXEC;
 const LINKS: [(&str, &str); 4] = [
     ("dev/fd", "/proc/self/fd"),
     ("dev/stdin", "/proc/self/fd/0"),
@@ -66,13 +67,14 @@ pub(super) struct Built {
 
 /// Opens everything of the host that the guest will see, while we still may.
 pub(super) fn open_sources(spec: &Spec) -> Result<Sources, Refusal> {
-    let directories = spec
-        .mounts
-        .iter()
-        .map(open_directory)
-        .collect::<Result<_, _>>()?;
+    let directories = open_directories(&spec.mounts)?;
     let nodes = nodes::open().or_refuse(DEVICES, "open the device nodes")?;
     Ok(Sources { directories, nodes })
+}
+
+/// Detached, read-only copies of host directories.
+pub(super) fn open_directories(mounts: &[Mount]) -> Result<Vec<OwnedFd>, Refusal> {
+    mounts.iter().map(open_directory).collect()
 }
 
 fn open_directory(mount: &Mount) -> Result<OwnedFd, Refusal> {
@@ -131,7 +133,7 @@ fn enter_empty_root(spec: &Spec) -> Result<OwnedFd, Refusal> {
     Ok(root)
 }
 
-const RDONLY: MountAttrFlags = MountAttrFlags::MOUNT_ATTR_RDONLY;
+pub(super) const RDONLY: MountAttrFlags = MountAttrFlags::MOUNT_ATTR_RDONLY;
 
 /// The layer that gives overlays something to lie over. It is a file system
 /// of its own because it must outlive the stage: a layer whose directory was
@@ -166,9 +168,7 @@ fn overlay(index: usize, mount: &Mount, copy: OwnedFd) -> io::Result<()> {
 
 /// One bounded tmpfs, shown as two directories.
 fn scratch(spec: &Spec) -> io::Result<OwnedFd> {
-    let bytes = bound(spec.limits.tmp_bytes);
-    let files = (bytes / PAGE_BYTES + 16).min(SCRATCH_FILES_MAX);
-    let files = bound_of(Part::TmpfsFiles, files);
+    let (bytes, files) = scratch_size(&spec.limits);
     let scratch = tmpfs(bytes, files, "0755", WRITABLE)?;
     let stage = format!("{STAGE}/scratch");
     make_directory(&stage)?;
@@ -186,12 +186,25 @@ fn scratch(spec: &Spec) -> io::Result<OwnedFd> {
 }
 
 fn out(spec: &Spec) -> io::Result<OwnedFd> {
-    // The root takes one; one more tells a full directory from one over its limit.
-    let files = bound_of(Part::TmpfsFiles, spec.limits.out_files + 2);
-    let out = tmpfs(bound(spec.limits.out_bytes), files, "0700", WRITABLE)?;
+    let (bytes, files) = out_size(&spec.limits);
+    let out = tmpfs(bytes, files, "0700", WRITABLE)?;
     make_directory("out")?;
     attach(&out, Path::new("out"))?;
     reopen(&out)
+}
+
+/// Bytes and files of `/tmp` and `/dev/shm` together.
+pub(super) fn scratch_size(limits: &Limits) -> (u64, u64) {
+    let bytes = bound(limits.tmp_bytes);
+    let files = (bytes / PAGE_BYTES + 16).min(SCRATCH_FILES_MAX);
+    (bytes, bound_of(Part::TmpfsFiles, files))
+}
+
+/// Bytes and files of `/out`.
+pub(super) fn out_size(limits: &Limits) -> (u64, u64) {
+    // The root takes one; one more tells a full directory from one over its limit.
+    let files = bound_of(Part::TmpfsFiles, limits.out_files + 2);
+    (bound(limits.out_bytes), files)
 }
 
 /// Whole pages, and one more: a file system without a free page is over its limit.

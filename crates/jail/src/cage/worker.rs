@@ -12,7 +12,7 @@ use rustix::fs::{Access, AtFlags, CWD};
 
 use super::keeper::Filters;
 use super::{landlock, privileges};
-use crate::jail::{Origin, Spec};
+use crate::jail::{Origin, Program, Waiting};
 use crate::mutation::{Part, stands};
 use crate::protocol::{Build, OrRefuse as _, Refusal, Report, ToWorker};
 use crate::wire::{self, Received};
@@ -29,6 +29,7 @@ pub(super) fn live(
     socket: BorrowedFd<'_>,
     order: &Build,
     descriptors: Vec<OwnedFd>,
+    gate: OwnedFd,
     filters: &Filters,
 ) -> Result<Infallible, Refusal> {
     let spec = &order.spec;
@@ -37,51 +38,69 @@ pub(super) fn live(
         rustix::process::setsid().or_refuse(kernel::OTHER_NAMESPACES, "start a session")?;
     }
     rustix::process::umask(rustix::fs::Mode::from_raw_mode(0o077));
-    let program = Program::from(spec)?;
+    let program = match spec.waiting {
+        Some(Waiting::AtTheGate) => None,
+        Some(Waiting::Launched) | None => Some(Command::from(&spec.program)?),
+    };
     let kept = descriptors.len().min(GUEST_DESCRIPTORS_MAX);
-    let socket = arrange(socket, descriptors)?;
+    let talk = arrange(socket, gate, descriptors)?;
     // A zygote's copies are at home in other file systems than its own, and a
     // rule names files; so they take on their rules one by one.
     let rules = match spec.origin {
         Origin::Zygote => None,
         Origin::Program | Origin::CopyOf(_) => Some(landlock::prepare(spec, order.landlock_abi)?),
     };
-    privileges::limit_resources(&spec.limits)?;
+    match spec.waiting {
+        Some(_) => privileges::limit_resources_for_now(&spec.limits)?,
+        None => privileges::limit_resources(&spec.limits)?,
+    }
     privileges::drop_all()?;
     privileges::stop_speculation();
     if let Some(rules) = rules {
         landlock::enforce(rules)?;
     }
-    close_the_rest(&socket, kept)?;
+    close_the_rest(&talk, kept)?;
     privileges::hide_memory()?;
     match spec.origin {
         Origin::Zygote => filters.zygote.install()?,
         Origin::Program | Origin::CopyOf(_) => filters.guest.install()?,
     }
-    become_guest(&socket, &program)
+    wire::send(&talk.socket, &Report::Ready, &[]).or_refuse(COMMAND, "say that all walls stand")?;
+    let program = match (spec.waiting, program) {
+        (Some(Waiting::Launched), Some(program)) => program,
+        (_, program) => hear_start(&talk, program)?,
+    };
+    become_guest(&talk, &program)
+}
+
+/// What leads to the warden: reports go out on one, the start comes in on the
+/// other. Both close by themselves when a program is executed.
+struct Talk {
+    socket: OwnedFd,
+    gate: OwnedFd,
 }
 
 /// The strings of an exec, made while allocation is unremarkable.
-struct Program {
+struct Command {
     argv: Vec<CString>,
     env: Vec<CString>,
 }
 
-impl Program {
-    fn from(spec: &Spec) -> Result<Self, Refusal> {
-        rustix::process::chdir(&spec.cwd).or_refuse(COMMAND, "enter the working directory")?;
-        if let Some(program) = spec.argv.first() {
-            rustix::fs::accessat(CWD, program, Access::EXEC_OK, AtFlags::EACCESS)
-                .or_refuse(COMMAND, &format!("find the program {program}"))?;
+impl Command {
+    fn from(program: &Program) -> Result<Self, Refusal> {
+        rustix::process::chdir(&program.cwd).or_refuse(COMMAND, "enter the working directory")?;
+        if let Some(path) = program.argv.first() {
+            rustix::fs::accessat(CWD, path, Access::EXEC_OK, AtFlags::EACCESS)
+                .or_refuse(COMMAND, &format!("find the program {path}"))?;
         }
         let text = |text: String| CString::new(text).or_refuse(COMMAND, "pass a text");
-        let argv = spec
+        let argv = program
             .argv
             .iter()
             .cloned()
             .map(text)
             .collect::<Result<_, _>>()?;
-        let pairs = spec
+        let pairs = program
             .env
             .iter()
             .map(|(name, value)| format!("{name}={value}"));
@@ -92,11 +111,19 @@ impl Program {
     }
 }
 
-/// Puts the guest's descriptors at 0 and up, and the socket out of their way.
-fn arrange(socket: BorrowedFd<'_>, descriptors: Vec<OwnedFd>) -> Result<OwnedFd, Refusal> {
+/// Puts the guest's descriptors at 0 and up, and ours out of their way.
+fn arrange(
+    socket: BorrowedFd<'_>,
+    gate: OwnedFd,
+    descriptors: Vec<OwnedFd>,
+) -> Result<Talk, Refusal> {
     let wall = kernel::DESCRIPTORS;
     let high = |fd: BorrowedFd<'_>| rustix::io::fcntl_dupfd_cloexec(fd, 10);
-    let socket = high(socket).or_refuse(wall, "move the socket")?;
+    let talk = Talk {
+        socket: high(socket).or_refuse(wall, "move the socket")?,
+        gate: high(gate.as_fd()).or_refuse(wall, "move the gate")?,
+    };
+    std::mem::forget(gate);
     let moved: Vec<OwnedFd> = descriptors
         .iter()
         .take(GUEST_DESCRIPTORS_MAX)
@@ -107,32 +134,55 @@ fn arrange(socket: BorrowedFd<'_>, descriptors: Vec<OwnedFd>) -> Result<OwnedFd,
     for (number, fd) in (0..).zip(&moved) {
         syscall::duplicate_onto(fd, number).or_refuse(wall, "place a descriptor")?;
     }
-    Ok(socket)
+    std::mem::forget(moved);
+    Ok(talk)
 }
 
-/// Leaves the first ones and the socket, which closes itself on exec.
-fn close_the_rest(socket: &OwnedFd, first: usize) -> Result<(), Refusal> {
+/// Leaves the first ones and ours, which close themselves on exec.
+fn close_the_rest(talk: &Talk, first: usize) -> Result<(), Refusal> {
     if !stands(Part::DescriptorsClosed) {
-        let inherited = rustix::io::fcntl_setfd(socket, rustix::io::FdFlags::empty());
+        let inherited = rustix::io::fcntl_setfd(&talk.socket, rustix::io::FdFlags::empty());
         return inherited.or_refuse(kernel::DESCRIPTORS, "leave the socket open");
     }
-    let number = syscall::number(socket);
     let first = u32::try_from(first).expect("a guest has a handful of descriptors");
-    syscall::close_between(first, number - 1, 0)
-        .and_then(|()| syscall::close_from(number + 1, false))
+    syscall::close_all_but(first, [&talk.socket, &talk.gate].map(syscall::number))
         .or_refuse(kernel::DESCRIPTORS, "close the rest")
 }
 
-fn become_guest(socket: &OwnedFd, program: &Program) -> Result<Infallible, Refusal> {
-    wire::send(socket, &Report::Ready, &[]).or_refuse(COMMAND, "say that all walls stand")?;
-    match wire::receive::<ToWorker>(socket).or_refuse(COMMAND, "hear the start")? {
-        Received::Frame(ToWorker::Begin, _) => {}
+/// Waits for the start. At the gate it says what is executed, on what input.
+fn hear_start(talk: &Talk, known: Option<Command>) -> Result<Command, Refusal> {
+    match wire::receive::<ToWorker>(&talk.gate).or_refuse(COMMAND, "hear the start")? {
+        Received::Frame(ToWorker::Begin { program: None }, _) => {
+            known.ok_or("no program").or_refuse(COMMAND, "begin")
+        }
+        Received::Frame(
+            ToWorker::Begin {
+                program: Some(program),
+            },
+            descriptors,
+        ) => {
+            if let Some(input) = descriptors.first() {
+                syscall::duplicate_onto(input, 0)
+                    .or_refuse(kernel::DESCRIPTORS, "place the input")?;
+            }
+            match Command::from(&program) {
+                Ok(command) => Ok(command),
+                Err(refusal) => not_executed(talk, refusal.detail),
+            }
+        }
         _ => syscall::exit_now(super::REFUSED),
     }
+}
+
+fn become_guest(talk: &Talk, program: &Command) -> Result<Infallible, Refusal> {
     let Some(path) = program.argv.first() else {
         syscall::exit_now(super::REFUSED)
     };
     let error = syscall::execute(path, &program.argv, &program.env);
-    let _ = wire::send(socket, &Report::ExecFailed(error.to_string()), &[]);
+    not_executed(talk, error.to_string())
+}
+
+fn not_executed(talk: &Talk, why: String) -> ! {
+    let _ = wire::send(&talk.socket, &Report::ExecFailed(why), &[]);
     syscall::exit_now(NOT_EXECUTED)
 }

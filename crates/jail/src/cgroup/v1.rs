@@ -9,10 +9,15 @@ use std::path::{Path, PathBuf};
 use rustix::event::EventfdFlags;
 
 use super::mounted::hierarchies;
-use super::{GroupError, Usage, keyed, number, read, write};
+use super::{GroupError, Usage, Values, keyed, number, read, write};
 
 /// The controllers a guest needs; `cpuacct` only counts.
 const CONTROLLERS: [&str; 4] = ["memory", "pids", "cpu", "cpuacct"];
+
+const MEMORY: &str = "memory.limit_in_bytes";
+const MEMORY_AND_SWAP: &str = "memory.memsw.limit_in_bytes";
+const PROCESSES: &str = "pids.max";
+const QUOTA: &str = "cpu.cfs_quota_us";
 
 /// The directories below which a warden makes its group: its own groups, or
 /// those of `given` that lie in the controller's hierarchy.
@@ -42,32 +47,55 @@ pub(super) fn bases(given: &[PathBuf]) -> Result<Vec<PathBuf>, GroupError> {
     Ok(bases)
 }
 
-pub(super) fn limit(
-    directories: &[PathBuf],
-    memory_bytes: u64,
-    processes: u64,
-    quota_us: u64,
-) -> Result<(), GroupError> {
-    let memory = with(directories, "memory.limit_in_bytes")?;
-    write(
-        &memory.join("memory.limit_in_bytes"),
-        &memory_bytes.to_string(),
-    )?;
-    // Memory plus swap; the file is missing where the kernel does not count swap.
-    let swap = memory.join("memory.memsw.limit_in_bytes");
+pub(super) fn limit(directories: &[PathBuf], values: &Values) -> Result<(), GroupError> {
+    let memory = with(directories, MEMORY)?;
+    let bytes = values.memory_bytes.to_string();
+    write(&memory.join(MEMORY), &bytes)?;
+    // The file is missing where the kernel does not count swap.
+    let swap = memory.join(MEMORY_AND_SWAP);
     if swap.exists() {
-        write(&swap, &memory_bytes.to_string())?;
+        write(&swap, &bytes)?;
     } else {
         write(&memory.join("memory.swappiness"), "0")?;
     }
-    let pids = with(directories, "pids.max")?;
-    write(&pids.join("pids.max"), &processes.to_string())?;
-    let cpu = with(directories, "cpu.cfs_quota_us")?;
-    write(
-        &cpu.join("cpu.cfs_period_us"),
-        &super::CPU_PERIOD_US.to_string(),
-    )?;
-    write(&cpu.join("cpu.cfs_quota_us"), &quota_us.to_string())
+    let cpu = with(directories, QUOTA)?;
+    let period = super::CPU_PERIOD_US.to_string();
+    write(&cpu.join("cpu.cfs_period_us"), &period)?;
+    write(&cpu.join(QUOTA), &values.quota_us.to_string())?;
+    limit_processes(directories, values)
+}
+
+pub(super) fn change(
+    directories: &[PathBuf],
+    from: &Values,
+    to: &Values,
+) -> Result<(), GroupError> {
+    if from.memory_bytes != to.memory_bytes {
+        // Memory alone may never be more than memory plus swap.
+        let order = match from.memory_bytes < to.memory_bytes {
+            true => [MEMORY_AND_SWAP, MEMORY],
+            false => [MEMORY, MEMORY_AND_SWAP],
+        };
+        let memory = with(directories, MEMORY)?;
+        for file in order.map(|name| memory.join(name)) {
+            if file.ends_with(MEMORY) || file.exists() {
+                write(&file, &to.memory_bytes.to_string())?;
+            }
+        }
+    }
+    if from.quota_us != to.quota_us {
+        let cpu = with(directories, QUOTA)?;
+        write(&cpu.join(QUOTA), &to.quota_us.to_string())?;
+    }
+    match from.processes == to.processes {
+        true => Ok(()),
+        false => limit_processes(directories, to),
+    }
+}
+
+fn limit_processes(directories: &[PathBuf], values: &Values) -> Result<(), GroupError> {
+    let pids = with(directories, PROCESSES)?;
+    write(&pids.join(PROCESSES), &values.processes.to_string())
 }
 
 /// The kernel kills one process when memory runs out; the warden wants to know

@@ -11,8 +11,8 @@ use rustix::fs::{Mode, OFlags};
 
 use super::mounted::hierarchies;
 use super::{
-    GroupError, Usage, keyed, make_directory, number, processes, read, remove_directory, stale,
-    write,
+    GroupError, Usage, Values, keyed, make_directory, number, processes, read, remove_directory,
+    stale, write,
 };
 
 const CONTROLLERS: [&str; 3] = ["memory", "pids", "cpu"];
@@ -134,25 +134,35 @@ pub(super) fn open(leaf: &Path) -> Result<OwnedFd, GroupError> {
     })
 }
 
-pub(super) fn limit(
-    leaf: &Path,
-    memory_bytes: u64,
-    processes: u64,
-    quota_us: u64,
-) -> Result<(), GroupError> {
-    write(&leaf.join("memory.max"), &memory_bytes.to_string())?;
+pub(super) fn limit(leaf: &Path, values: &Values) -> Result<(), GroupError> {
+    write(&leaf.join("memory.max"), &values.memory_bytes.to_string())?;
     // The file is missing where the kernel has no swap at all.
     let swap = leaf.join("memory.swap.max");
     if swap.exists() {
         write(&swap, "0")?;
     }
     write(&leaf.join("memory.oom.group"), "1")?;
-    write(&leaf.join("pids.max"), &processes.to_string())?;
-    write(
-        &leaf.join("cpu.max"),
-        &format!("{quota_us} {}", super::CPU_PERIOD_US),
-    )?;
+    write(&leaf.join("pids.max"), &values.processes.to_string())?;
+    limit_processor(leaf, values)?;
     write(&leaf.join("cgroup.max.descendants"), "0")
+}
+
+pub(super) fn change(leaf: &Path, from: &Values, to: &Values) -> Result<(), GroupError> {
+    if from.memory_bytes != to.memory_bytes {
+        write(&leaf.join("memory.max"), &to.memory_bytes.to_string())?;
+    }
+    if from.processes != to.processes {
+        write(&leaf.join("pids.max"), &to.processes.to_string())?;
+    }
+    match from.quota_us == to.quota_us {
+        true => Ok(()),
+        false => limit_processor(leaf, to),
+    }
+}
+
+fn limit_processor(leaf: &Path, values: &Values) -> Result<(), GroupError> {
+    let quota = format!("{} {}", values.quota_us, super::CPU_PERIOD_US);
+    write(&leaf.join("cpu.max"), &quota)
 }
 
 pub(super) fn usage(leaf: &Path) -> Usage {

@@ -12,7 +12,7 @@ use rustix::fs::{MemfdFlags, SealFlags};
 const STDIN_BYTES_MAX: u64 = 64 << 20;
 
 /// A memfd with these bytes that nobody can change, opened for reading.
-pub(super) fn sealed_memory(from: Option<OwnedFd>) -> io::Result<OwnedFd> {
+pub(crate) fn sealed_memory(from: Option<OwnedFd>) -> io::Result<OwnedFd> {
     let all = SealFlags::SEAL | SealFlags::SHRINK | SealFlags::GROW | SealFlags::WRITE;
     let is_sealed = |file: &OwnedFd| rustix::fs::fcntl_get_seals(file).is_ok_and(|has| has == all);
     let memory = match from {

@@ -88,14 +88,18 @@ impl Folder {
                 *text = self.seen(Path::new(&*text)).display().to_string();
             }
         };
-        told.argv.iter_mut().skip(1).for_each(real);
-        told.env.iter_mut().map(|(_, value)| value).for_each(real);
+        told.program.argv.iter_mut().skip(1).for_each(real);
+        told.program
+            .env
+            .iter_mut()
+            .map(|(_, value)| value)
+            .for_each(real);
         let root = self.root.display().to_string();
         let tmp = self.seen(Path::new(TMP)).display().to_string();
-        told.env.push((ROOT_VARIABLE.to_owned(), root));
-        told.env.push((TEMPORARY_VARIABLE.to_owned(), tmp));
-        told.cwd = match is_own(&spec.cwd) {
-            true => self.seen(&spec.cwd),
+        told.program.env.push((ROOT_VARIABLE.to_owned(), root));
+        told.program.env.push((TEMPORARY_VARIABLE.to_owned(), tmp));
+        told.program.cwd = match is_own(&spec.program.cwd) {
+            true => self.seen(&spec.program.cwd),
             false => self.root.clone(),
         };
         told

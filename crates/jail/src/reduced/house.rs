@@ -120,7 +120,9 @@ impl House {
         match message {
             ToWarden::Configure(_) => {}
             ToWarden::Prepare { slot, spec } => self.prepare(slot, spec, descriptors),
-            ToWarden::Start { slot } => {
+            // There is nobody here who waits for work.
+            ToWarden::Attach { .. } => {}
+            ToWarden::Start { slot, .. } => {
                 if let Some(slot) = self.slots.get(&slot) {
                     let _ = wire::send(&slot.socket, &ToKeeper::Begin, &[]);
                 }
@@ -151,6 +153,10 @@ impl House {
     ) -> Result<Slot, Refusal> {
         if spec.origin != Origin::Program {
             return Err("this tier makes no copies").or_refuse(ZYGOTE, "make one");
+        }
+        if spec.waiting.is_some() {
+            return Err("in this tier nobody waits for work")
+                .or_refuse("preparation", "prepare one");
         }
         let place = self.place.as_mut().map_err(|refusal| refusal.clone())?;
         let slot = id.0.min(self.slots_max);

@@ -258,7 +258,7 @@ impl<'a> Keeper<'a> {
                 let now = Instant::now();
                 self.begun = Some(now);
                 self.deadline = now + Duration::from_millis(self.order.spec.limits.wall_ms);
-                match wire::send(&self.worker.socket, &ToWorker::Begin, &[]) {
+                match wire::send(&self.worker.socket, &ToWorker::Begin { program: None }, &[]) {
                     Ok(()) => None,
                     Err(_) => Some(Cause::Killed),
                 }

@@ -139,18 +139,20 @@ struct Program {
 
 impl Program {
     fn from(spec: &Spec) -> Result<Self, Refusal> {
-        rustix::process::chdir(&spec.cwd).or_refuse(walls::PRIVATE_FOLDER, "enter it")?;
-        if let Some(program) = spec.argv.first() {
+        rustix::process::chdir(&spec.program.cwd).or_refuse(walls::PRIVATE_FOLDER, "enter it")?;
+        if let Some(program) = spec.program.argv.first() {
             rustix::fs::accessat(CWD, program, Access::EXEC_OK, AtFlags::EACCESS)
                 .or_refuse(COMMAND, &format!("find the program {program}"))?;
         }
         let text = |text: String| CString::new(text).or_refuse(COMMAND, "pass a text");
         let pairs = spec
+            .program
             .env
             .iter()
             .map(|(name, value)| format!("{name}={value}"));
         Ok(Self {
             argv: spec
+                .program
                 .argv
                 .iter()
                 .cloned()
@@ -164,7 +166,7 @@ impl Program {
 fn become_guest(socket: &OwnedFd, program: &Program) -> Result<Infallible, Refusal> {
     say(socket, &Report::Ready).or_refuse(COMMAND, "say that all walls stand")?;
     match wire::receive::<ToWorker>(socket).or_refuse(COMMAND, "hear the start")? {
-        Received::Frame(ToWorker::Begin, _) => {}
+        Received::Frame(ToWorker::Begin { program: None }, _) => {}
         _ => syscall::exit_now(cage::REFUSED),
     }
     let Some(path) = program.argv.first() else {

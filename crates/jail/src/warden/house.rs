@@ -17,7 +17,7 @@ use crate::cage::Network;
 use crate::event::{Cause, Enforced, SlotId, Tier};
 use crate::jail::{Origin, Spec};
 use crate::kernel::{self, CGROUP, Kernel, ZYGOTE};
-use crate::protocol::{Build, FromWarden, Graft, Refusal, ToWarden};
+use crate::protocol::{Build, FromWarden, Graft, Refusal, ToKeeper, ToWarden};
 use crate::supervisor::WardenConfig;
 use crate::{syscall, wire};
 
@@ -84,12 +84,14 @@ impl House {
     fn handle(&mut self, ready: Ready) {
         let now = Instant::now();
         match ready {
-            Ready::Supervisor => {
-                while let Some((message, descriptors)) = self.link.hear() {
-                    self.obey(message, descriptors);
+            Ready::Supervisor => self.hear_supervisor(),
+            Ready::Report(id) => {
+                // A launched guest may end before its start was heard of.
+                if self.slots.get(&id).is_some_and(Slot::is_ready) {
+                    self.hear_supervisor();
                 }
+                self.hear(id, now);
             }
-            Ready::Report(id) => self.hear(id, now),
             Ready::Memory(id) => self.with(id, |slot| slot.memory_ran_out(now)),
             Ready::Keeper(id) => {
                 self.hear(id, now);
@@ -98,15 +100,22 @@ impl House {
         }
     }
 
+    fn hear_supervisor(&mut self) {
+        while let Some((message, descriptors)) = self.link.hear() {
+            self.obey(message, descriptors);
+        }
+    }
+
     fn hear(&mut self, id: SlotId, now: Instant) {
         let heard = self.slots.get_mut(&id).map(|slot| slot.hear(now));
         for heard in heard.unwrap_or_default() {
             match heard {
                 Heard::Ready { proc } => self.say_ready(id, proc),
+                Heard::Attached => self.link.say(&FromWarden::Attached { slot: id }, None),
                 Heard::WantsCopy { of, descriptors } => self.graft(id, of, &descriptors, now),
                 Heard::Grafted { slot, reaped_as } => {
                     self.copies.insert((id, reaped_as), slot);
-                    let ready = self.slots.get_mut(&slot).and_then(Slot::grafted);
+                    let ready = self.slots.get_mut(&slot).and_then(|slot| slot.grafted(now));
                     if let Some(Heard::Ready { proc }) = ready {
                         self.say_ready(slot, proc);
                     }
@@ -144,7 +153,12 @@ impl House {
         match message {
             ToWarden::Configure(_) => {}
             ToWarden::Prepare { slot, spec } => self.prepare(slot, spec, descriptors),
-            ToWarden::Start { slot } => self.with(slot, |slot| slot.start(now)),
+            ToWarden::Attach { slot, attachment } => {
+                self.with(slot, |slot| slot.attach(attachment, now));
+            }
+            ToWarden::Start { slot, program } => {
+                self.with(slot, |slot| slot.start(program, &descriptors, now));
+            }
             ToWarden::Kill { slot } => self.with(slot, |slot| slot.kill(Cause::Killed, now)),
         }
     }
@@ -212,7 +226,7 @@ impl House {
             None => descriptors.iter().map(|fd| fd.as_fd()).collect(),
         };
         // If the keeper is dead already, its last words are in the socket.
-        let _ = wire::send(&slot.cradle.socket, &order, &attached);
+        let _ = wire::send(&slot.cradle.socket, &ToKeeper::Build(order), &attached);
         if zygote.is_some() {
             slot.keep(descriptors);
         }

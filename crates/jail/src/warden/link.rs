@@ -15,8 +15,8 @@ use crate::wire::{self, Received};
 
 pub(crate) struct Link {
     socket: OwnedFd,
-    /// Each slot adds two frames at most before the supervisor has to hear
-    /// the second, so the queue is bounded by the number of slots.
+    /// Each slot adds three frames at most before the supervisor has to hear
+    /// the last, so the queue is bounded by the number of slots.
     outgoing: VecDeque<(Vec<u8>, Option<OwnedFd>)>,
     open: bool,
 }

@@ -1,8 +1,10 @@
 //! One slot, from the order to build until everything of it is gone.
 //!
-//! The rule: an end is told once, after the last process is dead and the
-//! control group is removed. Whatever happens (a refusal, the time limit, a
+//! The rule: an end is told once, after the last process of the guest is dead.
+//! Whatever happens (a refusal, the time limit, a
 //! keeper that vanishes) the slot goes through the same ending.
+
+mod beginning;
 
 use std::os::fd::OwnedFd;
 use std::time::{Duration, Instant};
@@ -13,9 +15,9 @@ use super::outcome::{Outcome, Rooted, is_full, status, vanished};
 use crate::cage::Cradle;
 use crate::cgroup::{GroupError, Leaf, Usage};
 use crate::event::{Cause, Exit, SlotId, Status};
-use crate::jail::{Origin, Spec};
+use crate::jail::{Origin, Spec, Waiting};
 use crate::limits::Limits;
-use crate::protocol::{Refusal, Report, ToWorker};
+use crate::protocol::{Refusal, Report};
 use crate::wire::{self, Received};
 
 /// How long a slot may take from the order to ready.
@@ -31,15 +33,22 @@ const FIRST_LOOK_MS: u64 = 20;
 
 enum Stage {
     Preparing,
+    /// For work, which is attached first.
+    Waiting,
+    Attaching,
     Ready,
     Running,
-    Ending { since: Instant },
+    Ending {
+        since: Instant,
+    },
 }
 
 /// What a slot's own processes told that others have to know.
 pub(super) enum Heard {
     /// Its guest stands behind every wall; whether there is a `/proc`.
     Ready { proc: bool },
+    /// It has its limits and files.
+    Attached,
     /// It wants to be a copy of this zygote, with these descriptors.
     WantsCopy {
         of: SlotId,
@@ -56,6 +65,7 @@ pub(super) enum Heard {
 pub(super) struct Slot {
     pub(super) cradle: Cradle,
     pub(super) origin: Origin,
+    waiting: Option<Waiting>,
     /// The descriptors that a copy will get.
     descriptors: Vec<OwnedFd>,
     /// The namespaces of a frozen zygote, in which its copies are born.
@@ -65,6 +75,8 @@ pub(super) struct Slot {
     /// When something is due if nothing happens before.
     pub(super) deadline: Option<Instant>,
     init: Option<(i32, OwnedFd)>,
+    /// Where the worker hears of its start.
+    gate: Option<OwnedFd>,
     /// Init says that everyone else inside is dead.
     alone: bool,
     rooted: Option<Rooted>,
@@ -87,12 +99,14 @@ impl Slot {
         Self {
             cradle,
             origin: spec.origin,
+            waiting: spec.waiting,
             descriptors: Vec::new(),
             ground: None,
             limits: spec.limits,
             stage: Stage::Preparing,
             deadline: Some(now + Duration::from_millis(PREPARE_MS_MAX)),
             init: None,
+            gate: None,
             alone: false,
             rooted: None,
             memory_watch: None,
@@ -138,7 +152,10 @@ impl Slot {
     fn take(&mut self, report: Report, descriptors: Vec<OwnedFd>, now: Instant) -> Option<Heard> {
         let mut descriptors = descriptors.into_iter();
         match report {
-            Report::Born { init } => self.init = descriptors.next().map(|pidfd| (init, pidfd)),
+            Report::Born { init } => {
+                self.init = descriptors.next().map(|pidfd| (init, pidfd));
+                self.gate = descriptors.next();
+            }
             Report::Rooted { proc } => {
                 if let (Some(out), Some(scratch)) = (descriptors.next(), descriptors.next()) {
                     self.rooted = Some(Rooted { out, scratch, proc });
@@ -146,11 +163,16 @@ impl Slot {
                 return self.wants_copy(descriptors);
             }
             Report::Ready if matches!(self.stage, Stage::Preparing) => return self.ready(now),
-            Report::Ready => {}
+            Report::Attached if matches!(self.stage, Stage::Attaching) => {
+                self.stage = Stage::Ready;
+                self.deadline = None;
+                return Some(Heard::Attached);
+            }
+            Report::Ready | Report::Attached => {}
             Report::Frozen => {
                 let mut next = || descriptors.next();
                 self.ground = next().zip(next()).map(<[OwnedFd; 2]>::from);
-                return self.become_ready();
+                return self.become_ready(now);
             }
             Report::Grafted { slot, reaped_as } => return Some(Heard::Grafted { slot, reaped_as }),
             Report::NotGrafted { slot, why } => return Some(Heard::NotGrafted { slot, why }),
@@ -171,18 +193,23 @@ impl Slot {
     /// The worker of a zygote begins at once; it is ready when it stands still.
     fn ready(&mut self, now: Instant) -> Option<Heard> {
         if self.origin != Origin::Zygote {
-            return self.become_ready();
+            return self.become_ready(now);
         }
-        if wire::send(&self.cradle.socket, &ToWorker::Begin, &[]).is_err() {
+        if self.open_gate(None, &[]).is_err() {
             self.kill(Cause::Killed, now);
         }
         self.deadline = Some(now + Duration::from_millis(LOAD_MS_MAX));
         None
     }
 
-    fn become_ready(&mut self) -> Option<Heard> {
-        self.stage = Stage::Ready;
-        self.deadline = None;
+    fn become_ready(&mut self, now: Instant) -> Option<Heard> {
+        (self.stage, self.deadline) = match self.waiting {
+            Some(_) => (
+                Stage::Waiting,
+                Some(now + Duration::from_millis(self.limits.wall_ms)),
+            ),
+            None => (Stage::Ready, None),
+        };
         let proc = self.rooted.as_ref()?.proc;
         Some(Heard::Ready { proc })
     }
@@ -197,9 +224,9 @@ impl Slot {
     }
 
     /// A copy runs: the slot is as ready as one whose worker waits.
-    pub(super) fn grafted(&mut self) -> Option<Heard> {
+    pub(super) fn grafted(&mut self, now: Instant) -> Option<Heard> {
         match self.stage {
-            Stage::Preparing => self.become_ready(),
+            Stage::Preparing => self.become_ready(now),
             _ => None,
         }
     }
@@ -216,27 +243,12 @@ impl Slot {
 
     /// Whether anything is being done in this slot; a ready one only waits.
     pub(super) fn is_busy(&self) -> bool {
-        !matches!(self.stage, Stage::Ready)
+        !matches!(self.stage, Stage::Waiting | Stage::Ready)
     }
 
-    /// Lets a ready guest begin.
-    pub(super) fn start(&mut self, now: Instant) {
-        if !matches!(self.stage, Stage::Ready) {
-            return;
-        }
-        self.started = Some((now, self.cradle.leaf.cpu_us()));
-        let begun = match self.origin {
-            Origin::Program => wire::send(&self.cradle.socket, &ToWorker::Begin, &[]),
-            // A copy reads its input already.
-            Origin::Zygote | Origin::CopyOf(_) => Ok(()),
-        };
-        match begun {
-            Ok(()) => {
-                self.stage = Stage::Running;
-                self.deadline = Some(now + Duration::from_millis(self.limits.wall_ms));
-            }
-            Err(_) => self.kill(Cause::Killed, now),
-        }
+    /// Whether it only has to be started.
+    pub(super) fn is_ready(&self) -> bool {
+        matches!(self.stage, Stage::Ready)
     }
 
     /// Notes why this slot cannot be, and ends it.
@@ -282,24 +294,21 @@ impl Slot {
     /// Does what is due. Answers the outcome once everything is gone.
     pub(super) fn due(&mut self, now: Instant) -> Option<Outcome> {
         match self.stage {
-            Stage::Preparing => {
-                let detail = format!("not ready within {PREPARE_MS_MAX} ms");
-                self.refuse(
-                    Refusal {
-                        wall: "preparation".to_owned(),
-                        detail,
-                    },
-                    now,
-                );
-                None
-            }
+            Stage::Preparing => self.too_slow("preparation", PREPARE_MS_MAX, now),
+            Stage::Attaching => self.too_slow("attachment", beginning::ATTACH_MS_MAX, now),
             Stage::Ready => None,
-            Stage::Running => {
+            Stage::Waiting | Stage::Running => {
                 self.kill(Cause::Timeout, now);
                 None
             }
             Stage::Ending { since } => self.finish(since, now),
         }
+    }
+
+    fn too_slow(&mut self, wall: &str, ms_max: u64, now: Instant) -> Option<Outcome> {
+        let (wall, detail) = (wall.to_owned(), format!("not done within {ms_max} ms"));
+        self.refuse(Refusal { wall, detail }, now);
+        None
     }
 
     fn finish(&mut self, since: Instant, now: Instant) -> Option<Outcome> {

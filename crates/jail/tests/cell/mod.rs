@@ -10,7 +10,7 @@ use std::time::{Duration, Instant};
 
 use rustix::event::{PollFd, PollFlags, Timespec, poll};
 use strongroom_jail::{
-    Enforced, Event, Exit, Jail, Limits, Open, Pipes, SlotId, Status, Warden, WardenConfig,
+    Door, Enforced, Event, Exit, Jail, Limits, Open, Pipes, SlotId, Status, Warden, WardenConfig,
 };
 
 pub const MIB: u64 = 1 << 20;
@@ -82,7 +82,12 @@ pub fn warden() -> Warden {
 
 /// The host's `/usr` and what programs expect beside it.
 pub fn host(limits: Limits) -> Jail<Open> {
-    let mut jail = Jail::new(limits).runtime("/usr".into(), "/usr".into());
+    host_in(Jail::new(limits))
+}
+
+/// The same for a jail of another kind.
+pub fn host_in(jail: Jail<Open>) -> Jail<Open> {
+    let mut jail = jail.runtime("/usr".into(), "/usr".into());
     for name in ["bin", "sbin", "lib", "lib64"] {
         jail = jail.symlink(format!("/{name}").into(), format!("usr/{name}").into());
     }
@@ -185,6 +190,7 @@ pub struct Guest<'a> {
     pub warden: &'a Warden,
     pub slot: SlotId,
     pub enforced: Enforced,
+    pub door: Option<Door>,
     pipes: Vec<(OwnedFd, Vec<u8>, bool)>,
     exit: Option<(Exit, OwnedFd)>,
 }
@@ -199,6 +205,7 @@ impl<'a> Guest<'a> {
             stdout,
             stderr,
             result,
+            door,
         } = pipes;
         let pipes = [stdout, stderr, result]
             .into_iter()
@@ -213,6 +220,7 @@ impl<'a> Guest<'a> {
                     warden,
                     slot,
                     enforced,
+                    door,
                     pipes: pipes.collect(),
                     exit: None,
                 }

@@ -1,0 +1,153 @@
+//! Attaching: a guest that waits gets its limits and its files.
+//!
+//! The keeper does it, which is in the guest's control group and still in the
+//! host's namespaces. It opens the host directories there, joins init's user
+//! and mount namespaces for good, and lays the same private overlays that a
+//! guest has from the start. The guest hears of its work only afterwards, so
+//! it never sees half of it. Deliberately absent: detaching.
+
+use std::fs::File;
+use std::io;
+use std::os::fd::OwnedFd;
+use std::path::Path;
+
+use rustix::fs::{CWD, Mode, OFlags};
+use rustix::mount::{FsPickFlags, UnmountFlags};
+use rustix::process::Pid;
+
+use super::mounting::{attach, below_root, file_system, make_directory_path};
+use super::root::{self, NO_EXEC, RDONLY, READ_ONLY};
+use super::{GUEST_ID, die_with_parent, privileges};
+use crate::cgroup::Leaf;
+use crate::jail::{Attachment, Mount};
+use crate::kernel::{
+    BOUNDED_TMPFS, OTHER_NAMESPACES, PRIVATE_ROOT, READ_ONLY_OVERLAY, RESOURCE_LIMITS,
+    USER_NAMESPACE,
+};
+use crate::limits::Limits;
+use crate::mutation::{Part, mount_flags, stands};
+use crate::protocol::{OrRefuse as _, Refusal};
+use crate::syscall;
+
+/// Where a guest waits, seen from its keeper.
+pub(super) struct Place<'a> {
+    pub(super) leaf: &'a Leaf,
+    pub(super) warden: Pid,
+    pub(super) init: i32,
+    pub(super) inside: &'a Inside,
+}
+
+/// The namespaces of a sandbox that its keeper may have to enter. They are
+/// opened before init hides itself, since an ordinary user could not later.
+pub(super) struct Inside {
+    pub(super) user: OwnedFd,
+    pub(super) mounts: OwnedFd,
+}
+
+impl Inside {
+    pub(super) fn of(init: i32) -> io::Result<Self> {
+        let open = |kind| File::open(format!("/proc/{init}/ns/{kind}")).map(OwnedFd::from);
+        Ok(Self {
+            user: open("user")?,
+            mounts: open("mnt")?,
+        })
+    }
+
+    pub(super) fn each(&self) -> [&OwnedFd; 2] {
+        [&self.user, &self.mounts]
+    }
+}
+
+/// Gives the guest what is attached.
+pub(super) fn attach_to(place: &Place<'_>, attachment: &Attachment) -> Result<(), Refusal> {
+    let directories = root::open_directories(&attachment.mounts)?;
+    let worker = worker(place).or_refuse(RESOURCE_LIMITS, "find the worker")?;
+    join(place)?;
+    let root = make_places(&attachment.mounts).or_refuse(PRIVATE_ROOT, "make places for files")?;
+    for (mount, copy) in attachment.mounts.iter().zip(directories) {
+        lay(&root, mount, &copy).or_refuse(
+            READ_ONLY_OVERLAY,
+            &format!("lay an overlay over {}", mount.guest.display()),
+        )?;
+    }
+    resize(&attachment.limits).or_refuse(BOUNDED_TMPFS, "set the sizes of /out and /tmp")?;
+    privileges::limit_resources_of(worker, &attachment.limits)
+}
+
+/// The one process in the group that is neither the keeper nor init.
+fn worker(place: &Place<'_>) -> io::Result<Pid> {
+    let own = rustix::process::getpid().as_raw_nonzero().get();
+    let mut others = place.leaf.processes();
+    others.retain(|pid| *pid != own && *pid != place.init);
+    match others.as_slice() {
+        [one] => Pid::from_raw(*one).ok_or_else(|| io::Error::other("a process without a number")),
+        _ => Err(io::Error::other(format!("{} processes wait", others.len()))),
+    }
+}
+
+/// Becomes the sandbox's user, with power over its mounts and nothing else.
+fn join(place: &Place<'_>) -> Result<(), Refusal> {
+    let inside = place.inside;
+    if stands(Part::UserNamespace) {
+        syscall::enter(&inside.user, libc::CLONE_NEWUSER)
+            .or_refuse(USER_NAMESPACE, "join the sandbox's user")?;
+    }
+    syscall::enter(&inside.mounts, libc::CLONE_NEWNS)
+        .or_refuse(OTHER_NAMESPACES, "join the sandbox's mounts")?;
+    privileges::become_user(GUEST_ID).or_refuse(USER_NAMESPACE, "become its one user")?;
+    die_with_parent()?;
+    if rustix::process::getppid() != Some(place.warden) {
+        syscall::exit_now(super::REFUSED);
+    }
+    rustix::process::umask(Mode::from_raw_mode(0o022));
+    Ok(())
+}
+
+/// Makes an empty directory for each mount; the root is writable only meanwhile.
+fn make_places(mounts: &[Mount]) -> io::Result<OwnedFd> {
+    let flags = OFlags::PATH | OFlags::DIRECTORY | OFlags::CLOEXEC;
+    let root = rustix::fs::open("/", flags, Mode::empty())?;
+    rustix::process::fchdir(&root)?;
+    let writable = u64::from(mount_flags(RDONLY).bits());
+    syscall::mount_clear(&root, writable)?;
+    for mount in mounts {
+        make_directory_path(&below_root(&mount.guest)?)?;
+    }
+    syscall::mount_set(&root, writable, 0, false)?;
+    Ok(root)
+}
+
+/// Puts a private overlay over a copy of a host directory. Its own place, which
+/// is empty, is the other layer.
+fn lay(root: &OwnedFd, mount: &Mount, copy: &OwnedFd) -> io::Result<()> {
+    let flags = OFlags::PATH | OFlags::DIRECTORY | OFlags::NOFOLLOW | OFlags::CLOEXEC;
+    rustix::process::fchdir(root)?;
+    let place = rustix::fs::openat(CWD, below_root(&mount.guest)?, flags, Mode::empty())?;
+    if rustix::fs::fstat(&place)?.st_dev != rustix::fs::fstat(root)?.st_dev {
+        return Err(io::Error::other(
+            "the place lies in another directory that is shown",
+        ));
+    }
+    rustix::process::fchdir(&place)?;
+    attach(copy, Path::new("."))?;
+    let layers = format!("{}:.", mount.guest.display());
+    let overlay = file_system("overlay", &[("lowerdir", &layers)], READ_ONLY | NO_EXEC)?;
+    rustix::mount::unmount(mount.guest.as_path(), UnmountFlags::DETACH)?;
+    attach(&overlay, Path::new("."))?;
+    rustix::process::fchdir(root)?;
+    Ok(())
+}
+
+fn resize(limits: &Limits) -> io::Result<()> {
+    let sizes = [
+        ("/out", root::out_size(limits)),
+        ("/tmp", root::scratch_size(limits)),
+    ];
+    for (path, (bytes, files)) in sizes {
+        let picked = rustix::mount::fspick(CWD, path, FsPickFlags::FSPICK_CLOEXEC)?;
+        rustix::mount::fsconfig_set_string(&picked, "size", bytes.to_string())?;
+        rustix::mount::fsconfig_set_string(&picked, "nr_inodes", files.to_string())?;
+        rustix::mount::fsconfig_reconfigure(&picked)?;
+    }
+    Ok(())
+}
