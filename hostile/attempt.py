@@ -16,7 +16,10 @@ import time
 
 LIBC = ctypes.CDLL(None, use_errno=True)
 LIMITS = ARGUMENTS.get("limits", {})
-PLACES = {"tmp": "/tmp", "out": "/out", "shm": "/dev/shm", "function": "/function"}
+# Where nothing can be mounted, a sandbox says where its folders really are.
+ROOT = os.environ.get("STRONGROOM_ROOT", "")
+PLACES = {name: f"{ROOT}/{name}" for name in ("tmp", "out", "function", "data")}
+PLACES["shm"] = "/dev/shm"
 PLACES.update(ARGUMENTS.get("places", {}))
 # Parts what one siege of the host plants from what another does.
 MARK = ARGUMENTS.get("mark", 0)

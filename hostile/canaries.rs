@@ -4,7 +4,7 @@ use std::net::TcpListener;
 use std::os::linux::net::SocketAddrExt as _;
 use std::os::unix::fs::PermissionsExt as _;
 use std::os::unix::net::{SocketAddr, UnixDatagram, UnixListener};
-use std::path::Path;
+use std::path::{Path, PathBuf};
 use std::process::{Child, Command, Stdio};
 
 use serde_json::{Value, json};
@@ -30,7 +30,9 @@ impl Canaries {
         open(folder.path(), 0o755)?;
         let path = |name: &str| folder.path().join(name);
         std::fs::write(path("secret"), format!("{SECRET}\n"))?;
-        std::fs::write(path("rows.csv"), "a,b\n1,2\n")?;
+        std::fs::create_dir(path("data"))?;
+        open(&path("data"), 0o755)?;
+        std::fs::write(path("data/rows.csv"), "a,b\n1,2\n")?;
         let port = TcpListener::bind("127.0.0.1:0")?;
         let file = UnixListener::bind(path("socket"))?;
         open(&path("socket"), 0o777)?;
@@ -66,10 +68,10 @@ impl Canaries {
         &self.told
     }
 
-    /// A folder of files that everybody may read.
+    /// Beside them, a folder that may be shown.
     #[allow(dead_code)]
-    pub fn folder(&self) -> &Path {
-        self.folder.path()
+    pub fn data(&self) -> PathBuf {
+        self.folder.path().join("data")
     }
 }
 

@@ -6,12 +6,13 @@ import threading
 LIMIT = LIMITS.get("memory_bytes", 256 * MIB)
 PAGE = 4096
 NO_RESERVE = 0x4000
+OWN = mmap.MAP_PRIVATE | mmap.MAP_ANONYMOUS
 DEATHS = ["out_of_memory", "signal 9", "failed"]
 
 
 def fill(size):
     """Memory of that size with every page touched."""
-    memory = mmap.mmap(-1, size)
+    memory = mmap.mmap(-1, size, flags=OWN)
     for at in range(0, size, PAGE):
         memory[at] = 1
     return memory
@@ -82,7 +83,7 @@ def _():
 def _():
     # One touched page in each two megabytes costs a page and a table for it.
     count = 2 * LIMIT // (2 * PAGE)
-    memory = mmap.mmap(-1, count * 2 * MIB, flags=mmap.MAP_PRIVATE | mmap.MAP_ANONYMOUS | NO_RESERVE)
+    memory = mmap.mmap(-1, count * 2 * MIB, flags=OWN | NO_RESERVE)
     LIBC.madvise(ctypes.c_void_p(ctypes.addressof(ctypes.c_char.from_buffer(memory))), ctypes.c_size_t(len(memory)), 15)
     for at in range(0, len(memory), 2 * MIB):
         memory[at] = 1
@@ -116,7 +117,7 @@ def _():
 
 @attempt("lock more memory than 64 KiB")
 def _():
-    memory = mmap.mmap(-1, MIB)
+    memory = mmap.mmap(-1, MIB, flags=OWN)
     address = ctypes.addressof(ctypes.c_char.from_buffer(memory))
     raw(149, address, MIB)
     return "locked 1 MiB"

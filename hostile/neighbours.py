@@ -36,8 +36,7 @@ def lock(path):
 
 tells("a record lock on a file of the runtime", *lock(LOCKED))
 tells("a record lock on a device", *lock("/dev/null"))
-if "data" in PLACES:
-    tells("a record lock on the data", *lock(PLACES["data"] + "/rows.csv"))
+tells("a record lock on the data", *lock(PLACES["data"] + "/rows.csv"))
 
 
 def plant_owned():

@@ -38,12 +38,12 @@ def _():
 @sends("plant links, pipes and devices among its files")
 def _():
     for make in (
-        lambda: os.symlink("/etc/shadow", "/out/shadow"),
-        lambda: os.symlink(planted("file"), "/out/secret"),
-        lambda: os.link("/function/main.py", "/out/hard"),
-        lambda: os.mkfifo("/out/pipe"),
-        lambda: os.mknod("/out/node", 0o20666, os.makedev(1, 3)),
-        lambda: os.symlink("..", "/out/up"),
+        lambda: os.symlink("/etc/shadow", PLACES["out"] + "/shadow"),
+        lambda: os.symlink(planted("file"), PLACES["out"] + "/secret"),
+        lambda: os.link(PLACES["function"] + "/main.py", PLACES["out"] + "/hard"),
+        lambda: os.mkfifo(PLACES["out"] + "/pipe"),
+        lambda: os.mknod(PLACES["out"] + "/node", 0o20666, os.makedev(1, 3)),
+        lambda: os.symlink("..", PLACES["out"] + "/up"),
     ):
         try:
             make()
@@ -54,19 +54,19 @@ def _():
 @sends("give its files names that nobody can bear")
 def _():
     for name in (b"a" * 255, b"line\nbreak", b"\x1b[31mred", b"\xff\xfe", b"-rf", b"..x", b"con\x00"[:3], "\u202etxt.exe".encode()):
-        with open(b"/out/" + name, "wb") as file:
+        with open(bPLACES["out"] + "/" + name, "wb") as file:
             file.write(b"x")
 
 
 @sends("make a file that is larger than its bytes")
 def _():
-    with open("/out/sparse", "wb") as file:
+    with open(PLACES["out"] + "/sparse", "wb") as file:
         file.truncate(1 << 40)
 
 
 @sends("make a tree that is deeper than a path may be")
 def _():
-    os.chdir("/out")
+    os.chdir(PLACES["out"])
     for _ in range(900):
         os.mkdir("d" * 50)
         os.chdir("d" * 50)
@@ -74,13 +74,13 @@ def _():
 
 @sends("exchange its files while they are collected")
 def _():
-    os.makedirs("/out/a", exist_ok=True)
-    with open("/out/a/file", "w") as file:
+    os.makedirs(PLACES["out"] + "/a", exist_ok=True)
+    with open(PLACES["out"] + "/a/file", "w") as file:
         file.write("x")
     if os.fork() == 0:
         os.setsid()
         while True:
-            for one, other in (("/out/a", "/out/b"), ("/out/b", "/out/a")):
+            for one, other in ((PLACES["out"] + "/a", PLACES["out"] + "/b"), (PLACES["out"] + "/b", PLACES["out"] + "/a")):
                 try:
                     os.rename(one, other)
                 except OSError:

@@ -15,6 +15,7 @@ mod siege;
 use canaries::Canaries;
 use judge::{Judged, Verdict, besiege};
 use siege::{Bare, Caged};
+use strongroom_jail::{Tier, Warden, WardenConfig};
 
 #[track_caller]
 fn is_contained(family: &'static str) {
@@ -52,6 +53,48 @@ fn gets_out_where_nothing_holds_it(family: &'static str) {
 fn others(judged: &[Judged], expected: [Verdict; 2]) -> Vec<&Judged> {
     let other = |one: &&Judged| !expected.contains(&one.verdict);
     judged.iter().filter(other).collect()
+}
+
+/// What the tier `reduced` cannot close, attempt by attempt. It only shrinks.
+const OPEN_IN_REDUCED: &[&str] = &[
+    // Without a root and a process namespace of its own a guest can ask whether
+    // a path or a process of the host exists, though not open or signal it.
+    "walk above its root",
+    "reach a service by its socket file",
+    "learn that a process of the host exists",
+    "see the first process of its sandbox in /proc",
+    "see that its number is that of the host",
+    // Without mounts nothing forbids mapping a written file to execute it.
+    "run a program that it wrote through the loader",
+    // Without control groups only whole processors can be kept from it.
+    "use more of the processor than it may",
+];
+
+#[test]
+fn the_reduced_tier_lets_out_no_more_than_is_written_here() {
+    let folder = cell::directory_with("empty", "");
+    let warden = Warden::start(WardenConfig {
+        tier: Tier::Reduced,
+        folder: folder.path().to_owned(),
+        uid_base: 400_000_000 + std::process::id() * 32,
+        ..cell::config()
+    });
+    let (warden, canaries) = (warden.unwrap(), Canaries::plant().unwrap());
+    let place = Caged {
+        warden: &warden,
+        canaries: &canaries,
+        is_patient: false,
+    };
+    let judged: Vec<Judged> = judge::FAMILIES
+        .iter()
+        .flat_map(|(family, _)| besiege(&place, family))
+        .collect();
+    let held = [Verdict::Contained, Verdict::Skipped];
+    let open: Vec<&Judged> = others(&judged, held)
+        .into_iter()
+        .filter(|one| !OPEN_IN_REDUCED.contains(&one.attempt.as_str()))
+        .collect();
+    assert!(open.is_empty(), "{open:#?}");
 }
 
 macro_rules! families {

@@ -68,7 +68,7 @@ impl Caged<'_> {
         let argv = ["/usr/bin/python3", "-I", "-S", "-B", "/function/main.py"];
         cell::host(limits_for(source))
             .read_only(folder.into(), "/function".into())
-            .read_only(self.canaries.folder().into(), "/data".into())
+            .read_only(self.canaries.data(), "/data".into())
             .command(argv.map(str::to_owned).to_vec(), "/function".into())
     }
 }
@@ -92,9 +92,7 @@ fn limits_for(source: &str) -> Limits {
 
 impl Place for Caged<'_> {
     fn arguments(&self) -> Value {
-        let mut arguments = arguments(self.canaries);
-        arguments["places"] = json!({"data": "/data"});
-        arguments
+        arguments(self.canaries)
     }
 
     fn is_patient(&self) -> bool {
