@@ -39,6 +39,10 @@ pub(crate) enum GroupError {
 /// The warden's parent group, in one directory per hierarchy.
 pub(crate) struct Groups {
     version: Version,
+    name: String,
+    bases: Vec<PathBuf>,
+    /// Whether nothing of dead wardens is left beside our own.
+    swept: bool,
     parents: Vec<PathBuf>,
     leaves_made: u64,
 }
@@ -98,9 +102,9 @@ impl Groups {
             Some(base) => (Version::Two, vec![base]),
             None => (Version::One, v1::bases(given)?),
         };
-        for base in &bases {
-            stale::sweep(base, name);
-        }
+        let swept = bases
+            .iter()
+            .fold(true, |swept, base| stale::sweep(base, name) & swept);
         let own_name = stale::own_name(name);
         let parents: Vec<PathBuf> = bases.iter().map(|base| base.join(&own_name)).collect();
         for parent in &parents {
@@ -111,9 +115,25 @@ impl Groups {
         }
         Ok(Self {
             version,
+            name: name.to_owned(),
+            bases,
+            swept,
             parents,
             leaves_made: 0,
         })
+    }
+
+    /// Looks again for what dead wardens left, if something did not go at the
+    /// start: their last processes may only now have been reaped.
+    pub(crate) fn sweep(&mut self) {
+        if !self.swept {
+            let again = |base: &PathBuf| stale::sweep_at_once(base, &self.name);
+            self.swept = self
+                .bases
+                .iter()
+                .map(again)
+                .fold(true, |all, one| all & one);
+        }
     }
 
     /// `v1` or `v2`.

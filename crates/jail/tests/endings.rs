@@ -293,6 +293,27 @@ fn killing_a_keeper_or_init_ends_the_guest_and_nothing_else() {
 }
 
 #[test]
+fn a_spare_keeper_that_was_killed_costs_no_guest_anything() {
+    let name = "endings_spares";
+    let warden = named(name);
+    let pid = i32::try_from(warden.process_id()).unwrap();
+    soon("spares to wait", || children(pid).len() >= 2);
+    let spares = children(pid);
+    for spare in &spares {
+        let spare = rustix::process::Pid::from_raw(*spare).unwrap();
+        rustix::process::kill_process(spare, rustix::process::Signal::KILL).unwrap();
+    }
+    soon("their end", || {
+        children(pid).iter().all(|one| !spares.contains(one))
+    });
+    for _ in 0..3 {
+        assert_eq!(run_in(&warden, shell(LIMITS, "echo fine")).text(), "fine");
+    }
+    drop(warden);
+    assert_eq!(groups_named(name), NONE);
+}
+
+#[test]
 fn a_host_directory_that_is_missing_is_refused_by_name() {
     let warden = warden();
     let jail = shell(LIMITS, "true").read_only("/nonexistent".into(), "/data".into());

@@ -22,20 +22,30 @@ pub(super) fn own_name(prefix: &str) -> String {
     format!("{prefix}-{}-{pid}-{started}", namespace().unwrap_or(0))
 }
 
-/// Removes what dead wardens left below `base`. Failures leave it for the next one.
-pub(super) fn sweep(base: &Path, prefix: &str) {
-    let Ok(entries) = std::fs::read_dir(base) else {
-        return;
-    };
-    for entry in entries.flatten() {
-        let name = entry.file_name();
-        let dead = name
-            .to_str()
-            .is_some_and(|name| is_of_the_dead(name, prefix));
-        if dead {
-            clear(&entry.path());
+/// Removes what dead wardens left below `base`, and waits a while for what was
+/// killed to go. Says whether all of it went.
+pub(super) fn sweep(base: &Path, prefix: &str) -> bool {
+    let until = Instant::now() + Duration::from_millis(SWEEP_MS_MAX);
+    loop {
+        if sweep_at_once(base, prefix) {
+            return true;
         }
+        if until < Instant::now() {
+            return false;
+        }
+        std::thread::sleep(Duration::from_millis(1));
     }
+}
+
+/// The same, without waiting.
+pub(super) fn sweep_at_once(base: &Path, prefix: &str) -> bool {
+    let entries = std::fs::read_dir(base).into_iter().flatten().flatten();
+    let dead = entries.filter(|entry| {
+        let name = entry.file_name();
+        name.to_str()
+            .is_some_and(|name| is_of_the_dead(name, prefix))
+    });
+    dead.fold(true, |all, entry| clear(&entry.path()) & all)
 }
 
 /// Whether a group's name tells that its warden is certainly dead.
@@ -62,37 +72,36 @@ fn is_of_the_dead(name: &str, prefix: &str) -> bool {
     namespace() == Some(*space) && !alive
 }
 
-/// Kills what is left in the leaves and removes them, then the parent.
-fn clear(parent: &Path) {
-    let until = Instant::now() + Duration::from_millis(SWEEP_MS_MAX);
-    loop {
-        let leaves = std::fs::read_dir(parent).into_iter().flatten().flatten();
-        for leaf in leaves.filter(|entry| entry.path().is_dir()) {
-            // In the house are supervisors, which outlive their wardens.
-            let guests = leaf.file_name() != super::v2::HOUSE;
-            let pids = if guests {
-                processes(&leaf.path())
-            } else {
-                Vec::new()
-            };
-            for pid in pids.into_iter().filter_map(Pid::from_raw) {
-                let _ = kill_process(pid, Signal::KILL);
-            }
-            let _ = std::fs::remove_dir(leaf.path());
+/// Kills what is left in the leaves and removes them, then the parent, if they
+/// are empty by then.
+fn clear(parent: &Path) -> bool {
+    let leaves = std::fs::read_dir(parent).into_iter().flatten().flatten();
+    for leaf in leaves.filter(|entry| entry.path().is_dir()) {
+        // In the house are supervisors, which outlive their wardens.
+        let guests = leaf.file_name() != super::v2::HOUSE;
+        let pids = if guests {
+            processes(&leaf.path())
+        } else {
+            Vec::new()
+        };
+        for pid in pids.into_iter().filter_map(Pid::from_raw) {
+            let _ = kill_process(pid, Signal::KILL);
         }
-        if std::fs::remove_dir(parent).is_ok() || until < Instant::now() {
-            return;
-        }
-        std::thread::sleep(Duration::from_millis(1));
+        let _ = std::fs::remove_dir(leaf.path());
     }
+    let removed = std::fs::remove_dir(parent);
+    removed.is_ok() || !parent.exists()
 }
 
-/// When a process started, in ticks after boot; `None` if there is no such process.
+/// When a process started, in ticks after boot; `None` if there is no such process,
+/// or only a dead one that nobody has reaped yet.
 fn start_time(pid: u32) -> Option<u64> {
     let text = read(Path::new(&format!("/proc/{pid}/stat"))).ok()?;
     // The name in parentheses may hold anything; field 22 counts from after it.
     let (_, after) = text.rsplit_once(')')?;
-    after.split_whitespace().nth(19)?.parse().ok()
+    let mut fields = after.split_whitespace();
+    let lives = !matches!(fields.next()?, "Z" | "X");
+    fields.nth(18)?.parse().ok().filter(|_| lives)
 }
 
 /// The number of our process namespace.
@@ -107,6 +116,8 @@ fn namespace() -> Option<u64> {
 
 #[cfg(test)]
 mod tests {
+    #![allow(clippy::unwrap_used)]
+
     use super::*;
 
     #[test]
@@ -126,6 +137,16 @@ mod tests {
             &format!("strongroom-{space}-4194399-5"),
             "strongroom"
         ));
+    }
+
+    #[test]
+    fn a_dead_warden_is_dead_before_it_is_reaped() {
+        let mut child = std::process::Command::new("/bin/true").spawn().unwrap();
+        let pid = Pid::from_child(&child);
+        let flags = rustix::process::WaitIdOptions::EXITED | rustix::process::WaitIdOptions::NOWAIT;
+        rustix::process::waitid(rustix::process::WaitId::Pid(pid), flags).unwrap();
+        assert_eq!(start_time(child.id()), None);
+        child.wait().unwrap();
     }
 
     #[test]

@@ -7,6 +7,8 @@
 use std::collections::VecDeque;
 use std::time::{Duration, Instant};
 
+use rustix::event::{PollFd, PollFlags, Timespec, poll};
+
 use crate::cage::{self, Cradle, Filters, Network};
 use crate::cgroup::{Groups, Leaf};
 use crate::kernel::CGROUP;
@@ -26,6 +28,8 @@ pub(super) struct Cradles {
     /// For copies; wanted from the first copy on.
     spares_for_copies: VecDeque<Cradle>,
     copies_are_made: bool,
+    /// Leaves of spares that somebody killed.
+    orphaned: Vec<Leaf>,
     spares_wanted: usize,
     refill_from: Instant,
 }
@@ -46,6 +50,7 @@ impl Cradles {
             spares: VecDeque::new(),
             spares_for_copies: VecDeque::new(),
             copies_are_made: false,
+            orphaned: Vec::new(),
             spares_wanted: usize::try_from(config.spares).unwrap_or(0),
             refill_from: Instant::now(),
         };
@@ -70,11 +75,17 @@ impl Cradles {
     /// A keeper in a leaf of its own.
     pub(super) fn take(&mut self, network: Network) -> Result<Cradle, Refusal> {
         self.copies_are_made |= network == Network::Zygotes;
-        let spare = match network {
-            Network::Own => self.spares.pop_front(),
-            Network::Zygotes => self.spares_for_copies.pop_front(),
+        let spares = match network {
+            Network::Own => &mut self.spares,
+            Network::Zygotes => &mut self.spares_for_copies,
         };
-        spare.map_or_else(|| self.make(network), Ok)
+        while let Some(spare) = spares.pop_front() {
+            if is_alive(&spare) {
+                return Ok(spare);
+            }
+            self.orphaned.push(spare.leaf);
+        }
+        self.make(network)
     }
 
     /// A keeper without limits, for a rehearsal on a host without groups.
@@ -116,6 +127,9 @@ impl Cradles {
         let Some(network) = self.wanted().filter(|_| self.refill_from <= now) else {
             return;
         };
+        if let Ok(groups) = &mut self.groups {
+            groups.sweep();
+        }
         let spare = self.make(network).ok();
         let pause_ms = if spare.is_some() { QUIET_MS } else { PAUSE_MS };
         self.refill_from = now + Duration::from_millis(pause_ms);
@@ -123,6 +137,11 @@ impl Cradles {
             Network::Own => self.spares.extend(spare),
             Network::Zygotes => self.spares_for_copies.extend(spare),
         }
+    }
+
+    /// The leaves of spares that were found dead.
+    pub(super) fn orphaned(&mut self) -> Vec<Leaf> {
+        std::mem::take(&mut self.orphaned)
     }
 
     /// The leaves of all spares, for the end.
@@ -138,6 +157,17 @@ impl Cradles {
             groups.remove();
         }
     }
+}
+
+/// Whether a keeper still lives; it may have been killed while it waited, by an
+/// operator or by a host without memory, which is no guest's fault.
+fn is_alive(cradle: &Cradle) -> bool {
+    let mut ends = [PollFd::new(&cradle.pidfd, PollFlags::IN)];
+    let at_once = Timespec {
+        tv_sec: 0,
+        tv_nsec: 0,
+    };
+    matches!(poll(&mut ends, Some(&at_once)), Ok(0))
 }
 
 fn unavailable(why: impl ToString) -> Refusal {

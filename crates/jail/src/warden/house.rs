@@ -182,6 +182,9 @@ impl House {
         } else {
             self.cradles.take(network(spec.origin))
         };
+        for leaf in self.cradles.orphaned() {
+            self.remains.add(leaf, now);
+        }
         let cradle = match cradle {
             Ok(cradle) => cradle,
             Err(refusal) => return self.conclude(id, Outcome::Refused(refusal)),
