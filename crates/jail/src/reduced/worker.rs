@@ -93,7 +93,9 @@ fn limit(limits: &Limits, shares_user: bool) -> Result<(), Refusal> {
     let mut rows = privileges::resource_rows(limits, processes);
     rows.push((Resource::Data, data.saturating_add(DATA_MORE_BYTES)));
     privileges::set_limits(&rows)?;
-    rustix::process::setpriority_process(None, NICE)
+    // Who gives way even more, as under an operator's `nice`, may not go back.
+    let now = rustix::process::getpriority_process(None).unwrap_or(0);
+    rustix::process::setpriority_process(None, NICE.max(now))
         .or_refuse(kernel::RESOURCE_LIMITS, "give way to others")
 }
 
