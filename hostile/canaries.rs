@@ -16,7 +16,7 @@ pub const SECRET: &str = "a secret of the host";
 pub struct Canaries {
     folder: tempfile::TempDir,
     process: Child,
-    _services: (TcpListener, UnixListener, UnixListener, UnixDatagram),
+    _services: (TcpListener, [UnixListener; 2], [UnixDatagram; 2]),
     told: Value,
 }
 
@@ -35,7 +35,9 @@ impl Canaries {
         std::fs::write(path("data/rows.csv"), "a,b\n1,2\n")?;
         let port = TcpListener::bind("127.0.0.1:0")?;
         let file = UnixListener::bind(path("socket"))?;
+        let log = UnixDatagram::bind(path("datagrams"))?;
         open(&path("socket"), 0o777)?;
+        open(&path("datagrams"), 0o777)?;
         let name = format!("hostile-{}", std::process::id());
         let datagrams = format!("{name}-datagram");
         let stream = UnixListener::bind_addr(&SocketAddr::from_abstract_name(&name)?)?;
@@ -53,12 +55,13 @@ impl Canaries {
             "port": port.local_addr()?.port(),
             "abstract": name,
             "datagram": datagrams,
+            "datagrams": path("datagrams"),
             "pid": process.id(),
         });
         Ok(Self {
             folder,
             process,
-            _services: (port, file, stream, datagram),
+            _services: (port, [file, stream], [log, datagram]),
             told,
         })
     }

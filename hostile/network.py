@@ -156,6 +156,31 @@ def _():
         return "sent"
 
 
+@attempt("send a datagram from its pair to a service by its socket file")
+def _():
+    one, other = socket.socketpair(socket.AF_UNIX, socket.SOCK_DGRAM)
+    with one, other:
+        one.sendto(b"secret", planted("datagrams"))
+        return "sent"
+
+
+@attempt("send with an address on the pairs that it may have")
+def _():
+    for kind in (socket.SOCK_STREAM, socket.SOCK_SEQPACKET):
+        one, other = socket.socketpair(socket.AF_UNIX, kind)
+        with one, other:
+            for place in (planted("datagrams"), "\0" + planted("datagram")):
+                try:
+                    one.sendto(b"secret", place)
+                except OSError:
+                    continue
+                other.settimeout(1)
+                if other.recv(16) != b"secret":
+                    return f"the message went to {place}"
+    if "control" in ARGUMENTS:
+        raise Skipped("no kernel sends from these by address")
+
+
 @attempt("give the kernel a program that filters a socket")
 def _():
     one, other = socket.socketpair()

@@ -80,6 +80,10 @@ const PERSONALITIES: &[u32] = &[0, 0xffff_ffff];
 const ADVICE: &[u32] = &[
     0, 1, 2, 3, 4, 8, 9, 10, 11, 14, 15, 16, 17, 18, 19, 22, 23, 102, 103,
 ];
+const AF_UNIX: &[u32] = &[1];
+/// STREAM and SEQPACKET, with or without NONBLOCK and CLOEXEC. A pair of
+/// datagram sockets sends to any name it is given, in spite of being a pair.
+const CONNECTED: &[u32] = &[1, 0x801, 0x8_0001, 0x8_0801, 5, 0x805, 0x8_0005, 0x8_0805];
 const SOL_SOCKET: &[u32] = &[1];
 /// REUSEADDR, SNDBUF, RCVBUF, KEEPALIVE, PASSCRED, RCVTIMEO, SNDTIMEO.
 const SOCKET_OPTIONS: &[u32] = &[2, 7, 8, 9, 16, 20, 21];
@@ -129,7 +133,7 @@ const GUEST: &[Group] = groups! {
     "its flags lie behind a pointer; libc falls back to clone": Deny(ENOSYS) => SYS_clone3;
     "no network, and sockets of some families are in no namespace": Deny(EAFNOSUPPORT) =>
         SYS_socket;
-    "event loops wake themselves through one": When(&[one_of(0, &[1])], EAFNOSUPPORT) =>
+    "event loops wake themselves through one; datagrams could be addressed to others": When(&[one_of(0, AF_UNIX), one_of(1, CONNECTED)], EAFNOSUPPORT) =>
         SYS_socketpair;
     "buffers and time-outs; no filters, which are programs for the kernel": When(&[one_of(1, SOL_SOCKET), one_of(2, SOCKET_OPTIONS)], ENOPROTOOPT) => SYS_setsockopt;
     "no addresses: a socketpair is connected already": Deny(EPERM) =>
