@@ -231,8 +231,9 @@ pub(crate) fn kill_everyone() {
     unsafe { libc::kill(-1, libc::SIGKILL) };
 }
 
-/// The processor time of all children that were reaped, and of theirs.
-pub(crate) fn children_cpu_us() -> u64 {
+/// Of all children that were reaped, and of theirs: the processor time in
+/// microseconds, and the most memory that one of them held, in bytes.
+pub(crate) fn children_usage() -> (u64, u64) {
     // SAFETY: all zeroes is a valid `rusage`, which outlives the call.
     // JUSTIFICATION: rustix has no getrusage.
     let usage = unsafe {
@@ -241,7 +242,9 @@ pub(crate) fn children_cpu_us() -> u64 {
         usage
     };
     let us = |time: libc::timeval| time.tv_sec * 1_000_000 + time.tv_usec;
-    u64::try_from(us(usage.ru_utime) + us(usage.ru_stime)).unwrap_or(0)
+    let cpu_us = us(usage.ru_utime) + us(usage.ru_stime);
+    let count = |number: i64| u64::try_from(number).unwrap_or(0);
+    (count(cpu_us), count(usage.ru_maxrss) * 1024)
 }
 
 #[repr(C)]

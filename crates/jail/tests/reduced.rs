@@ -178,11 +178,7 @@ os.write(3, b'result')"
                 (ran.file("kept").as_str(), ran.result.as_str()),
                 ("yes", "result")
             );
-            assert!(
-                0 < ran.exit.memory_peak_bytes || ran.exit.wall_ms < 40,
-                "{:?}",
-                ran.exit
-            );
+            assert!(0 < ran.exit.memory_peak_bytes, "{:?}", ran.exit);
         },
     );
 }

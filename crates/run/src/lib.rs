@@ -28,7 +28,7 @@ pub use log::LogChunk;
 pub use prepare::PrepareError;
 pub use prepared::{Ended, Prepared};
 pub use runtime::{Furniture, RuntimeError, Runtimes};
-pub use strongroom_jail::{Kernel, Wall};
+pub use strongroom_jail::{Kernel, Tier, Wall};
 
 /// Becomes the warden and never returns, if this process was started to be
 /// one. Call it first thing in `main`, before there is a second thread.

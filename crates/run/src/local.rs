@@ -10,7 +10,7 @@ use std::{
 };
 
 use strongroom_core::{plan::RuntimePin, runtime::RuntimeName};
-use strongroom_jail::{Kernel, Wall, Warden, WardenConfig, WardenError};
+use strongroom_jail::{Kernel, Tier, Wall, Warden, WardenConfig, WardenError};
 use tokio::sync::Semaphore;
 
 use crate::{
@@ -33,6 +33,10 @@ pub enum StartError {
 /// How the backend is set up.
 #[derive(Clone, Debug)]
 pub struct LocalConfig {
+    /// What has to stand around guests.
+    pub tier: Tier,
+    /// Where the private folders of the tier `reduced` lie.
+    pub folder: PathBuf,
     /// The program that becomes the warden, which must call
     /// [`become_warden_if_asked`](crate::become_warden_if_asked) first thing;
     /// this very program unless a test has another one.
@@ -166,6 +170,8 @@ impl Default for LocalConfig {
     fn default() -> Self {
         let jail = WardenConfig::default();
         Self {
+            tier: jail.tier,
+            folder: jail.folder,
             program: jail.program,
             slots_max: jail.slots_max,
             uid_base: jail.uid_base,
@@ -178,6 +184,8 @@ impl Default for LocalConfig {
 impl From<LocalConfig> for WardenConfig {
     fn from(config: LocalConfig) -> Self {
         let LocalConfig {
+            tier,
+            folder,
             program,
             slots_max,
             uid_base,
@@ -185,6 +193,8 @@ impl From<LocalConfig> for WardenConfig {
             runtimes: _,
         } = config;
         Self {
+            tier,
+            folder,
             program,
             slots_max,
             uid_base,

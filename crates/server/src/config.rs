@@ -8,6 +8,7 @@ use std::{net::SocketAddr, path::PathBuf};
 
 use serde::Deserialize;
 use strongroom_core::limits::{Amount, Limits, LimitsAsked, LimitsError, MIB};
+use strongroom_run::Tier;
 use strongroom_store::Database;
 
 /// The name of the file in a station's home.
@@ -65,6 +66,10 @@ pub struct BodyLimits {
 /// Where the jail finds what it needs of the host.
 #[derive(Debug, Clone, Default)]
 pub struct JailConfig {
+    /// What has to stand around guests; there is no other way to choose.
+    pub tier: Tier,
+    /// Where the private folders of the tier `reduced` lie; absent: `/tmp`.
+    pub folder: Option<PathBuf>,
     /// What is re-executed as the warden; absent: this program.
     pub program: Option<PathBuf>,
     /// The first of the host's user ids that guests run as.
@@ -185,6 +190,9 @@ struct WrittenScript {
 #[derive(Deserialize, Default)]
 #[serde(deny_unknown_fields)]
 struct WrittenJail {
+    #[serde(default)]
+    tier: Tier,
+    folder: Option<PathBuf>,
     uid_base: Option<u32>,
     #[serde(default)]
     cgroup_dirs: Vec<PathBuf>,
@@ -215,6 +223,8 @@ impl Written {
         if let Some(time) = self.script.wait {
             config.script.wait_ms_max = time_ms(&time)?;
         }
+        config.jail.tier = self.jail.tier;
+        config.jail.folder = self.jail.folder;
         config.jail.uid_base = self.jail.uid_base;
         config.jail.cgroup_dirs = self.jail.cgroup_dirs;
         Ok(config)

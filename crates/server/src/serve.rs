@@ -50,6 +50,8 @@ const STOP_MAX: Duration = Duration::from_secs(30);
 pub struct Ready {
     /// Where it listens.
     pub address: SocketAddr,
+    /// What stands around guests: `full`, `reduced`, or `none` when runs are refused.
+    pub tier: String,
     /// The file with the first admin's secret.
     pub token_path: PathBuf,
     /// This home had no station before.
@@ -103,6 +105,10 @@ pub(crate) fn local_config(jail: &JailConfig, slots: u32) -> LocalConfig {
     if let Some(uid_base) = jail.uid_base {
         config.uid_base = uid_base;
     }
+    if let Some(folder) = &jail.folder {
+        config.folder.clone_from(folder);
+    }
+    config.tier = jail.tier;
     config.cgroup_dirs.clone_from(&jail.cgroup_dirs);
     config
 }
@@ -138,8 +144,13 @@ async fn station(
         0 => None,
         slots => Some(tokio::spawn(Worker::new(app.clone(), local, slots).run())),
     };
+    match app.tier.as_str() {
+        "full" => {}
+        tier => tracing::warn!(tier, "guests are not held by the full tier"),
+    }
     on_ready(Ready {
         address,
+        tier: app.tier.clone(),
         token_path: home.join(TOKEN_FILE_NAME),
         first_start,
     });
@@ -164,7 +175,10 @@ async fn station(
 /// The app of a station whose jail is `local`.
 pub(crate) fn app(config: Config, store: Store, local: &Local) -> App {
     let walls = walls_of(local.walls());
-    let tier = if stand(&walls) { "full" } else { "none" };
+    let tier = match stand(&walls) {
+        true => local.kernel().tier.as_str(),
+        false => "none",
+    };
     App::new(Inner {
         config,
         store,

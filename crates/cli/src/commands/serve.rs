@@ -58,11 +58,22 @@ fn announce(ui: &mut Ui, ready: &Ready, default_home: bool) -> Result<(), CliErr
     if ui.json {
         let token_path = ready.token_path.display().to_string();
         ui.print_json_line(&serde_json::json!({
-            "url": url, "first_start": ready.first_start, "token_path": token_path,
+            "url": url, "tier": ready.tier, "first_start": ready.first_start, "token_path": token_path,
         }))?;
         return ui.flush();
     }
     writeln!(ui.out, "Listening on {url}")?;
+    match ready.tier.as_str() {
+        "full" => {}
+        "none" => writeln!(
+            ui.out,
+            "Runs are refused: `strongroom doctor` says what is missing"
+        )?,
+        tier => writeln!(
+            ui.out,
+            "Guests are held by the tier {tier}, which is weaker than full"
+        )?,
+    }
     if ready.first_start {
         let mut login = "strongroom login".to_owned();
         if url != URL_DEFAULT || !default_home {

@@ -338,6 +338,7 @@ impl<'a> Keeper<'a> {
         }
         self.weigh(Some(0));
         let begun = self.begun.unwrap_or(ended);
+        let (cpu_us, largest_bytes) = syscall::children_usage();
         let exit = Exit {
             status: status.unwrap_or(Status::Signaled(libc::SIGKILL)),
             cause,
@@ -347,8 +348,8 @@ impl<'a> Keeper<'a> {
             tmp_full: self.seen.tmp_over,
             exec_failed: self.exec_failed.take(),
             wall_ms: u64::try_from((ended - begun).as_millis()).unwrap_or(u64::MAX),
-            cpu_ms: syscall::children_cpu_us() / 1000,
-            memory_peak_bytes: self.seen.memory_peak_bytes,
+            cpu_ms: cpu_us / 1000,
+            memory_peak_bytes: self.seen.memory_peak_bytes.max(largest_bytes),
         };
         self.folder.leave_out();
         let told = FromKeeper::Ended(exit);

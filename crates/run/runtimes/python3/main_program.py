@@ -12,9 +12,11 @@ import os
 import sys
 from _io import _IOBase
 
-FUNCTION = "/function"
-DATA = "/data"
-OUT = "/out"
+# Where the sandbox's paths begin, if it has no root of its own.
+ROOT = os.environ.get("STRONGROOM_ROOT", "")
+FUNCTION = ROOT + "/function"
+DATA = ROOT + "/data"
+OUT = ROOT + "/out"
 RESULT = 3
 
 

@@ -10,7 +10,7 @@ use axum::{
 };
 use serde_json::{Value, json};
 use strongroom_core::{digest::Digest, id::TokenId, name::Name};
-use strongroom_run::{Local, LocalConfig, Runtimes};
+use strongroom_run::{Local, LocalConfig, Runtimes, Tier};
 use strongroom_server::{
     Config, Worker,
     app::{
@@ -94,14 +94,29 @@ impl Station {
 
     /// A station that runs what is approved, in the real jail.
     pub async fn working() -> Self {
+        Self::working_with(|_| {}).await
+    }
+
+    /// The same in the tier `reduced`, whose folders lie in the home.
+    pub async fn reduced() -> Self {
+        Self::working_with(|config| {
+            config.tier = Tier::Reduced;
+            // Away from the users of the other tier, all of whom it would kill.
+            config.uid_base = 300_000_000 + std::process::id() * 32;
+        })
+        .await
+    }
+
+    async fn working_with(change: impl FnOnce(&mut LocalConfig)) -> Self {
         let mut station = Self::new().await;
-        let config = LocalConfig {
+        let mut config = LocalConfig {
             program: jail_program(),
             slots_max: 2,
             // Tests run beside each other; guests of two never share a user.
             uid_base: 1_200_000_000 + std::process::id() % 100_000 * 64,
             ..LocalConfig::default()
         };
+        change(&mut config);
         let local = Local::start(config).unwrap();
         let worker = Worker::new(station.app.clone(), local, 2);
         station.worker = Some(tokio::spawn(worker.run()));

@@ -4,7 +4,7 @@ use std::path::Path;
 
 use serde_json::Value;
 use strongroom_core::{
-    run::{OutputFile, Reason, Usage, bytes_shown},
+    run::{Enforced, OutputFile, Reason, Usage, bytes_shown},
     text::line_shown,
 };
 use strongroom_server::api::Run;
@@ -15,6 +15,7 @@ use crate::{error::CliError, show, ui::Ui};
 pub struct Ending<'a> {
     pub reason: &'a Reason,
     pub usage: Option<&'a Usage>,
+    pub enforced: Option<&'a Enforced>,
     pub value: Option<&'a Value>,
     pub files: &'a [OutputFile],
 }
@@ -25,6 +26,7 @@ impl<'a> Ending<'a> {
         Self {
             reason: run.reason.as_ref().unwrap_or(&Reason::Succeeded),
             usage: run.usage.as_ref(),
+            enforced: run.enforced.as_ref(),
             value: run.value.as_ref(),
             files: &run.files,
         }
@@ -37,10 +39,23 @@ impl<'a> Ending<'a> {
             Some(usage) => ui.say(format_args!("{}: {}", self.reason, show::usage(usage)))?,
             None => ui.say(self.reason)?,
         }
+        self.tell_tier(ui)?;
         self.tell_files(ui, kept)?;
         match self.value {
             Some(value) => ui.print_json(value),
             None => Ok(()),
+        }
+    }
+
+    /// The full tier goes without saying; a weaker one is told with each result.
+    fn tell_tier(&self, ui: &mut Ui) -> Result<(), CliError> {
+        let tier = self.enforced.map_or("", |enforced| enforced.tier.as_str());
+        match tier {
+            "" | "full" => Ok(()),
+            weaker => ui.say(format_args!(
+                "  held by the tier {}, which is weaker than full",
+                line_shown(weaker)
+            )),
         }
     }
 

@@ -40,6 +40,7 @@ pub fn run(ui: &mut Ui, args: RunArgs) -> Result<Outcome, CliError> {
         let ending = Ending {
             reason: &ended.reason,
             usage: Some(&ended.usage),
+            enforced: Some(&ended.enforced),
             value: ended.value.as_ref(),
             files: &ended.files,
         };
