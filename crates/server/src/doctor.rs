@@ -1,27 +1,72 @@
 //! Whether this host can keep every promise: each wall, tried and not guessed.
+//!
+//! What stands is found by building it. What kind of host this is decides only
+//! how the mending of what does not stand is worded. Advice is what no wall
+//! depends on and an operator should know; it never refuses a run.
 
-use strongroom_run::{Furniture, Local};
+mod advice;
+mod fix;
+mod host;
 
-use crate::{api::Wall, app::error::chain, config::JailConfig, serve::local_config};
+use strongroom_run::{Furniture, Local, Tier};
 
-/// Tries every wall of the jail and every runtime, here and now.
-pub fn doctor(jail: &JailConfig) -> Vec<Wall> {
-    let local = match Local::start(local_config(jail, 1)) {
-        Ok(local) => local,
-        Err(error) => {
-            return vec![Wall {
-                name: "warden".to_owned(),
-                enforced: false,
-                required: true,
-                found: chain(&error),
-                fix: None,
-            }];
-        }
+use crate::{
+    api::Wall,
+    app::error::chain,
+    config::{Config, JailConfig},
+    serve::local_config,
+};
+use host::Host;
+
+/// Tries every wall of the jail and every runtime, here and now, and looks at
+/// what an operator should know.
+pub fn doctor(config: &Config) -> Vec<Wall> {
+    let host = Host::here();
+    let mut rows = match Local::start(local_config(&config.jail, 1)) {
+        Ok(local) => jail_rows(&config.jail, &local, &host),
+        Err(error) => vec![row("warden", false, true, chain(&error), None)],
     };
-    let mut rows = walls_of(local.walls());
-    let runtimes = local.runtimes().all();
-    rows.extend(runtimes.iter().map(|runtime| runtime_row(&local, runtime)));
+    rows.extend(advice::rows(config));
     rows
+}
+
+fn jail_rows(jail: &JailConfig, local: &Local, host: &Host) -> Vec<Wall> {
+    let mut rows = walls_of(local.walls());
+    for row in rows.iter_mut().filter(|row| !row.enforced) {
+        if let Some(better) = fix::of(&row.name, host) {
+            row.fix = Some(better);
+        }
+    }
+    rows.push(tier_row(jail, local, &rows));
+    let runtimes = local.runtimes().all();
+    rows.extend(runtimes.iter().map(|runtime| runtime_row(local, runtime)));
+    rows
+}
+
+/// The tier that is reached here; where it is none, whether a weaker one would be.
+fn tier_row(jail: &JailConfig, local: &Local, walls: &[Wall]) -> Wall {
+    let tier = local.kernel().tier;
+    if stand(walls) {
+        return row("tier", true, true, tier.as_str().to_owned(), None);
+    }
+    let found = format!("none: {} was asked for", tier.as_str());
+    let fix = match tier {
+        Tier::Full if reduced_stands(jail) => {
+            "mend the rows above; or, if what THREATS.md says of it is enough, set \
+             `tier = \"reduced\"` in [jail], which stands here"
+        }
+        _ => "mend the rows above",
+    };
+    row("tier", false, true, found, Some(fix))
+}
+
+fn reduced_stands(jail: &JailConfig) -> bool {
+    let reduced = JailConfig {
+        tier: Tier::Reduced,
+        ..jail.clone()
+    };
+    let local = Local::start(local_config(&reduced, 1));
+    local.is_ok_and(|local| stand(&walls_of(local.walls())))
 }
 
 /// Whether everything stands that runs need.
@@ -46,21 +91,21 @@ pub(crate) fn walls_of(walls: &[strongroom_run::Wall]) -> Vec<Wall> {
 fn runtime_row(local: &Local, runtime: &Furniture) -> Wall {
     let name = format!("runtime {}", runtime.name());
     match local.pin(runtime.name()) {
-        Ok(pin) => Wall {
-            name,
-            enforced: true,
-            required: false,
-            found: pin.digest.short(),
-            fix: None,
-        },
-        Err(error) => Wall {
-            name,
-            enforced: false,
-            required: false,
-            found: chain(&error),
-            fix: runtime
-                .debian_package()
-                .map(|package| format!("apt install {package}")),
-        },
+        Ok(pin) => row(&name, true, false, pin.digest.short(), None),
+        Err(error) => {
+            let package = runtime.debian_package();
+            let fix = package.map(|package| format!("apt install {package}"));
+            row(&name, false, false, chain(&error), fix.as_deref())
+        }
+    }
+}
+
+fn row(name: &str, enforced: bool, required: bool, found: String, fix: Option<&str>) -> Wall {
+    Wall {
+        name: name.to_owned(),
+        enforced,
+        required,
+        found,
+        fix: fix.filter(|_| !enforced).map(str::to_owned),
     }
 }

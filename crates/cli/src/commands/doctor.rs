@@ -1,7 +1,7 @@
 //! `strongroom doctor`: whether this host can keep every promise.
 
 use strongroom_core::text::line_shown;
-use strongroom_server::Config;
+use strongroom_server::{Config, api::Wall};
 
 use crate::{
     error::{CliError, Outcome},
@@ -13,7 +13,9 @@ use crate::{
 /// Try whether this host can keep every promise
 ///
 /// Each wall around a guest is tried, here and now, as the user who asks. What does not stand is
-/// told with the command that mends it. The exit code is 0 only when everything stands.
+/// told with the command that mends it; rows in small letters are advice. The exit code is 0 when
+/// everything stands that runs need, 1 when something of it is missing, 2 when nothing could be
+/// tried.
 #[derive(Debug, clap::Args)]
 pub struct DoctorArgs {
     #[command(flatten)]
@@ -23,9 +25,11 @@ pub struct DoctorArgs {
 pub fn run(ui: &mut Ui, args: DoctorArgs) -> Result<Outcome, CliError> {
     log::start("error");
     let config = Config::load(args.home.path()?, None)?;
-    let walls = strongroom_server::doctor(&config.jail);
-    let missing = walls.iter().filter(|wall| !wall.enforced).count();
-    let outcome = Outcome::of(missing == 0);
+    let walls = strongroom_server::doctor(&config);
+    let missing = |wall: &&Wall| !wall.enforced;
+    let refused = walls.iter().filter(missing).any(|wall| wall.required);
+    let missing = walls.iter().filter(missing).count();
+    let outcome = Outcome::of(!refused);
     if ui.json {
         ui.print_json(&walls)?;
         return Ok(outcome);
@@ -37,9 +41,10 @@ pub fn run(ui: &mut Ui, args: DoctorArgs) -> Result<Outcome, CliError> {
         .unwrap_or(0);
     for wall in &walls {
         let state = match (wall.enforced, wall.required) {
-            (true, _) => "enforced",
+            (true, true) => "enforced",
+            (true, false) => "good    ",
             (false, true) => "MISSING ",
-            (false, false) => "missing ",
+            (false, false) => "advice  ",
         };
         let found = line_shown(&wall.found);
         writeln!(ui.out, "{state}  {:width$}  {found}", wall.name)?;
@@ -48,14 +53,17 @@ pub fn run(ui: &mut Ui, args: DoctorArgs) -> Result<Outcome, CliError> {
         }
     }
     if missing == 0 {
-        ui.say(format_args!("All {} rows are enforced.", walls.len()))?;
+        ui.say(format_args!(
+            "All {} rows are as they should be.",
+            walls.len()
+        ))?;
     } else {
         ui.say(format_args!(
-            "{missing} of {} rows are not enforced.",
+            "{missing} of {} rows could be better.",
             walls.len()
         ))?;
     }
-    if walls.iter().any(|wall| wall.required && !wall.enforced) {
+    if refused {
         ui.say("Runs are refused here until every row marked MISSING is mended.")?;
     }
     Ok(outcome)
