@@ -58,7 +58,7 @@ struct Row {
 pub fn run(args: &MutationArgs) -> anyhow::Result<()> {
     needs::install(&[COMPILER, LIBC, PYTHON])?;
     let mut rows = examined(&args.walls)?;
-    rows.sort_by_key(|row| row.wall.starts_with("Filter: "));
+    rows.sort_by_key(|row| (row.wall.starts_with("Filter: "), row.wall.clone()));
     let page = table(&rows)?;
     print(&page);
     if args.write {
@@ -142,7 +142,8 @@ fn table(rows: &[Row]) -> anyhow::Result<String> {
          [`hostile/`](../hostile) and checks from outside, on the living process, show who \
          notices. With every wall in place nobody gets out. Where a second wall hides the loss \
          of a first, the second is left out as well, and only what the first makes different is \
-         listed.\n\n| wall left out | with it | missed by |\n|---|---|---|\n",
+         listed. Without the wall against new privileges the kernel takes neither Landlock's \
+         rules nor a filter, so these three fall together.\n\n| wall left out | with it | missed by |\n|---|---|---|\n",
         machine::today()?,
         machine::kind()
     );

@@ -24,6 +24,7 @@ fn is_contained(family: &'static str) {
         warden: &warden,
         canaries: &canaries,
         is_patient: true,
+        is_copied: false,
     };
     let judged = besiege(&place, family);
     let held = [Verdict::Contained, Verdict::Skipped];
@@ -55,6 +56,27 @@ fn others(judged: &[Judged], expected: [Verdict; 2]) -> Vec<&Judged> {
     judged.iter().filter(other).collect()
 }
 
+#[test]
+#[cfg(target_arch = "x86_64")]
+fn copies_of_a_zygote_do_not_get_out_either() {
+    let (warden, canaries) = (cell::warden(), Canaries::plant().unwrap());
+    let zygote = cell::config().zygote_slot(0);
+    cell::Guest::prepare(&warden, zygote, cell::zygote()).forget();
+    let place = Caged {
+        warden: &warden,
+        canaries: &canaries,
+        is_patient: false,
+        is_copied: true,
+    };
+    let judged: Vec<Judged> = judge::FAMILIES
+        .iter()
+        .flat_map(|(family, _)| besiege(&place, family))
+        .collect();
+    let held = [Verdict::Contained, Verdict::Skipped];
+    let open = others(&judged, held);
+    assert!(open.is_empty(), "{open:#?}");
+}
+
 /// What the tier `reduced` cannot close, attempt by attempt. It only shrinks.
 const OPEN_IN_REDUCED: &[&str] = &[
     // Without a root and a process namespace of its own a guest can ask whether
@@ -84,6 +106,7 @@ fn the_reduced_tier_lets_out_no_more_than_is_written_here() {
         warden: &warden,
         canaries: &canaries,
         is_patient: false,
+        is_copied: false,
     };
     let judged: Vec<Judged> = judge::FAMILIES
         .iter()

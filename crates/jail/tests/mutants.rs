@@ -93,6 +93,7 @@ fn one(witness: Option<(&str, &str)>) {
         canaries: &canaries,
         // Time limits are the warden's own, and no wall that can be left out.
         is_patient: false,
+        is_copied: false,
     };
     match witness {
         Some((family, name)) => {

@@ -60,16 +60,23 @@ pub struct Caged<'a> {
     pub warden: &'a Warden,
     pub canaries: &'a Canaries,
     pub is_patient: bool,
+    /// Whether each guest is a copy of the zygote that the warden has.
+    pub is_copied: bool,
 }
 
 impl Caged<'_> {
     fn jail(&self, folder: &Path, source: &str) -> Jail<Open> {
         std::fs::write(folder.join("main.py"), source).unwrap();
         let argv = ["/usr/bin/python3", "-I", "-S", "-B", "/function/main.py"];
-        cell::host(limits_for(source))
+        let jail = cell::host(limits_for(source))
             .read_only(folder.into(), "/function".into())
             .read_only(self.canaries.data(), "/data".into())
-            .command(argv.map(str::to_owned).to_vec(), "/function".into())
+            .command(argv.map(str::to_owned).to_vec(), "/function".into());
+        if !self.is_copied {
+            return jail;
+        }
+        let zygote = cell::config().zygote_slot(0);
+        jail.copy_of(zygote).stdin(cell::input(source))
     }
 }
 
