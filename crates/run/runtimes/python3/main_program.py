@@ -10,7 +10,7 @@ every run is imported late, since starting fast is a feature.
 import gc
 import os
 import sys
-from _io import _IOBase
+from _io import BufferedRandom, BufferedRWPair, BufferedWriter, TextIOWrapper
 
 # Where the sandbox's paths begin, if it has no root of its own.
 ROOT = os.environ.get("STRONGROOM_ROOT", "")
@@ -18,6 +18,7 @@ FUNCTION = ROOT + "/function"
 DATA = ROOT + "/data"
 OUT = ROOT + "/out"
 RESULT = 3
+BUFFERS = (BufferedRandom, BufferedRWPair, BufferedWriter, TextIOWrapper)
 
 
 class Data:
@@ -240,17 +241,38 @@ def leaves_plainly(code):
     return True
 
 
-def let_go(own):
-    """Lets the objects of the function go and writes its files to their ends."""
-    for name in [name for name in sys.modules if name not in own]:
-        sys.modules[name] = None
-    sys.modules["__main__"] = None
-    gc.collect()
+def flush():
+    """Writes what open files hold, while nothing has been taken apart yet.
+
+    The collector would close a file before the buffer that lies over it.
+    """
     for thing in gc.get_objects():
-        if issubclass(type(thing), _IOBase) and not thing.closed:
+        if type(thing) in BUFFERS and not thing.closed:
             thing.flush()
     for stream in (sys.stdout, sys.stderr, sys.__stdout__, sys.__stderr__):
         stream.flush()
+
+
+def let_go(own):
+    """Lets the objects of the function go, in the order of the interpreter."""
+    names = [name for name in sys.modules if name not in own]
+    modules = [sys.modules["__main__"], *(sys.modules[name] for name in reversed(names))]
+    for name in ("__main__", *names):
+        sys.modules[name] = None
+    for module in modules:
+        if module is not None:
+            clear(object.__getattribute__(module, "__dict__"))
+    del modules, module
+    gc.collect()
+
+
+def clear(names):
+    """Empties a module: first what it calls private, then all but its builtins."""
+    private = [name for name in names if name[:1] == "_" and name[1:2] != "_"]
+    for name in private:
+        names[name] = None
+    for name in [name for name in names if name != "__builtins__"]:
+        names[name] = None
 
 
 def leave(code, own):
@@ -265,17 +287,69 @@ def leave(code, own):
             threading = sys.modules.get("threading")
             if threading is not None:
                 threading._shutdown()
-            import atexit
+            if len(sys._current_frames()) == 1:
+                import atexit
 
-            atexit._run_exitfuncs()
-            let_go(own)
-            os._exit(code or 0)
+                atexit._run_exitfuncs()
+                flush()
+                let_go(own)
+                flush()
+                os._exit(code or 0)
     except BaseException:
         pass
     sys.exit(code)
 
 
+def standard_input():
+    """What `sys.stdin` is when the interpreter starts with this descriptor 0."""
+    import io
+
+    raw = io.open(0, "rb", closefd=False)
+    raw.raw.name = "<stdin>"
+    old = sys.stdin
+    sys.stdin = io.TextIOWrapper(raw, encoding=old.encoding, errors=old.errors, newline="\n")
+    sys.stdin.mode = "r"
+    sys.__stdin__ = sys.stdin
+
+
+def wait():
+    """Waits for the work, ahead of which this was launched; answers its entry.
+
+    It comes as one frame: the entry and the environment, and a descriptor that
+    becomes descriptor 0. What is loaded here, every run needs. A function that
+    brings a module of one of these names gets its own, and so all of them anew.
+    """
+    start = set(sys.modules)
+    import _socket
+    import csv
+    import json
+    import pathlib
+
+    loaded = [name for name in sys.modules if name not in start]
+    roots = {name.partition(".")[0] for name in loaded}
+    door = _socket.socket(fileno=0)
+    os.write(RESULT, b"!")
+    work, rights, _, _ = door.recvmsg(1 << 17, _socket.CMSG_SPACE(4))
+    if len(rights) != 1:
+        os._exit(1)
+    door.detach()
+    arguments = int.from_bytes(rights[0][2], sys.byteorder)
+    os.dup2(arguments, 0)
+    os.close(arguments)
+    standard_input()
+    work = json.loads(work)
+    os.environ.clear()
+    os.environ.update(work["environment"])
+    os.chdir(FUNCTION)
+    if not roots.isdisjoint(name.partition(".")[0] for name in os.listdir(FUNCTION)):
+        for name in loaded:
+            del sys.modules[name]
+    sys.orig_argv.append(work["entry"])
+    return work["entry"]
+
+
 def main():
+    entry = sys.argv[1] if 1 < len(sys.argv) else wait()
     # A process that the function starts has no use for the result's descriptor.
     os.set_inheritable(RESULT, False)
     sys.stdout.reconfigure(line_buffering=True)
@@ -284,7 +358,7 @@ def main():
     own = set(sys.modules)
     code = 0
     try:
-        run(FUNCTION + "/" + sys.argv[1])
+        run(FUNCTION + "/" + entry)
     except SystemExit as error:
         code = error.code
     except Exception as error:

@@ -29,13 +29,25 @@ ring.ring, ring.file = ring, open('/out/ring', 'w')
 ring.file.write('two')
 builtins.elsewhere = open('/out/elsewhere', 'w')
 builtins.elsewhere.write('three')
+packed = gzip.open('/out/packed', 'wb')
+packed.write(b'four')
+class Pair: pass
+pair = Pair()
+pair.pair, pair.file = pair, open('/out/second', 'w+b')
+pair.file.write(b'five')
 print('half a line', end='')";
     let limits = Task::python("").limits;
     let outcome = run(code).await.succeeded();
     assert_eq!(outcome.stdout(), "half a line");
     let files = outcome.collect(&limits).unwrap();
-    let texts: Vec<&str> = files.iter().map(|(_, text)| text.as_str()).collect();
-    assert_eq!(texts, ["three", "one", "two"]);
+    let text = |name: &str| {
+        let found = files.iter().find(|(file, _)| file.path.as_str() == name);
+        found.map(|(_, text)| text.as_str()).unwrap()
+    };
+    let names = ["global", "ring", "elsewhere", "second"];
+    assert_eq!(names.map(text), ["one", "two", "three", "five"]);
+    // The last four bytes of a packed file are its length unpacked.
+    assert!(text("packed").ends_with("\u{4}\0\0\0"));
 }
 
 #[tokio::test]
