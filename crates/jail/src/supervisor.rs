@@ -29,7 +29,7 @@ use crate::protocol::{FromWarden, ToWarden};
 use crate::wire::{self, Received};
 use launch::{launch, pipe, ready, sealed_copy};
 
-pub use door::Door;
+pub use door::{Door, WORK_BYTES_MAX};
 
 /// How a warden is made.
 #[derive(Clone, Debug, Serialize, Deserialize)]

@@ -1,10 +1,15 @@
 //! Times the engine alone: no HTTP and no database, one hello after another.
 //!
 //! Prints one line for each round, in microseconds: how long it took to
-//! prepare the guest and how long to run it. The program is its own warden.
-//! Deliberately absent: statistics; who reads the lines makes them.
+//! prepare the guest and how long to run it. Before each round it waits until
+//! a guest waits for it, unless told not to have any (`engine ROUNDS 0`). The
+//! program is its own warden. Deliberately absent: statistics; who reads the
+//! lines makes them.
 
-use std::{io::Write as _, time::Instant};
+use std::{
+    io::Write as _,
+    time::{Duration, Instant},
+};
 
 use strongroom_core::{
     digest::Digest,
@@ -17,6 +22,10 @@ use strongroom_core::{
 use strongroom_run::{Job, Local, LocalConfig};
 use tokio::sync::{mpsc, oneshot};
 
+/// Guests that wait, unless told otherwise.
+const POOL_MAX: u32 = 2;
+/// Between two looks whether somebody waits.
+const LOOK_AGAIN: Duration = Duration::from_millis(20);
 /// More than a hello writes.
 const LINES_MAX: usize = 16;
 
@@ -28,16 +37,28 @@ fn main() -> Result<(), Failure> {
         Some(text) => text.parse()?,
         None => 200,
     };
-    let local = Local::start(LocalConfig::default())?;
+    let pool_max = match std::env::args().nth(2) {
+        Some(text) => text.parse()?,
+        None => POOL_MAX,
+    };
+    let local = Local::start(LocalConfig {
+        pool_max,
+        ..LocalConfig::default()
+    })?;
     let folder = tempfile::tempdir()?;
     std::fs::write(folder.path().join("hello.py"), "print('hello')\n")?;
     tokio::runtime::Builder::new_multi_thread()
         .enable_all()
         .build()?
-        .block_on(measure(&local, folder.path(), rounds))
+        .block_on(measure(&local, folder.path(), rounds, pool_max))
 }
 
-async fn measure(local: &Local, folder: &std::path::Path, rounds: usize) -> Result<(), Failure> {
+async fn measure(
+    local: &Local,
+    folder: &std::path::Path,
+    rounds: usize,
+    pool_max: u32,
+) -> Result<(), Failure> {
     let plan = Plan {
         function: Digest::of(b"hello"),
         runtime: local.pin(&RuntimeName::python3())?,
@@ -46,7 +67,10 @@ async fn measure(local: &Local, folder: &std::path::Path, rounds: usize) -> Resu
         limits: Limits::DEFAULT,
         stages: vec![Stage::Transform],
     };
-    for _ in 0..rounds {
+    for round in 0..rounds {
+        while 0 < round && 0 < pool_max && local.waiting(&plan.runtime.name) == 0 {
+            tokio::time::sleep(LOOK_AGAIN).await;
+        }
         let job = Job {
             plan: plan.clone(),
             entry: "hello.py".parse()?,

@@ -3,7 +3,12 @@
 //! A job without a permit for its plan goes nowhere. What the plan leaves
 //! open (the paths) changes nothing about what the guest sees.
 
-use std::{collections::BTreeSet, os::fd::OwnedFd, path::PathBuf, sync::Arc};
+use std::{
+    collections::BTreeSet,
+    os::fd::OwnedFd,
+    path::{Path, PathBuf},
+    sync::Arc,
+};
 
 use rustix::fs::{MemfdFlags, SealFlags};
 use strongroom_core::{
@@ -14,7 +19,7 @@ use strongroom_core::{
     plan::{Inputs, Plan},
     tree::TreePath,
 };
-use strongroom_jail::{Jail, Open};
+use strongroom_jail::{Attachment, Jail, Open, Program};
 
 use crate::{
     prepare::PrepareError,
@@ -38,30 +43,70 @@ impl Job {
     pub(crate) fn jail(
         &self,
         permit: &Permit,
-        runtimes: &Runtimes,
+        runtime: &Furniture,
+        root: &Path,
     ) -> Result<Jail<Open>, PrepareError> {
-        let runtime = self.checked(permit, runtimes)?;
         let jail = Jail::new(jail_limits(&permit.limits()));
-        let mut jail = runtime.furnish(runtimes.root(), jail, &self.entry)?;
-        jail = jail.read_only(self.function_dir.clone(), FUNCTION.into());
-        for (name, host) in self.inputs.iter() {
-            let guest = name.map_or("/data".into(), |name| {
-                PathBuf::from(format!("/data/{name}"))
-            });
-            jail = jail.read_only(host.clone(), guest);
+        let mut jail = runtime.furnish(root, jail, &self.entry)?;
+        for (host, guest) in self.folders() {
+            jail = jail.read_only(host, guest);
         }
-        for (name, value) in self.environment(permit) {
-            jail = jail.env(name.to_owned(), value);
+        for (name, value) in self.environment(permit, runtime) {
+            jail = jail.env(name, value);
         }
-        for (name, value) in runtime.environment() {
-            jail = jail.env(name.to_owned(), value.to_owned());
-        }
+        Ok(jail.stdin(self.arguments()?))
+    }
+
+    /// What a guest that waits is given of the host, and its limits.
+    pub(crate) fn attachment(&self, permit: &Permit) -> Attachment {
+        let attachment = Attachment::new(jail_limits(&permit.limits()));
+        self.folders()
+            .fold(attachment, |attachment, (host, guest)| {
+                attachment.read_only(host, guest)
+            })
+    }
+
+    /// What a main program that waits is told of its work.
+    pub(crate) fn work(&self, permit: &Permit, runtime: &Furniture) -> Vec<u8> {
+        let environment = self.environment(permit, runtime);
+        let work = serde_json::json!({ "entry": self.entry, "environment": environment });
+        json::canonical(&work).into()
+    }
+
+    /// What a guest at the gate becomes.
+    pub(crate) fn program(
+        &self,
+        permit: &Permit,
+        runtime: &Furniture,
+        root: &Path,
+    ) -> Result<Program, PrepareError> {
+        Ok(Program {
+            argv: runtime.command(root, &self.entry)?,
+            cwd: FUNCTION.into(),
+            env: self.environment(permit, runtime),
+        })
+    }
+
+    /// The arguments, as a file in memory.
+    pub(crate) fn arguments(&self) -> Result<OwnedFd, PrepareError> {
         let args = json::canonical(&self.plan.args);
-        Ok(jail.stdin(sealed(args.as_bytes()).map_err(PrepareError::Arguments)?))
+        sealed(args.as_bytes()).map_err(PrepareError::Arguments)
+    }
+
+    /// Each folder of the host, and where the guest sees it.
+    fn folders(&self) -> impl Iterator<Item = (PathBuf, PathBuf)> {
+        let inputs = self.inputs.iter().map(|(name, host)| {
+            let guest = match name {
+                Some(name) => PathBuf::from(format!("/data/{name}")),
+                None => PathBuf::from("/data"),
+            };
+            (host.clone(), guest)
+        });
+        std::iter::once((self.function_dir.clone(), FUNCTION.into())).chain(inputs)
     }
 
     /// The runtime of the plan, if this is what the permit is for.
-    fn checked(
+    pub(crate) fn checked(
         &self,
         permit: &Permit,
         runtimes: &Runtimes,
@@ -79,18 +124,29 @@ impl Job {
         }
     }
 
-    fn environment(&self, permit: &Permit) -> [(&'static str, String); 6] {
+    fn environment(&self, permit: &Permit, runtime: &Furniture) -> Vec<(String, String)> {
         let stage = self.plan.stages.first().map_or("", |stage| stage.as_str());
-        [
-            ("STRONGROOM_RUN_ID", permit.run().to_string()),
-            ("STRONGROOM_STAGE", stage.to_owned()),
-            ("TZ", "UTC".to_owned()),
-            ("LANG", "C.UTF-8".to_owned()),
-            ("PATH", "/usr/bin:/bin".to_owned()),
-            ("HOME", "/tmp".to_owned()),
-        ]
+        let run = permit.run().to_string();
+        let own = [
+            ("STRONGROOM_RUN_ID", run.as_str()),
+            ("STRONGROOM_STAGE", stage),
+        ];
+        let all = own
+            .into_iter()
+            .chain(VARIABLES)
+            .chain(runtime.environment());
+        all.map(|(name, value)| (name.to_owned(), value.to_owned()))
+            .collect()
     }
 }
+
+/// What every run has in its environment.
+pub(crate) const VARIABLES: [(&str, &str); 4] = [
+    ("TZ", "UTC"),
+    ("LANG", "C.UTF-8"),
+    ("PATH", "/usr/bin:/bin"),
+    ("HOME", "/tmp"),
+];
 
 /// The names of the places that inputs take; `None` is `/data` itself.
 fn places<T>(inputs: &Inputs<T>) -> BTreeSet<Option<&Name>> {

@@ -10,12 +10,14 @@ pub mod collect;
 pub mod job;
 pub mod local;
 pub mod log;
+mod pool;
 pub mod prepare;
 pub mod prepared;
 mod reason;
 pub mod result;
 pub mod runtime;
 mod slot;
+mod waiting;
 
 #[cfg(any(test, feature = "fuzzing"))]
 #[doc(hidden)]

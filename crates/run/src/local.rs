@@ -14,6 +14,7 @@ use strongroom_jail::{Kernel, Tier, Wall, Warden, WardenConfig, WardenError};
 use tokio::sync::Semaphore;
 
 use crate::{
+    pool::Pool,
     runtime::{RuntimeError, Runtimes},
     slot::Live,
 };
@@ -43,6 +44,8 @@ pub struct LocalConfig {
     pub program: PathBuf,
     /// Guests at once.
     pub slots_max: u32,
+    /// Guests that may wait for work, besides; 0 makes each when it is needed.
+    pub pool_max: u32,
     /// The first of the host's user ids that guests run as.
     pub uid_base: u32,
     /// Control groups that the station may write, where it does not own one.
@@ -59,6 +62,7 @@ pub struct Local {
 pub(crate) struct Shared {
     config: WardenConfig,
     pub(crate) places: Arc<Semaphore>,
+    pub(crate) pool: Arc<Pool>,
     pub(crate) runtimes: Arc<Runtimes>,
     kernel: Kernel,
     state: Mutex<State>,
@@ -77,15 +81,21 @@ impl Local {
     /// [`StartError`] when there is no warden; the host is at fault.
     pub fn start(config: LocalConfig) -> Result<Self, StartError> {
         let runtimes = Arc::clone(&config.runtimes);
+        let (slots_max, pool_max) = (config.slots_max, config.pool_max);
         let config = WardenConfig::from(config);
-        let slots_max = config.slots_max;
         let warden = Warden::start(config.clone()).map_err(StartError::Warden)?;
         let kernel = warden.kernel().clone();
         let state = State {
-            live: Live::new(warden, slots_max),
+            live: Live::new(warden, config.slots_max),
             deaths: 0,
         };
+        // Below the tier `full` nobody can be given files later.
+        let pool_max = match kernel.tier {
+            Tier::Full => pool_max,
+            Tier::Reduced => 0,
+        };
         let shared = Shared {
+            pool: Arc::new(Pool::new(pool_max)),
             config,
             places: Arc::new(Semaphore::new(slots_max as usize)),
             runtimes,
@@ -128,8 +138,16 @@ impl Local {
     }
 }
 
+impl Local {
+    /// The number of guests that wait for work on this runtime.
+    pub fn waiting(&self, runtime: &RuntimeName) -> usize {
+        self.shared.pool.waiting(runtime)
+    }
+}
+
 impl Drop for Local {
     fn drop(&mut self) {
+        self.shared.pool.close();
         self.shared.lock().live.close();
     }
 }
@@ -174,6 +192,7 @@ impl Default for LocalConfig {
             folder: jail.folder,
             program: jail.program,
             slots_max: jail.slots_max,
+            pool_max: 0,
             uid_base: jail.uid_base,
             cgroup_dirs: jail.cgroup_dirs,
             runtimes: Arc::default(),
@@ -188,6 +207,7 @@ impl From<LocalConfig> for WardenConfig {
             folder,
             program,
             slots_max,
+            pool_max,
             uid_base,
             cgroup_dirs,
             runtimes: _,
@@ -196,7 +216,7 @@ impl From<LocalConfig> for WardenConfig {
             tier,
             folder,
             program,
-            slots_max,
+            slots_max: slots_max.saturating_add(pool_max),
             uid_base,
             cgroup_dirs,
             ..Self::default()

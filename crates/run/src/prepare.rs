@@ -7,14 +7,15 @@ use std::{io, sync::Arc, time::Duration};
 
 use strongroom_core::{permit::Permit, run::Reason};
 use strongroom_jail::{Event, Jail, Pipes, SealError, Sealed, WardenError};
-use tokio::time::timeout;
+use tokio::{sync::OwnedSemaphorePermit, time::timeout};
 
 use crate::{
     job::Job,
     local::{Local, Shared, StartError},
-    prepared::Prepared,
+    prepared::{Beginning, Prepared, Readers},
     runtime::RuntimeError,
     slot::{Live, Slot},
+    waiting::Waiting,
 };
 
 /// How long a run may wait for the place of one that is being cleared away.
@@ -47,6 +48,8 @@ pub enum PrepareError {
     Warden(#[source] WardenError),
     #[error("the warden died while it built the sandbox")]
     WardenDied,
+    #[error("the sandbox ended before its guest began")]
+    Ended,
     #[error("the warden took too long to build the sandbox")]
     TooSlow,
     #[error("could not read from the guest's pipes")]
@@ -89,25 +92,50 @@ impl Local {
     ///
     /// [`PrepareError`]; nothing of the guest has run and nothing is left of it.
     pub async fn prepare(&self, permit: Permit, job: Job) -> Result<Prepared, PrepareError> {
-        let jail = job.jail(&permit, &self.shared.runtimes)?;
-        let places = Arc::clone(&self.shared.places);
-        let place = timeout(
-            Duration::from_millis(PLACE_WAIT_MS_MAX),
-            places.acquire_owned(),
-        )
-        .await
-        .map_err(|_| PrepareError::Busy)?
-        .expect("the semaphore is never closed");
+        let runtime = job.checked(&permit, &self.shared.runtimes)?;
+        let mut place = self.place().await?;
+        let ahead = Waiting::fits(&permit.limits())
+            .then(|| self.shared.pool.take(&self.shared, &job.plan.runtime))
+            .flatten();
+        if let Some(waiting) = ahead {
+            let root = self.shared.runtimes.root();
+            match waiting.give(place, &permit, &job, &runtime, root).await {
+                Ok(prepared) => return Ok(prepared),
+                // Whatever it is, the plain way meets it too, or does not.
+                Err(error) => tracing::debug!(
+                    error = &error as &dyn std::error::Error,
+                    "could not give a run to a guest that waited"
+                ),
+            }
+            place = self.place().await?;
+        }
+        let jail = job.jail(&permit, &runtime, self.shared.runtimes.root())?;
         let live = live(&self.shared).await?;
         let jail = jail.seal(live.warden.kernel()).map_err(of_seal)?;
         live.dispatch();
         let mut slot = live.take(place).ok_or(PrepareError::WardenDied)?;
-        let pipes = ready(&mut slot, jail).await?;
-        Prepared::new(slot, pipes.0, pipes.1, permit.limits()).map_err(PrepareError::Pipes)
+        let (pipes, enforced) = ready(&mut slot, jail).await?;
+        let pipes = Readers::new(pipes).map_err(PrepareError::Pipes)?;
+        let limits = permit.limits();
+        Ok(Prepared::new(
+            slot,
+            pipes,
+            enforced,
+            limits,
+            Beginning::Plain,
+        ))
+    }
+
+    /// A place for one run, as soon as one is free.
+    async fn place(&self) -> Result<OwnedSemaphorePermit, PrepareError> {
+        let places = Arc::clone(&self.shared.places).acquire_owned();
+        let place = timeout(Duration::from_millis(PLACE_WAIT_MS_MAX), places).await;
+        let place = place.map_err(|_| PrepareError::Busy)?;
+        Ok(place.expect("the semaphore is never closed"))
     }
 }
 
-async fn live(shared: &Arc<Shared>) -> Result<Arc<Live>, PrepareError> {
+pub(crate) async fn live(shared: &Arc<Shared>) -> Result<Arc<Live>, PrepareError> {
     if let Some(live) = shared.live_now() {
         return Ok(live);
     }
@@ -116,7 +144,7 @@ async fn live(shared: &Arc<Shared>) -> Result<Arc<Live>, PrepareError> {
     Ok(started.await.map_err(|_| PrepareError::WardenDied)??)
 }
 
-async fn ready(
+pub(crate) async fn ready(
     slot: &mut Slot,
     jail: Jail<Sealed>,
 ) -> Result<(Pipes, strongroom_jail::Enforced), PrepareError> {
@@ -138,7 +166,7 @@ async fn ready(
     }
 }
 
-fn of_seal(error: SealError) -> PrepareError {
+pub(crate) fn of_seal(error: SealError) -> PrepareError {
     match error {
         SealError::Wall { name, why, fix } => PrepareError::Refused {
             wall: name,

@@ -7,6 +7,7 @@
 
 use std::{
     io,
+    os::fd::OwnedFd,
     sync::atomic::{AtomicBool, Ordering},
     time::Duration,
 };
@@ -18,7 +19,7 @@ use strongroom_core::{
     run::{Enforced, Reason, Stream, Usage},
     text,
 };
-use strongroom_jail::{Event, Exit, Pipes};
+use strongroom_jail::{Door, Event, Exit, Pipes, Program, WardenError};
 use tokio::{
     net::unix::pipe::Receiver,
     sync::{
@@ -48,12 +49,75 @@ pub struct Prepared {
     pipes: Readers,
     enforced: Enforced,
     limits: Limits,
+    beginning: Beginning,
 }
 
-struct Readers {
+/// What comes out of a guest, and the way in to one that was launched.
+pub(crate) struct Readers {
     stdout: Receiver,
     stderr: Receiver,
-    result: Receiver,
+    pub(crate) result: Receiver,
+    pub(crate) door: Option<Door>,
+}
+
+impl Readers {
+    pub(crate) fn new(pipes: Pipes) -> io::Result<Self> {
+        Ok(Self {
+            stdout: Receiver::from_owned_fd(pipes.stdout)?,
+            stderr: Receiver::from_owned_fd(pipes.stderr)?,
+            result: Receiver::from_owned_fd(pipes.result)?,
+            door: pipes.door,
+        })
+    }
+}
+
+/// How a guest is told to begin.
+pub(crate) enum Beginning {
+    /// It knows what to do.
+    Plain,
+    /// It was launched, and hears of its work through a door.
+    Door {
+        door: Door,
+        work: Vec<u8>,
+        arguments: OwnedFd,
+    },
+    /// It waits at the gate, to become this program.
+    Gate {
+        program: Program,
+        arguments: OwnedFd,
+    },
+}
+
+impl Beginning {
+    fn tell(self, slot: &Slot) -> Result<(), BeginError> {
+        match self {
+            Self::Plain => Ok(slot.warden().start_slot(slot.id())?),
+            Self::Gate { program, arguments } => {
+                let started = slot
+                    .warden()
+                    .start_program(slot.id(), program, Some(arguments));
+                Ok(started?)
+            }
+            Self::Door {
+                door,
+                work,
+                arguments,
+            } => {
+                // Its time runs first, so that none of its work is free.
+                slot.warden().start_slot(slot.id())?;
+                Ok(door.hand_in(&work, Some(arguments))?)
+            }
+        }
+    }
+}
+
+/// Why a guest could not be told to begin; it is gone, or the warden is.
+#[derive(Debug, thiserror::Error)]
+enum BeginError {
+    #[error("could not ask the warden")]
+    Warden(#[from] WardenError),
+    #[error("could not hand in the work")]
+    Door(#[from] io::Error),
 }
 
 /// How a run ended.
@@ -77,25 +141,22 @@ enum Death {
 impl Prepared {
     pub(crate) fn new(
         slot: Slot,
-        pipes: Pipes,
+        pipes: Readers,
         enforced: strongroom_jail::Enforced,
         limits: Limits,
-    ) -> io::Result<Self> {
-        let pipes = Readers {
-            stdout: Receiver::from_owned_fd(pipes.stdout)?,
-            stderr: Receiver::from_owned_fd(pipes.stderr)?,
-            result: Receiver::from_owned_fd(pipes.result)?,
-        };
+        beginning: Beginning,
+    ) -> Self {
         let enforced = Enforced {
             tier: enforced.tier,
             walls: enforced.walls,
         };
-        Ok(Self {
+        Self {
             slot,
             pipes,
             enforced,
             limits,
-        })
+            beginning,
+        }
     }
 
     /// The walls that stand around this guest.
@@ -113,6 +174,7 @@ impl Prepared {
             mut slot,
             pipes,
             limits,
+            beginning,
             ..
         } = self;
         let killer = slot.killer();
@@ -131,7 +193,7 @@ impl Prepared {
             let read = async { tokio::join!(log_read, value_read) };
             tokio::pin!(read);
             let mut all_read = false;
-            let end = watch(&mut slot, &limits, cancel, &mut stopped);
+            let end = watch(&mut slot, beginning, &limits, cancel, &mut stopped);
             tokio::pin!(end);
             let death = loop {
                 tokio::select! {
@@ -164,6 +226,7 @@ impl Prepared {
 /// Starts the guest and waits until it is dead, killing it when asked.
 async fn watch(
     slot: &mut Slot,
+    beginning: Beginning,
     limits: &Limits,
     mut cancel: oneshot::Receiver<Name>,
     stopped: &mut Stopped,
@@ -175,7 +238,7 @@ async fn watch(
     if let Ok(by) = asked {
         stopped.cancelled = Some(by);
         killer.kill();
-    } else if let Err(error) = slot.start() {
+    } else if let Err(error) = beginning.tell(slot) {
         tracing::error!(
             error = &error as &dyn std::error::Error,
             "could not start a guest"

@@ -17,10 +17,13 @@ use std::{
     },
 };
 
-use strongroom_jail::{Event, SlotId, Warden, WardenError};
+use strongroom_jail::{Event, SlotId, Warden};
 use tokio::{
     io::{Interest, unix::AsyncFd},
-    sync::{OwnedSemaphorePermit, mpsc},
+    sync::{
+        OwnedSemaphorePermit,
+        mpsc::{self, error::TryRecvError},
+    },
     task::JoinHandle,
 };
 
@@ -46,7 +49,7 @@ struct Table {
 struct Taken {
     taking: u64,
     events: mpsc::Sender<Event>,
-    _place: OwnedSemaphorePermit,
+    place: OwnedSemaphorePermit,
 }
 
 impl Live {
@@ -108,7 +111,7 @@ impl Live {
             Taken {
                 taking,
                 events: sender,
-                _place: place,
+                place,
             },
         );
         drop(table);
@@ -207,9 +210,19 @@ impl Slot {
         self.events.recv().await
     }
 
-    /// Lets the guest begin.
-    pub(crate) fn start(&self) -> Result<(), WardenError> {
-        self.live.warden.start_slot(self.id())
+    /// Whether nothing has happened since the last event that was taken.
+    pub(crate) fn is_quiet(&mut self) -> bool {
+        matches!(self.events.try_recv(), Err(TryRecvError::Empty))
+    }
+
+    /// Counts this slot among those that `place` is one of.
+    pub(crate) fn move_to(&self, place: OwnedSemaphorePermit) {
+        let mut table = lock(&self.live.table);
+        if let Some(taken) = table.taken.get_mut(&self.index)
+            && taken.taking == self.taking
+        {
+            taken.place = place;
+        }
     }
 
     pub(crate) fn killer(&self) -> Killer {

@@ -14,6 +14,11 @@ use strongroom_store::Database;
 /// The name of the file in a station's home.
 pub const FILE_NAME: &str = "config.toml";
 
+/// Guests that wait ahead of their runs, unless the operator says otherwise.
+const POOL: u32 = 8;
+/// The most that an operator can have.
+const POOL_MAX: u32 = 1024;
+
 /// Connections served at once; more wait in the kernel's queue.
 pub const CONNECTIONS_MAX: usize = 1024;
 
@@ -76,6 +81,8 @@ pub struct JailConfig {
     pub uid_base: Option<u32>,
     /// Control groups that the station may write, where it does not own one.
     pub cgroup_dirs: Vec<PathBuf>,
+    /// Guests that may wait ahead of their runs; 0 makes each when it is needed.
+    pub pool: u32,
 }
 
 impl Config {
@@ -90,7 +97,10 @@ impl Config {
             workers: std::thread::available_parallelism().map_or(2, |n| n.get() as u32),
             request_ttl_ms: 30 * 24 * 3600 * 1000,
             body: BodyLimits::default(),
-            jail: JailConfig::default(),
+            jail: JailConfig {
+                pool: POOL,
+                ..JailConfig::default()
+            },
         }
     }
 
@@ -196,6 +206,7 @@ struct WrittenJail {
     uid_base: Option<u32>,
     #[serde(default)]
     cgroup_dirs: Vec<PathBuf>,
+    pool: Option<u32>,
 }
 
 impl Written {
@@ -227,6 +238,7 @@ impl Written {
         config.jail.folder = self.jail.folder;
         config.jail.uid_base = self.jail.uid_base;
         config.jail.cgroup_dirs = self.jail.cgroup_dirs;
+        config.jail.pool = self.jail.pool.unwrap_or(config.jail.pool).min(POOL_MAX);
         Ok(config)
     }
 }

@@ -120,6 +120,8 @@ pub fn run(trial: &Trial, on_line: impl FnMut(Stream, &str)) -> Result<TrialEnde
         .map_err(TrialError::LayOut)?;
     let config = LocalConfig {
         runtimes,
+        // There is one run, and nobody to wait for another.
+        pool_max: 0,
         ..local_config(&trial.jail, 1)
     };
     let local = Local::start(config)?;

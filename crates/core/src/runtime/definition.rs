@@ -231,6 +231,18 @@ impl Way {
         });
         std::iter::once(program.to_owned()).chain(words).collect()
     }
+
+    /// The command of a main program that hears of its entry later.
+    pub fn command_ahead(&self, program: &str, main_program: &str) -> Vec<String> {
+        let words = self.command[1..]
+            .iter()
+            .filter(|word| !word.contains(ENTRY));
+        let words = words.map(|word| match word.as_str() {
+            MAIN_PROGRAM => main_program.to_owned(),
+            word => word.to_owned(),
+        });
+        std::iter::once(program.to_owned()).chain(words).collect()
+    }
 }
 
 fn start(

@@ -14,7 +14,8 @@ const STDIN_BYTES_MAX: u64 = 64 << 20;
 /// A memfd with these bytes that nobody can change, opened for reading.
 pub(crate) fn sealed_memory(from: Option<OwnedFd>) -> io::Result<OwnedFd> {
     let all = SealFlags::SEAL | SealFlags::SHRINK | SealFlags::GROW | SealFlags::WRITE;
-    let is_sealed = |file: &OwnedFd| rustix::fs::fcntl_get_seals(file).is_ok_and(|has| has == all);
+    let is_sealed =
+        |file: &OwnedFd| rustix::fs::fcntl_get_seals(file).is_ok_and(|has| has.contains(all));
     let memory = match from {
         // Any file of a tmpfs answers to seals, but only a memfd takes them.
         Some(file) if is_sealed(&file) || rustix::fs::fcntl_add_seals(&file, all).is_ok() => file,

@@ -17,6 +17,9 @@ use crate::wire;
 #[derive(Debug)]
 pub struct Door(OwnedFd);
 
+/// The most that can be said through a door, in bytes.
+pub const WORK_BYTES_MAX: usize = wire::FRAME_BYTES_MAX;
+
 impl Door {
     /// A door, and the end of it that the guest gets.
     pub(super) fn pair() -> io::Result<(Self, OwnedFd)> {
@@ -28,9 +31,9 @@ impl Door {
     ///
     /// # Errors
     ///
-    /// When the guest is gone, or the frame is empty or longer than 128 KiB.
+    /// When the guest is gone, or the work is empty or longer than [`WORK_BYTES_MAX`].
     pub fn hand_in(self, work: &[u8], input: Option<OwnedFd>) -> io::Result<()> {
-        if work.is_empty() || wire::FRAME_BYTES_MAX < work.len() {
+        if work.is_empty() || WORK_BYTES_MAX < work.len() {
             return Err(io::Error::other("the work does not fit into one frame"));
         }
         let input = sealed_memory(input)?;

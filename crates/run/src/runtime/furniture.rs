@@ -18,9 +18,10 @@ use strongroom_core::{
     runtime::{Definition, FunctionFiles, RuntimeName, Start, Way},
     tree::TreePath,
 };
-use strongroom_jail::{Jail, Open};
+use strongroom_jail::{Jail, Open, Waiting};
 
-use super::{RuntimeError, interpreter};
+use super::{RuntimeError, interpreter, shipped};
+use crate::job::VARIABLES;
 
 /// Where the code lies for the guest.
 pub(crate) const FUNCTION: &str = "/function";
@@ -190,6 +191,26 @@ impl Furniture {
         entry: &TreePath,
     ) -> Result<Jail<Open>, RuntimeError> {
         let command = self.command(root, entry)?;
+        Ok(self.show(root, jail).command(command, FUNCTION.into()))
+    }
+
+    /// A jail whose guest waits for work on this runtime: with the interpreter
+    /// running, if its main program knows how to wait, or else at the gate.
+    pub(crate) fn furnish_ahead(&self, root: &Path) -> Result<Jail<Open>, RuntimeError> {
+        if !shipped::can_wait(&self.main_program) {
+            return Ok(self.show(root, Jail::waiting(Waiting::AtTheGate)));
+        }
+        let program = self.interpreter(root)?.display().to_string();
+        let command = self.way.command_ahead(&program, &self.main_program);
+        let jail = self.show(root, Jail::waiting(Waiting::Launched));
+        let variables = VARIABLES.into_iter().chain(self.environment());
+        let jail = variables.fold(jail, |jail, (name, value)| {
+            jail.env(name.to_owned(), value.to_owned())
+        });
+        Ok(jail.command(command, "/".into()))
+    }
+
+    fn show(&self, root: &Path, jail: Jail<Open>) -> Jail<Open> {
         let folders = self.way.folders.iter();
         let mut jail = folders.fold(jail, |jail, name| host_folder(root, jail, name));
         if let Some(packages) = &self.packages {
@@ -202,11 +223,11 @@ impl Furniture {
         ] {
             jail = jail.file(path.into(), content.as_bytes().to_vec());
         }
-        Ok(jail.command(command, FUNCTION.into()))
+        jail
     }
 
     /// The command that runs `entry`.
-    pub(super) fn command(
+    pub(crate) fn command(
         &self,
         root: &Path,
         entry: &TreePath,

@@ -103,7 +103,12 @@ impl House {
     }
 
     pub fn with_slots(slots_max: u32) -> Self {
+        Self::with_pool(slots_max, 0)
+    }
+
+    pub fn with_pool(slots_max: u32, pool_max: u32) -> Self {
         let config = LocalConfig {
+            pool_max,
             program: jail_program(),
             slots_max,
             // Tests run beside each other; guests of two never share a user.
@@ -159,6 +164,12 @@ impl House {
             lines.push(chunk);
         }
         Outcome { ended, lines }
+    }
+
+    /// Waits until a guest waits for work on the runtime of `task`.
+    pub async fn until_waiting(&self, task: &Task) {
+        let runtime = task.runtime();
+        until("a guest waits", || 0 < self.local.waiting(&runtime)).await;
     }
 
     /// Waits until all places are free again, as they must become.

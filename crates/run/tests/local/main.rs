@@ -4,6 +4,7 @@
 //! that can build every wall, and `strongroom-jail` built beside this binary.
 #![allow(clippy::unwrap_used)]
 
+mod ahead;
 mod ends;
 mod house;
 mod leaving;
