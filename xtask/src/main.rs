@@ -4,6 +4,7 @@
 //! with cargo and Debian's or Ubuntu's packages needs nothing else by hand.
 
 mod bench;
+mod container;
 mod demo;
 mod fuzz;
 mod hostile;
@@ -34,6 +35,8 @@ enum Chore {
     Test(test::TestArgs),
     /// Do all that continuous integration does
     Ci,
+    /// Try the tiers inside real containers, with an engine of its own
+    Container,
     /// Check the house rules
     Tidy,
     /// Write openapi.json, or check that it is fresh
@@ -68,6 +71,7 @@ fn chore(chore: &Chore) -> anyhow::Result<()> {
         Chore::Demo(args) => demo::run(args),
         Chore::Test(args) => test::run(args),
         Chore::Ci => test::ci(),
+        Chore::Container => container::run_here(),
         Chore::Tidy => tidy::run(),
         Chore::Openapi(args) => openapi::run(args),
         Chore::Bench(args) => bench::run(args),

@@ -161,25 +161,21 @@ impl Docker {
         }
         let root = folder.join("docker-root");
         make_root(&root)?;
-        let archive = folder.join("docker-root.tar");
-        read(
-            Command::new("tar")
-                .arg("-C")
-                .arg(&root)
-                .arg("-cf")
-                .arg(&archive)
-                .arg("."),
-        )?;
-        read(
-            self.docker()
-                .arg("import")
-                .arg(&archive)
-                .arg("strongroom-bench"),
-        )?;
+        self.image(&root, "strongroom-bench")?;
         read(&mut self.command()).map(drop)
     }
 
-    fn docker(&self) -> Command {
+    /// Makes an image of everything below `root`.
+    pub fn image(&self, root: &Path, name: &str) -> anyhow::Result<()> {
+        let archive = root.with_extension("tar");
+        let mut tar = Command::new("tar");
+        tar.arg("-C").arg(root).arg("-cf").arg(&archive).arg(".");
+        read(&mut tar)?;
+        read(self.docker().arg("import").arg(&archive).arg(name)).map(drop)
+    }
+
+    /// The client, talking to this engine.
+    pub fn docker(&self) -> Command {
         let mut command = Command::new("docker");
         command.args(["-H", &self.socket]);
         command

@@ -6,10 +6,10 @@
 //! it, as a service manager would. The kernel is unpacked, never installed,
 //! and nothing here needs root or hardware support: an emulator is enough.
 
-mod image;
+pub mod image;
 mod kernel;
 mod machine;
-mod suites;
+pub mod suites;
 
 use std::{fs, path::Path, time::Duration};
 

@@ -21,8 +21,8 @@ use crate::shell::{read, run, which};
 const PROGRAMS: &[&str] = &[
     "awk", "cat", "chmod", "cp", "date", "dd", "echo", "env", "false", "find", "grep", "head",
     "id", "ln", "ls", "mkdir", "mknod", "mount", "mv", "nproc", "ps", "python3", "rm", "sed",
-    "seq", "setpriv", "sh", "sleep", "sort", "stat", "su", "tail", "tee", "timeout", "touch", "tr",
-    "true", "umount", "uname", "unshare", "wc", "yes",
+    "seq", "setpriv", "setsid", "sh", "sleep", "sort", "stat", "su", "tail", "tee", "timeout",
+    "touch", "tr", "true", "umount", "uname", "unshare", "wc", "yes",
 ];
 const DRIVERS: &[&str] = &["virtio_pci", "virtio_blk", "overlay"];
 const DISK_SIZE: &str = "1G";
@@ -54,7 +54,7 @@ pub fn disk(
     fs::copy(busybox()?, stage.join("vm/busybox"))?;
     suites.install(&stage)?;
     settle(&stage)?;
-    runtime(&stage, suites)?;
+    runtime(&stage, suites.programs())?;
     let image = folder.join("disk.ext4");
     let _ = fs::remove_file(&image);
     run(
@@ -100,6 +100,20 @@ fn fresh(stage: &Path) -> anyhow::Result<PathBuf> {
     Ok(stage.to_path_buf())
 }
 
+/// Makes the root of a container from `suites`, `program` and this host's programs.
+pub fn container(root: &Path, suites: &Suites, program: &Path) -> anyhow::Result<()> {
+    let stage = fresh(root)?;
+    skeleton(&stage)?;
+    for (path, mode, text) in TEXTS {
+        write(&stage.join(path), *mode, text)?;
+    }
+    fs::set_permissions(stage.join("tmp"), fs::Permissions::from_mode(0o1777))?;
+    suites.install(&stage)?;
+    fs::copy(program, stage.join("usr/bin/strongroom"))?;
+    let programs = suites.programs().chain([program.to_path_buf()]);
+    runtime(&stage, programs)
+}
+
 /// The folders of a system whose `/bin` and `/lib` lie in `/usr`.
 fn skeleton(stage: &Path) -> anyhow::Result<()> {
     for name in ["usr/bin", "usr/sbin", "usr/lib", "usr/lib64"] {
@@ -114,7 +128,7 @@ fn skeleton(stage: &Path) -> anyhow::Result<()> {
 }
 
 /// Programs, Python's library, and every shared library that any of them loads.
-fn runtime(stage: &Path, suites: &Suites) -> anyhow::Result<()> {
+fn runtime(stage: &Path, programs: impl Iterator<Item = PathBuf>) -> anyhow::Result<()> {
     let mut files: BTreeSet<PathBuf> = PROGRAMS.iter().filter_map(|name| system(name)).collect();
     let stdlib = read(Command::new("/usr/bin/python3").args([
         "-I",
@@ -129,7 +143,7 @@ fn runtime(stage: &Path, suites: &Suites) -> anyhow::Result<()> {
         .flatten();
     let mut loaders: Vec<PathBuf> = files.iter().cloned().collect();
     loaders.extend(extensions.map(|entry| entry.path()));
-    loaders.extend(suites.programs());
+    loaders.extend(programs);
     files.extend(libraries(&loaders)?);
     for file in &files {
         install(stage, file)?;

@@ -28,13 +28,15 @@ pub(super) fn kill_all(user: User, mut reaped: impl FnMut(i32, i32)) -> bool {
     let own = rustix::process::getpid().as_raw_nonzero().get();
     let until = Instant::now() + Duration::from_millis(LOOK_MS_MAX);
     while Instant::now() < until {
-        if user.shared {
-            kill_groups(&watch::children(own));
-        } else {
-            let _ = kill_user(user.uid);
-        }
+        // What a run has started falls to its keeper: without a child there is
+        // nothing to kill.
         if reap(&mut reaped) {
             return true;
+        }
+        if user.shared {
+            kill_groups(&watch::children(own));
+        } else if let Ok(killer) = kill_user(user.uid) {
+            let _ = waitpid(Pid::from_raw(killer), WaitOptions::empty());
         }
         let _ = poll(&mut [], Some(&PAUSE));
     }

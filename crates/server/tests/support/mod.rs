@@ -102,7 +102,7 @@ impl Station {
         Self::working_with(|config| {
             config.tier = Tier::Reduced;
             // Away from the users of the other tier, all of whom it would kill.
-            config.uid_base = 300_000_000 + std::process::id() * 32;
+            config.uid_base = 800_000_000 + std::process::id() % 100_000 * 64;
         })
         .await
     }
