@@ -72,6 +72,29 @@ pub struct Judged {
     pub detail: String,
 }
 
+/// What the tier `reduced` cannot close, attempt by attempt. It only shrinks.
+const OPEN_IN_REDUCED: &[&str] = &[
+    // Without a root and a process namespace of its own a guest can ask whether
+    // a path or a process of the host exists, though not open or signal it.
+    "walk above its root",
+    "reach a service by its socket file",
+    "learn that a process of the host exists",
+    "see the first process of its sandbox in /proc",
+    "see that its number is that of the host",
+    // Without mounts nothing forbids mapping a written file to execute it.
+    "run a program that it wrote through the loader",
+    // Without control groups only whole processors can be kept from it.
+    "use more of the processor than it may",
+];
+
+impl Judged {
+    /// Whether it got out where the tier `reduced` is known not to hold it.
+    #[allow(dead_code)]
+    pub fn is_open_in_reduced(&self) -> bool {
+        self.verdict == Verdict::GotOut && OPEN_IN_REDUCED.contains(&self.attempt.as_str())
+    }
+}
+
 /// An attempt as its family declares it.
 struct Attempt {
     name: String,

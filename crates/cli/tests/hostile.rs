@@ -22,9 +22,14 @@ use station::{Place, Station};
 
 /// What a siege of a station with small limits finds.
 fn found(act: impl FnOnce(&Besieged) -> Vec<Judged>) -> Vec<Judged> {
+    found_in("full", act)
+}
+
+fn found_in(tier: &str, act: impl FnOnce(&Besieged) -> Vec<Judged>) -> Vec<Judged> {
     let place = Place::new();
     let own = std::fs::read_to_string(place.home().join("config.toml")).unwrap();
-    place.configure(&format!("{own}{CONFIG}"));
+    assert!(own.contains("[jail]"), "{own}");
+    place.configure(&format!("{own}tier = \"{tier}\"\n{CONFIG}"));
     let station = Station::start_in(place);
     let token = station.user("hostile").token;
     let canaries = Canaries::plant().unwrap();
@@ -44,6 +49,24 @@ fn all_are_contained(judged: &[Judged]) {
 #[test]
 fn who_reads_what_comes_out_of_a_station_is_safe() {
     all_are_contained(&found(Besieged::outputs));
+}
+
+/// Memory, disk and the pool are bounded by looks there, which
+/// `crates/jail/tests/hostile.rs` tries without a station.
+#[test]
+fn a_station_of_the_reduced_tier_lets_out_no_more_than_is_written() {
+    let families = ["privilege", "files", "processes", "network", "kernel"];
+    let families = [&families[..], &["residue", "neighbours"]].concat();
+    let mut judged = found_in("reduced", |place| {
+        let mut judged: Vec<Judged> = families
+            .into_iter()
+            .flat_map(|family| besiege(place, family))
+            .collect();
+        judged.extend(place.outputs());
+        judged
+    });
+    judged.retain(|one| !one.is_open_in_reduced());
+    all_are_contained(&judged);
 }
 
 macro_rules! families {
