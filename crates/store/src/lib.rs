@@ -38,6 +38,7 @@ mod request;
 mod revoke;
 mod rule;
 mod run;
+mod runtime;
 mod schema;
 mod submit;
 mod token;
@@ -65,6 +66,7 @@ pub use crate::{
     request::{RequestRow, Role},
     revoke::Revoked,
     run::{Kind, RunRow, Standing},
+    runtime::{InUse, Present, RuntimeRow},
     submit::{NewRun, RUNS_OPEN_MAX, Submitted},
     token::{NewToken, Session, TokenRow},
     user::UserRow,

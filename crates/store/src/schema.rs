@@ -17,7 +17,7 @@ const FOUND: &str = "SELECT COALESCE(MAX(version), 0) AS number FROM schema_vers
 const RECORD: &str = "INSERT INTO schema_version (version) VALUES ($1)";
 
 /// Step `n` leads from version `n` to `n + 1`.
-const STEPS: [&[&str]; 2] = [FIRST, SECOND];
+const STEPS: [&[&str]; 3] = [FIRST, SECOND, THIRD];
 
 const FIRST: &[&str] = &[
     "CREATE TABLE station_user (
@@ -157,6 +157,13 @@ const FIRST: &[&str] = &[
 /// Whose database it is.
 const SECOND: &[&str] = &["CREATE TABLE home (
         identity TEXT PRIMARY KEY)"];
+
+/// The runtimes that somebody added.
+const THIRD: &[&str] = &["CREATE TABLE runtime (
+        name TEXT PRIMARY KEY,
+        tree TEXT NOT NULL REFERENCES tree (digest),
+        author TEXT NOT NULL REFERENCES station_user (name),
+        at_ms BIGINT NOT NULL)"];
 
 /// Brings the tables to what this program knows.
 pub(crate) async fn migrate(connections: &Connections) -> Result<(), StoreError> {

@@ -102,7 +102,7 @@ async fn a_database_of_a_newer_program_is_refused() {
     each_store(async |world| {
         sql(
             &world.url,
-            "INSERT INTO schema_version (version) VALUES (3)",
+            "INSERT INTO schema_version (version) VALUES (1000)",
         )
         .await;
         let home = tempfile::tempdir().unwrap();
@@ -112,7 +112,7 @@ async fn a_database_of_a_newer_program_is_refused() {
             std::fs::copy(world.home.path().join(file), home.path().join(file)).unwrap();
         }
         let newer = Store::open(home.path(), world.database.clone()).await;
-        let known = matches!(newer, Err(StoreError::Newer { found: 3, known: 2 }));
+        let known = matches!(newer, Err(StoreError::Newer { found: 1000, .. }));
         assert!(known, "{newer:?}");
     })
     .await;

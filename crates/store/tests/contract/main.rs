@@ -14,4 +14,5 @@ mod home;
 mod people;
 mod postgres;
 mod queue;
+mod runtimes;
 mod submissions;
