@@ -9,7 +9,10 @@ mod definition;
 
 use std::{fmt, str::FromStr};
 
-pub use definition::{Definition, DefinitionError, FunctionFiles, Start, Way};
+pub use definition::{
+    Definition, DefinitionError, FunctionFiles, MAIN_PROGRAM_LEN_MAX, Start, TOML_LEN_MAX, Way,
+    main_program_text,
+};
 
 use crate::{
     name::{Name, NameError},

@@ -20,7 +20,9 @@ use std::{
 use strongroom_core::{
     digest::Digest,
     plan::RuntimePin,
-    runtime::{Definition, DefinitionError, FILE_NAME, Kind, Kinds, RuntimeName},
+    runtime::{
+        Definition, DefinitionError, FILE_NAME, Kind, Kinds, RuntimeName, main_program_text,
+    },
 };
 
 pub(crate) use furniture::FUNCTION;
@@ -151,22 +153,30 @@ impl Runtimes {
         content: Digest,
     ) -> Result<(), RuntimeError> {
         let read = |path: PathBuf| {
-            std::fs::read_to_string(&path).map_err(|source| RuntimeError::Read {
+            std::fs::read(&path).map_err(|source| RuntimeError::Read {
                 runtime: name.clone(),
                 path,
                 source,
             })
         };
-        let text = read(folder.join(FILE_NAME))?;
-        let definition = Definition::parse(&text).map_err(|source| RuntimeError::Definition {
+        let wrong = |source| RuntimeError::Definition {
             runtime: name.clone(),
             source,
-        })?;
+        };
+        let text = read(folder.join(FILE_NAME))?;
+        let definition = Definition::parse(&String::from_utf8_lossy(&text)).map_err(wrong)?;
         self.check(&name, &definition)?;
         let main_program = match &definition.main_program {
-            Some(path) => Some(read(folder.join(path.as_str()))?),
+            Some(path) => {
+                Some(main_program_text(read(folder.join(path.as_str()))?).map_err(wrong)?)
+            }
             None => None,
         };
+        if let Some(path) = &definition.packages
+            && !folder.join(path.as_str()).is_dir()
+        {
+            return Err(wrong(DefinitionError::NoPackages(path.clone())));
+        }
         let base = self.base_of(&definition)?;
         let furniture = Furniture::of_folder(
             name.clone(),

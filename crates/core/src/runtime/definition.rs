@@ -128,6 +128,8 @@ pub enum DefinitionError {
     NoFile(TreePath),
     #[error("the main program `{path}` is longer than {MAIN_PROGRAM_LEN_MAX} bytes")]
     MainProgramTooLong { path: TreePath },
+    #[error("the main program is not a text in UTF-8 without zero bytes")]
+    MainProgramNoText,
     #[error("there is no file below `{0}` in the folder")]
     NoPackages(TreePath),
 }
@@ -214,6 +216,13 @@ impl Definition {
             _ => Ok(()),
         }
     }
+}
+
+/// The text of a main program, from the bytes of its file.
+pub fn main_program_text(bytes: Vec<u8>) -> Result<String, DefinitionError> {
+    let text = String::from_utf8(bytes).ok();
+    let text = text.filter(|text| !text.contains('\0') && text.len() <= MAIN_PROGRAM_LEN_MAX);
+    text.ok_or(DefinitionError::MainProgramNoText)
 }
 
 impl Way {

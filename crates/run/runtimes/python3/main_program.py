@@ -17,6 +17,7 @@ ROOT = os.environ.get("STRONGROOM_ROOT", "")
 FUNCTION = ROOT + "/function"
 DATA = ROOT + "/data"
 OUT = ROOT + "/out"
+PACKAGES = ROOT + "/packages"
 RESULT = 3
 BUFFERS = (BufferedRandom, BufferedRWPair, BufferedWriter, TextIOWrapper)
 
@@ -194,6 +195,10 @@ def run(path):
     builtins.quit = _sitebuiltins.Quitter("quit", "Ctrl-D (i.e. EOF)")
     sys.argv = [path]
     sys.path.insert(0, FUNCTION)
+    if os.path.isdir(PACKAGES):
+        # Behind the standard library, so that no package takes its place. This
+        # makes modules found and runs none: no .pth file, no sitecustomize.
+        sys.path.append(PACKAGES)
     module = type(sys)("__main__")
     module.__file__ = path
     sys.modules["__main__"] = module

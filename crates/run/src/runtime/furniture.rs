@@ -50,6 +50,7 @@ const THREAD_VARIABLES: [&str; 6] = [
 pub struct Furniture {
     name: RuntimeName,
     description: String,
+    base: Option<RuntimeName>,
     way: Way,
     main_program: String,
     /// The host's folder with the packages.
@@ -80,6 +81,7 @@ impl Furniture {
         Self {
             name,
             description: definition.description,
+            base: None,
             way,
             main_program: main_program.to_owned(),
             packages: None,
@@ -120,6 +122,7 @@ impl Furniture {
         Self {
             name,
             description: definition.description,
+            base: base.map(|base| base.name.clone()),
             way,
             main_program: main_program.or_else(from_base).unwrap_or_default(),
             packages: definition.packages.map(|path| folder.join(path.as_str())),
@@ -136,6 +139,11 @@ impl Furniture {
 
     pub fn description(&self) -> &str {
         &self.description
+    }
+
+    /// The shipped runtime that it adds to.
+    pub fn base(&self) -> Option<&RuntimeName> {
+        self.base.as_ref()
     }
 
     /// Modules that may be imported before there is a job.

@@ -41,6 +41,8 @@ pub struct Task {
     pub inputs: Inputs<Vec<(String, String)>>,
     pub args: Value,
     pub limits: Limits,
+    /// Another than the file's name says.
+    pub runtime: Option<RuntimeName>,
 }
 
 /// What a run left.
@@ -57,6 +59,7 @@ impl Task {
             inputs: Inputs::None,
             args: json!({}),
             limits: Limits::DEFAULT,
+            runtime: None,
         }
     }
 
@@ -88,8 +91,15 @@ impl Task {
         self
     }
 
+    pub fn runs_on(mut self, runtime: &str) -> Self {
+        self.runtime = Some(runtime.parse().unwrap());
+        self
+    }
+
     fn runtime(&self) -> RuntimeName {
-        if self.files[0].0.ends_with(".py") {
+        if let Some(runtime) = &self.runtime {
+            runtime.clone()
+        } else if self.files[0].0.ends_with(".py") {
             RuntimeName::python3()
         } else {
             RuntimeName::sh()

@@ -10,6 +10,7 @@ mod house;
 mod leaving;
 mod logs;
 mod outputs;
+mod packages;
 mod scripts;
 mod values;
 mod wardens;
