@@ -5,8 +5,9 @@ use clap::{Parser, Subcommand};
 use crate::commands::{
     audit::AuditArgs, cancel::CancelArgs, dataset::DatasetCommand, doctor::DoctorArgs,
     function::FunctionCommand, login::LoginArgs, logs::LogsArgs, output::OutputArgs,
-    request::RequestCommand, rule::RuleCommand, run::RunArgs, runs::RunsArgs, serve::ServeArgs,
-    status::StatusArgs, token::TokenCommand, user::UserCommand,
+    request::RequestCommand, rule::RuleCommand, run::RunArgs, runs::RunsArgs,
+    runtime::RuntimeCommand, serve::ServeArgs, status::StatusArgs, token::TokenCommand,
+    user::UserCommand,
 };
 
 /// Run other people's code next to your data, and let nothing out but what you allowed
@@ -42,6 +43,9 @@ pub enum Command {
     Logs(LogsArgs),
     Output(OutputArgs),
     Cancel(CancelArgs),
+    /// See what functions can run on, and add to it as an admin
+    #[command(subcommand)]
+    Runtime(RuntimeCommand),
     /// Answer those who ask to run functions on your data
     #[command(subcommand)]
     Request(RequestCommand),

@@ -13,6 +13,7 @@ pub mod request;
 pub mod rule;
 pub mod run;
 pub mod runs;
+pub mod runtime;
 pub mod serve;
 pub mod status;
 pub mod token;
@@ -36,6 +37,7 @@ pub fn run(ui: &mut Ui, command: Command) -> Result<Outcome, CliError> {
         Command::Run(args) => run::run(ui, args),
         Command::Dataset(command) => dataset::run(ui, &client()?, command),
         Command::Function(command) => function::run(ui, &client()?, command),
+        Command::Runtime(command) => runtime::run(ui, &client()?, command),
         Command::Runs(args) => runs::run(ui, &client()?, args),
         Command::Status(args) => status::run(ui, &client()?, args),
         Command::Logs(args) => logs::run(ui, &client()?, args),

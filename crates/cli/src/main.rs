@@ -22,6 +22,7 @@ mod show;
 mod source;
 mod times;
 mod ui;
+mod upload;
 mod versions;
 
 use std::process::ExitCode;

@@ -11,6 +11,7 @@ mod access;
 mod data;
 mod request;
 mod run;
+mod runtime;
 mod script;
 
 pub use access::{Me, NewToken, NewUser, Token, User};
@@ -20,6 +21,7 @@ pub use data::{
 };
 pub use request::{Approval, Audited, NewApproval, Rejection, Request, RequestDetail, Rules};
 pub use run::{LogLine, NewRun, Run, RunState};
+pub use runtime::{NewRuntime, Runtime, RuntimeAdded};
 pub use script::{Code, ScriptJson, ScriptStatus};
 
 /// An error, as RFC 9457 has it. `code` is stable; `detail` is for people.

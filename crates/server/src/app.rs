@@ -17,6 +17,7 @@ pub mod incoming;
 pub mod live;
 pub mod requests;
 pub mod runs;
+pub mod runtimes;
 pub mod scripts;
 mod show;
 pub mod source;
@@ -25,8 +26,7 @@ pub mod watch;
 
 use std::{ops::Deref, sync::Arc};
 
-use strongroom_core::{plan::RuntimePin, runtime::RuntimeName};
-use strongroom_run::{RuntimeError, Runtimes};
+use strongroom_run::Runtimes;
 use strongroom_store::Store;
 use tokio::sync::{Notify, Semaphore};
 use tokio_util::sync::CancellationToken;
@@ -63,6 +63,8 @@ pub struct Inner {
     pub stop: CancellationToken,
     /// The runtimes that functions can have here.
     pub runtimes: Arc<Runtimes>,
+    /// Runtimes change one at a time, so that store and launcher agree.
+    pub runtime_change: Semaphore,
     /// What was seen of the jail's walls at start.
     pub walls: Vec<api::Wall>,
     pub tier: String,
@@ -75,19 +77,6 @@ impl App {
 
     pub fn now_ms(&self) -> i64 {
         self.clock.now_ms()
-    }
-
-    /// What a run on `runtime` would run on.
-    pub fn runtime(&self, runtime: &RuntimeName) -> Result<RuntimePin, AppError> {
-        self.runtimes.pin(runtime).map_err(|error| match error {
-            RuntimeError::Missing { runtime, .. } | RuntimeError::Unknown(runtime) => {
-                AppError::Invalid {
-                    code: "no_runtime",
-                    detail: format!("this station has no runtime `{runtime}`"),
-                }
-            }
-            other => AppError::internal("pin a runtime")(other),
-        })
     }
 }
 

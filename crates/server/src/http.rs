@@ -18,6 +18,7 @@ pub(crate) mod read;
 mod requests;
 mod rules;
 mod runs;
+mod runtimes;
 pub(crate) mod scripts;
 mod station;
 
@@ -80,6 +81,7 @@ fn routes() -> OpenApiRouter<App> {
         .merge(datasets::routes())
         .merge(functions::routes())
         .merge(runs::routes())
+        .merge(runtimes::routes())
         .merge(requests::routes())
         .merge(rules::routes())
         .merge(scripts::routes())

@@ -127,6 +127,12 @@ async fn station(
             source,
         })?;
     let app = app(config, store, &local);
+    app.runtimes_load()
+        .await
+        .map_err(|source| ServeError::Store {
+            home: home.clone(),
+            source,
+        })?;
     let first_start = first_admin(&app).await?;
     Worker::recover(&app)
         .await
@@ -190,6 +196,7 @@ pub(crate) fn app(config: Config, store: Store, local: &Local) -> App {
         unpacking: Semaphore::new(UNPACKING_MAX),
         stop: CancellationToken::new(),
         runtimes: Arc::clone(local.runtimes()),
+        runtime_change: Semaphore::new(1),
         walls,
         tier: tier.to_owned(),
     })

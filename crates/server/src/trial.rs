@@ -6,6 +6,7 @@
 
 mod files;
 mod keep;
+mod runtimes;
 
 use std::{
     collections::BTreeMap,
@@ -26,7 +27,7 @@ use strongroom_core::{
     run::{Enforced, OutputFile, Reason, Stream, Usage},
     tree::TreeError,
 };
-use strongroom_run::{Job, Local, LocalConfig, LogChunk, RuntimeError, Runtimes, StartError};
+use strongroom_run::{Job, Local, LocalConfig, LogChunk, RuntimeError, StartError};
 use tokio::sync::{mpsc, oneshot};
 
 use crate::{
@@ -46,6 +47,10 @@ pub struct Trial {
     pub limits: LimitsAsked,
     /// Where files from `/out` are written; nowhere if absent.
     pub out: Option<PathBuf>,
+    /// A folder whose folders are runtimes, by their names.
+    pub runtimes: Option<PathBuf>,
+    /// One more runtime: `DIR` or `NAME=DIR`.
+    pub runtime_folder: Option<String>,
     pub jail: JailConfig,
 }
 
@@ -79,6 +84,8 @@ pub enum TrialError {
     },
     #[error("input `{raw}`")]
     InputName { raw: String, source: NameError },
+    #[error("runtime `{raw}`")]
+    RuntimeName { raw: String, source: NameError },
     #[error("only a lone input may go without a name; give each as NAME=PATH")]
     TwoUnnamed,
     #[error("the input `{0}` is there twice")]
@@ -107,19 +114,16 @@ pub enum TrialError {
 /// is missing is a [`Reason`], as on a station.
 pub fn run(trial: &Trial, on_line: impl FnMut(Stream, &str)) -> Result<TrialEnded, TrialError> {
     let source = files::function(&trial.function)?;
-    let runtimes = Arc::new(Runtimes::default());
-    let manifest = Manifest::of_files(&source, &runtimes.kinds());
-    let manifest = manifest.map_err(|source| TrialError::Manifest {
-        path: trial.function.clone(),
-        source,
-    })?;
+    let mut found = runtimes::Found::of(trial)?;
+    let manifest = found.manifest(&trial.function, &source)?;
     let paths = inputs(&trial.on)?;
     let laid = tempfile::Builder::new()
         .prefix("strongroom-trial-")
         .tempdir()
         .map_err(TrialError::LayOut)?;
+    found.lay_out(&manifest.runtime, &laid.path().join("runtime"))?;
     let config = LocalConfig {
-        runtimes,
+        runtimes: Arc::clone(&found.runtimes),
         // There is one run, and nobody to wait for another.
         pool_max: 0,
         ..local_config(&trial.jail, 1)
@@ -132,6 +136,11 @@ pub fn run(trial: &Trial, on_line: impl FnMut(Stream, &str)) -> Result<TrialEnde
         .build()
         .map_err(TrialError::Async)?;
     Ok(runtime.block_on(execute(&local, job, trial.out.clone(), on_line)))
+}
+
+fn reading(path: &Path) -> impl FnOnce(io::Error) -> TrialError {
+    let path = path.to_owned();
+    move |source| TrialError::Read { path, source }
 }
 
 fn pinned(

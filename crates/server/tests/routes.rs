@@ -58,6 +58,7 @@ impl From<Body> for Sent {
 
 const FORM: &str = "--x\r\ncontent-disposition: form-data; name=\"files[]\"; filename=\"a.py\"\r\n\r\n\
     print(1)\r\n--x--\r\n";
+const RUNTIME: &[u8] = b"base = \"python3\"";
 const FILE: &[u8] = b"a,b\n1,2\n";
 
 /// The ids of what is there.
@@ -95,6 +96,8 @@ async fn world(station: &Station) -> World {
         .await
         .ok();
     let token = station.post("lab", "/v1/tokens", json!({})).await.ok();
+    let body = json!({ "name": "python3-own", "files": station.upload("admin", &[("runtime.toml", RUNTIME)]).await });
+    station.post("admin", "/v1/runtimes", body).await.ok();
     World {
         dataset: text(&dataset, "version").to_owned(),
         function: text(&function, "version").to_owned(),
@@ -169,6 +172,10 @@ fn table(world: &World) -> Vec<Row> {
     let digest = Digest::of(b"new").to_string();
     let rules = || Json(json!({ "text": "permit(principal, action, resource);" }));
     let run = json!({ "function": "lab/f", "on": ["lab/d"] });
+    let runtime = || {
+        let file = json!({ "digest": Digest::of(RUNTIME), "size_bytes": RUNTIME.len() });
+        Json(json!({ "name": "python3-own", "files": { "runtime.toml": file } }))
+    };
     vec![
         row("GET", "/v1/me", &[], Nothing, ("lab", Served)),
         row("GET", "/v1/users", &[], Nothing, ("admin", NotFound)),
@@ -193,6 +200,10 @@ fn table(world: &World) -> Vec<Row> {
         row("POST", "/v1/functions/{owner}/{name}/versions", &["lab", "f"],
             Json(json!({ "files": { "main.py": "print(2)" } })), ("lab", NotFound)),
         row("GET", "/v1/functions/{owner}/{name}/versions/{version}", &["lab", "f", &world.function], Nothing, ("lab", Served)),
+        row("GET", "/v1/runtimes", &[], Nothing, ("lab", Served)),
+        row("POST", "/v1/runtimes", &[], runtime(), ("admin", NotFound)),
+        row("GET", "/v1/runtimes/{name}", &["python3-own"], Nothing, ("lab", Served)),
+        row("DELETE", "/v1/runtimes/{name}", &["python3-own"], Nothing, ("admin", NotFound)),
         row("GET", "/v1/runs", &[], Nothing, ("lab", Empty)),
         row("POST", "/v1/runs", &[], Json(run), ("lab", Served)),
         row("GET", "/v1/runs/{id}", &[&world.ended], Nothing, ("lab", NotFound)),

@@ -41,6 +41,9 @@ pub struct RunArgs {
     /// Write the files from /out below this folder, in place of those of an earlier run
     #[arg(long, value_name = "DIR")]
     out: Option<PathBuf>,
+    /// A folder with a `runtime.toml`, for a local function that names this runtime
+    #[arg(long, value_name = "[NAME=]DIR")]
+    runtime_folder: Option<String>,
     /// What the result is for, told to the owners
     #[arg(long, default_value = "", hide_default_value = true)]
     purpose: String,
@@ -58,6 +61,11 @@ pub struct RunArgs {
 pub fn run(ui: &mut Ui, args: RunArgs) -> Result<Outcome, CliError> {
     if is_local(&args.function) {
         return trial::run(ui, args);
+    }
+    if args.runtime_folder.is_some() {
+        let message = "--runtime-folder is for a local function";
+        let hint = "`strongroom runtime add` gives a runtime to a station";
+        return Err(CliError::wrong_use_with_hint(message, hint));
     }
     ask::run(ui, args)
 }

@@ -11,6 +11,7 @@ mod data;
 mod ends;
 mod relay;
 mod rules;
+mod runtimes;
 mod station;
 mod text;
 mod trial;

@@ -95,6 +95,54 @@ fn a_folder_with_a_manifest_and_named_inputs_can_be_tried() {
 }
 
 #[test]
+fn a_function_is_tried_on_a_runtime_of_ones_own() {
+    let place = Place::new();
+    let toml = "base = \"python3\"\npackages = \"p\"\n";
+    place.file("birds/runtime.toml", toml);
+    place.file("birds/p/bird.py", "name = 'robin'");
+    place.file("home/runtimes/owls/runtime.toml", toml);
+    place.file("home/runtimes/owls/p/bird.py", "name = 'owl'");
+    place.file("home/runtimes/broken/runtime.toml", "base = 3");
+    let tries = |runtime: &str, more: &[&str]| {
+        let source = format!(
+            "# /// script\n# [tool.strongroom]\n# runtime = \"{runtime}\"\n# ///\n\
+             import bird\ndef transform(data, ctx):\n    return bird.name\n"
+        );
+        place.file("f.py", source);
+        place.run(&[&["run", "./f.py", "--json"], more].concat())
+    };
+    let value = |said: crate::station::Said| {
+        let ended: Value = serde_json::from_str(&said.out).unwrap();
+        ended["value"].clone()
+    };
+    assert_eq!(
+        value(tries("birds", &["--runtime-folder", "birds"])),
+        "robin"
+    );
+    assert_eq!(
+        value(tries("own", &["--runtime-folder", "own=birds"])),
+        "robin"
+    );
+    assert_eq!(value(tries("owls", &[])), "owl");
+    snapshot!(tries("broken", &[]), @r"
+    ---- stderr
+    error: the runtime broken: runtime.toml: line 1: invalid type: integer `3`, expected a string
+    ---- exit code 2
+    ");
+    snapshot!(tries("birds", &[]), @r"
+    ---- stderr
+    error: ./f.py: there is no runtime `birds` here; there are python3, sh and owls
+    ---- exit code 2
+    ");
+    snapshot!(place.run(&["run", "a/b", "--runtime-folder", "birds"]), @r"
+    ---- stderr
+    error: --runtime-folder is for a local function
+    hint: `strongroom runtime add` gives a runtime to a station
+    ---- exit code 2
+    ");
+}
+
+#[test]
 fn what_cannot_be_tried_is_told_in_one_line() {
     let place = Place::new();
     place.file(

@@ -21,7 +21,7 @@ use strongroom_core::{
     tree::{DEPTH_MAX, FILES_MAX, Tree, TreeError, TreeFile, TreePath},
 };
 
-use super::TrialError;
+use super::{TrialError, reading};
 
 /// The largest function, as on a station.
 pub(super) const FUNCTION_BYTES_MAX: u64 = 16 * MIB;
@@ -77,11 +77,6 @@ pub(super) fn view(path: &Path, folder: &Path) -> Result<PathBuf, TrialError> {
         fs::set_permissions(&to, Permissions::from_mode(0o444)).map_err(TrialError::LayOut)?;
     }
     Ok(folder.to_owned())
-}
-
-fn reading(path: &Path) -> impl FnOnce(io::Error) -> TrialError {
-    let path = path.to_owned();
-    move |source| TrialError::Read { path, source }
 }
 
 /// All files at `path` in order, and whether everyone may read all of it.

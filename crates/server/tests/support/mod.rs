@@ -70,6 +70,7 @@ impl Station {
             unpacking: Semaphore::new(UNPACKING_MAX),
             stop: CancellationToken::new(),
             runtimes: Arc::new(Runtimes::default()),
+            runtime_change: Semaphore::new(1),
             walls: Vec::new(),
             tier: "full".to_owned(),
         });
@@ -114,6 +115,7 @@ impl Station {
             slots_max: 2,
             // Tests run beside each other; guests of two never share a user.
             uid_base: 1_200_000_000 + std::process::id() % 100_000 * 64,
+            runtimes: Arc::clone(&station.app.runtimes),
             ..LocalConfig::default()
         };
         change(&mut config);
@@ -204,15 +206,23 @@ impl Station {
         self.send(who, "POST", path, body).await
     }
 
+    /// Uploads files; what they are by path.
+    pub async fn upload(&self, who: &str, files: &[(&str, &[u8])]) -> Value {
+        let mut uploaded = json!({});
+        for (path, bytes) in files {
+            let digest = Digest::of(bytes);
+            let at = format!("/v1/blobs/{digest}");
+            let put = self.send(who, "PUT", &at, bytes.to_vec()).await;
+            assert_eq!(put.status, StatusCode::NO_CONTENT, "{put:?}");
+            uploaded[*path] = json!({ "digest": digest, "size_bytes": bytes.len() });
+        }
+        uploaded
+    }
+
     /// Uploads a file and pushes it as the only one of a dataset.
     pub async fn push_dataset(&self, name: &str, file: &str, bytes: &[u8]) -> Value {
         let owner = name.split('/').next().unwrap();
-        let digest = Digest::of(bytes);
-        let put = self
-            .send(owner, "PUT", &format!("/v1/blobs/{digest}"), bytes.to_vec())
-            .await;
-        assert_eq!(put.status, StatusCode::NO_CONTENT, "{put:?}");
-        let files = json!({ file: { "digest": digest, "size_bytes": bytes.len() } });
+        let files = self.upload(owner, &[(file, bytes)]).await;
         let body = json!({ "files": files, "message": "first" });
         self.post(owner, &format!("/v1/datasets/{name}/versions"), body)
             .await

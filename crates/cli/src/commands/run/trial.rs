@@ -23,13 +23,17 @@ pub fn run(ui: &mut Ui, args: RunArgs) -> Result<Outcome, CliError> {
     }
     log::start("error");
     // The same jail as the station of this user would have.
-    let config = Config::load(HomeArgs::default().path()?, None)?;
+    let home = HomeArgs::default().path()?;
+    let runtimes = Some(home.join("runtimes"));
+    let config = Config::load(home, None)?;
     let trial = Trial {
         function: args.function.into(),
         on: args.on,
         args: arguments::arguments(args.args_json.as_deref(), &args.arg)?,
         limits: arguments::limits(&args.limit)?,
         out: args.out,
+        runtimes,
+        runtime_folder: args.runtime_folder,
         jail: config.jail,
     };
     // A guest that is not listened to runs all the same.
