@@ -7,6 +7,8 @@ altered by the function: the station trusts none of it. What is not needed by
 every run is imported late, since starting fast is a feature.
 """
 
+import _sitebuiltins
+import atexit
 import gc
 import os
 import sys
@@ -187,7 +189,6 @@ def entry_of(names):
 
 
 def run(path):
-    import _sitebuiltins
     import builtins
 
     # Scripts use these two, and `-S` leaves them out.
@@ -293,8 +294,6 @@ def leave(code, own):
             if threading is not None:
                 threading._shutdown()
             if len(sys._current_frames()) == 1:
-                import atexit
-
                 atexit._run_exitfuncs()
                 flush()
                 let_go(own)
@@ -330,6 +329,13 @@ def wait():
     import json
     import pathlib
 
+    # What is called for the first time is slow, so here it is called before.
+    json.loads(json.dumps({"": [""]}))
+    exec(compile("", "", "exec", dont_inherit=True), {})
+    standard_input()
+    os.environ.update(os.environ.copy())
+    os.listdir("/")
+    gc.collect()
     loaded = [name for name in sys.modules if name not in start]
     roots = {name.partition(".")[0] for name in loaded}
     door = _socket.socket(fileno=0)
