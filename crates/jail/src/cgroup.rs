@@ -341,17 +341,13 @@ fn read(path: &Path) -> Result<String, GroupError> {
     })
 }
 
-/// A file with one number; 0 if it is not there.
-fn number(path: &Path) -> u64 {
-    read(path)
-        .ok()
-        .and_then(|text| text.trim().parse().ok())
-        .unwrap_or(0)
+/// The one number of a file; 0 if there is none.
+fn number(text: &str) -> u64 {
+    text.trim().parse().unwrap_or(0)
 }
 
-/// The number after `key` in a file of `key number` lines; 0 if it is not there.
-fn keyed(path: &Path, key: &str) -> u64 {
-    let text = read(path).unwrap_or_default();
+/// The number after `key` in lines of `key number`; 0 if it is not there.
+fn keyed(text: &str, key: &str) -> u64 {
     let mut lines = text.lines().filter_map(|line| line.split_once(' '));
     lines
         .find(|(name, _)| *name == key)

@@ -117,25 +117,22 @@ pub(super) fn watch_memory(directories: &[PathBuf]) -> Result<OwnedFd, GroupErro
 }
 
 pub(super) fn usage(directories: &[PathBuf]) -> Usage {
-    let find = |file: &str| with(directories, file).unwrap_or(Path::new("/nonexistent"));
     Usage {
         cpu_us: cpu_us(directories),
-        memory_peak_bytes: number(
-            &find("memory.max_usage_in_bytes").join("memory.max_usage_in_bytes"),
-        ),
-        out_of_memory: 0 < keyed(
-            &find("memory.oom_control").join("memory.oom_control"),
-            "oom_kill",
-        ),
-        processes_refused: 0 < keyed(&find("pids.max").join("pids.events"), "max"),
+        memory_peak_bytes: number(&text(directories, "memory.max_usage_in_bytes")),
+        out_of_memory: 0 < keyed(&text(directories, "memory.oom_control"), "oom_kill"),
+        processes_refused: 0 < keyed(&text(directories, "pids.events"), "max"),
     }
 }
 
 pub(super) fn cpu_us(directories: &[PathBuf]) -> u64 {
-    match with(directories, "cpuacct.usage") {
-        Ok(directory) => number(&directory.join("cpuacct.usage")) / 1000,
-        Err(_) => 0,
-    }
+    number(&text(directories, "cpuacct.usage")) / 1000
+}
+
+/// What a file of one of the hierarchies says; nothing if it is in none.
+fn text(directories: &[PathBuf], file: &str) -> String {
+    let mut found = directories.iter().map(|one| read(&one.join(file)));
+    found.find_map(Result::ok).unwrap_or_default()
 }
 
 /// The hierarchy that has this file.

@@ -168,12 +168,16 @@ fn limit_processor(leaf: &Path, values: &Values) -> Result<(), GroupError> {
 pub(super) fn usage(leaf: &Path) -> Usage {
     Usage {
         cpu_us: cpu_us(leaf),
-        memory_peak_bytes: number(&leaf.join("memory.peak")),
-        out_of_memory: 0 < keyed(&leaf.join("memory.events"), "oom_kill"),
-        processes_refused: 0 < keyed(&leaf.join("pids.events"), "max"),
+        memory_peak_bytes: number(&text(leaf, "memory.peak")),
+        out_of_memory: 0 < keyed(&text(leaf, "memory.events"), "oom_kill"),
+        processes_refused: 0 < keyed(&text(leaf, "pids.events"), "max"),
     }
 }
 
 pub(super) fn cpu_us(leaf: &Path) -> u64 {
-    keyed(&leaf.join("cpu.stat"), "usage_usec")
+    keyed(&text(leaf, "cpu.stat"), "usage_usec")
+}
+
+fn text(leaf: &Path, file: &str) -> String {
+    read(&leaf.join(file)).unwrap_or_default()
 }
