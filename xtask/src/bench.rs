@@ -4,6 +4,8 @@
 //! of them. Figures are medians and 99th percentiles of wall-clock time; the
 //! ratio is to the plain interpreter of the same run.
 
+mod engine;
+
 use std::{
     io::{Read, Write},
     net::TcpStream,
@@ -103,7 +105,8 @@ pub fn run(args: &BenchArgs) -> anyhow::Result<()> {
             Box::new(|_| quiet(&mut engine.command())),
         ));
     }
-    let rows = take_turns(args.rounds, contenders)?;
+    let mut rows = take_turns(args.rounds, contenders)?;
+    rows.push(engine::alone(args.rounds)?);
     table(&rows);
     in_a_row(&station.url, &token, args.rounds)
 }
