@@ -56,6 +56,28 @@ fn others(judged: &[Judged], expected: [Verdict; 2]) -> Vec<&Judged> {
     judged.iter().filter(other).collect()
 }
 
+/// Only a test build knows how to leave out walls, whatever it is asked.
+#[test]
+#[cfg(not(feature = "mutation"))]
+fn nobody_can_ask_an_ordinary_build_to_leave_out_a_wall() {
+    let test = "nobody_can_ask_an_ordinary_build_to_leave_out_a_wall";
+    if std::env::var_os("STRONGROOM_REMOVED").is_none() {
+        let output = std::process::Command::new(std::env::current_exe().unwrap())
+            .args(["--exact", test, "--nocapture"])
+            .env("STRONGROOM_REMOVED", "Seccomp\nLandlock\nOldRootDetached")
+            .output()
+            .unwrap();
+        let text = String::from_utf8_lossy(&output.stdout);
+        assert!(
+            output.status.success() && text.contains("1 passed"),
+            "{text}"
+        );
+        return;
+    }
+    is_contained("kernel");
+    is_contained("files");
+}
+
 #[test]
 #[cfg(target_arch = "x86_64")]
 fn copies_of_a_zygote_do_not_get_out_either() {
