@@ -6,105 +6,13 @@
 
 mod cell;
 
-use std::path::{Path, PathBuf};
-use std::process::Command;
-
+use cell::delegated::as_nobody;
 use cell::{
-    Guest, LIMITS, PRELUDE, SLOT, config, directory_with, event, group_beside, host_in, own_group,
-    python, run_in, shell,
+    Guest, LIMITS, PRELUDE, SLOT, config, directory_with, event, host_in, python, run_in, shell,
 };
 use strongroom_jail::{
     Attachment, Event, Jail, Limits, Program, SealError, Status, Waiting, Warden, WardenConfig,
 };
-
-const NOBODY: u32 = 65_534;
-/// Set for the inner half: the groups, separated by colons.
-const GROUPS: &str = "STRONGROOM_TEST_GROUPS";
-
-/// Runs `inner` as an ordinary user who may write the control groups given to it.
-fn as_nobody(test: &str, with_groups: bool, inner: impl FnOnce(Vec<PathBuf>)) {
-    if let Ok(groups) = std::env::var(GROUPS) {
-        let groups = groups.split(':').filter(|path| !path.is_empty());
-        return inner(groups.map(PathBuf::from).collect());
-    }
-    assert!(
-        rustix::process::geteuid().is_root(),
-        "this suite needs root to become someone else"
-    );
-    let groups = if with_groups {
-        groups_for_nobody(test)
-    } else {
-        Vec::new()
-    };
-    // Version 2 wants the user's own processes inside what it may write, as
-    // systemd arranges it; version 1 is named in the configuration.
-    let (inside, named) = match groups.as_slice() {
-        [one] => (
-            one.join("cgroup.procs").display().to_string(),
-            String::new(),
-        ),
-        many => {
-            let paths: Vec<&str> = many.iter().filter_map(|path| path.to_str()).collect();
-            ("/dev/null".to_owned(), paths.join(":"))
-        }
-    };
-    let program = "echo $$ > $0; exec setpriv --reuid 65534 --regid 65534 --clear-groups -- \"$@\"";
-    let output = Command::new("/bin/sh")
-        .args(["-c", program, &inside])
-        .arg(std::env::current_exe().unwrap())
-        .args(["--exact", test, "--nocapture"])
-        .env(GROUPS, named)
-        .output()
-        .unwrap();
-    groups.iter().for_each(|group| remove_tree(group));
-    let text = String::from_utf8_lossy(&output.stdout) + String::from_utf8_lossy(&output.stderr);
-    assert!(
-        output.status.success() && text.contains("1 passed"),
-        "{text}"
-    );
-}
-
-fn remove_tree(group: &Path) {
-    for entry in std::fs::read_dir(group).unwrap().flatten() {
-        if entry.path().is_dir() {
-            remove_tree(&entry.path());
-        }
-    }
-    std::fs::remove_dir(group).unwrap();
-}
-
-/// One directory per hierarchy, owned by the user.
-fn groups_for_nobody(test: &str) -> Vec<PathBuf> {
-    let own = std::fs::read_to_string("/proc/self/cgroup").unwrap();
-    let name = format!("ordinary_{test}_{}", std::process::id());
-    let root = Path::new("/sys/fs/cgroup");
-    if let Some(own) = own_group() {
-        return vec![give(group_beside(&own, &name).unwrap())];
-    }
-    let mut made = Vec::new();
-    for line in own.lines() {
-        let mut parts = line.splitn(3, ':').skip(1);
-        let (controllers, path) = (parts.next().unwrap(), parts.next().unwrap());
-        if let "memory" | "pids" | "cpu" | "cpuacct" | "cpu,cpuacct" = controllers {
-            let group = root.join(controllers).join(&path[1..]).join(&name);
-            std::fs::create_dir(&group).unwrap();
-            made.push(give(group));
-        }
-    }
-    made
-}
-
-fn give(group: PathBuf) -> PathBuf {
-    let files = ["cgroup.procs", "cgroup.subtree_control", "cgroup.threads"];
-    let files = files
-        .map(|file| group.join(file))
-        .into_iter()
-        .filter(|path| path.exists());
-    for path in files.chain([group.clone()]) {
-        std::os::unix::fs::chown(path, Some(NOBODY), Some(NOBODY)).unwrap();
-    }
-    group
-}
 
 #[test]
 fn an_ordinary_user_gets_every_wall() {

@@ -1,6 +1,8 @@
 //! One guest at a time, through the public API: the frame of every suite here.
 #![allow(clippy::unwrap_used, dead_code)]
 
+pub mod delegated;
+
 use std::fs::File;
 use std::io::{Read as _, Seek as _, Write as _};
 use std::os::fd::OwnedFd;
@@ -12,6 +14,8 @@ use rustix::event::{PollFd, PollFlags, Timespec, poll};
 use strongroom_jail::{
     Door, Enforced, Event, Exit, Jail, Limits, Open, Pipes, SlotId, Status, Warden, WardenConfig,
 };
+
+use delegated::{group_beside, own_group};
 
 pub const MIB: u64 = 1 << 20;
 pub const SLOT: SlotId = SlotId(0);
@@ -49,27 +53,6 @@ static BESIDE: LazyLock<Option<PathBuf>> = LazyLock::new(|| {
 /// Whether we run as root; these suites keep their promises to ordinary users too.
 pub fn is_root() -> bool {
     rustix::process::geteuid().is_root()
-}
-
-const GROUPS: &str = "/sys/fs/cgroup";
-
-/// Our own group of version 2, if that is the only version here.
-pub fn own_group() -> Option<PathBuf> {
-    let text = std::fs::read_to_string("/proc/self/cgroup").unwrap();
-    let below = text.trim().strip_prefix("0::/")?.to_owned();
-    Some(Path::new(GROUPS).join(below)).filter(|own| own.join("cgroup.controllers").exists())
-}
-
-/// An empty group beside `own` with every controller, where we may make one.
-pub fn group_beside(own: &Path, name: &str) -> Option<PathBuf> {
-    let top = own == Path::new(GROUPS).join("");
-    let parent = if top { own } else { own.parent()? };
-    std::fs::write(parent.join("cgroup.subtree_control"), "+memory +pids +cpu").ok()?;
-    let group = parent.join(name);
-    match std::fs::create_dir(&group) {
-        Err(error) if error.kind() != std::io::ErrorKind::AlreadyExists => None,
-        _ => Some(group),
-    }
 }
 
 pub fn warden() -> Warden {
@@ -412,7 +395,7 @@ pub fn directory_with(name: &str, content: &str) -> tempfile::TempDir {
 /// The control groups of every warden on this host with this name.
 pub fn groups_named(prefix: &str) -> Vec<PathBuf> {
     let mut found = Vec::new();
-    let mut open = vec![PathBuf::from(GROUPS)];
+    let mut open = vec![PathBuf::from("/sys/fs/cgroup")];
     while let Some(directory) = open.pop() {
         for entry in std::fs::read_dir(&directory)
             .into_iter()

@@ -108,6 +108,11 @@ impl Station {
         .await
     }
 
+    /// The same as an ordinary user, who may write these control groups.
+    pub async fn ordinary(cgroup_dirs: Vec<std::path::PathBuf>) -> Self {
+        Self::working_with(|config| config.cgroup_dirs = cgroup_dirs).await
+    }
+
     async fn working_with(change: impl FnOnce(&mut LocalConfig)) -> Self {
         let mut station = Self::new().await;
         let mut config = LocalConfig {
