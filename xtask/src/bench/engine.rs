@@ -1,41 +1,43 @@
-//! The engine alone: guests that waited, without HTTP and without a database.
-//!
-//! `crates/run/examples/engine.rs` does the rounds in a process of its own,
-//! which is its own warden, and says how long each took; the first, for which
-//! nobody could wait, is not counted.
+//! Hello without HTTP and without a database: the engine alone.
 
 use std::{process::Command, time::Duration};
 
-use anyhow::bail;
+use anyhow::Context;
 
-use super::Row;
-use crate::shell::{built, cargo, read, run};
+use super::{
+    Bench,
+    report::{Bar, Report, Row},
+};
+use crate::shell::read;
 
-pub(super) fn alone(rounds: usize) -> anyhow::Result<Row> {
-    run(&mut cargo(&[
-        "build",
-        "--release",
-        "-p",
-        "strongroom-run",
-        "--example",
-        "engine",
-    ]))?;
-    let program = built("release")?.join("examples/engine");
-    let text = read(Command::new(program).arg((rounds + 1).to_string()))?;
-    let times = text.lines().skip(1).map(time).collect::<Result<_, _>>()?;
-    Ok(Row {
-        name: "strongroom: engine alone",
-        times,
-    })
-}
+/// Milliseconds, warm.
+const MOST_MS: f64 = 1.2;
 
-/// `prepare 1 run 2`, in microseconds.
-fn time(line: &str) -> anyhow::Result<Duration> {
-    match line.split_whitespace().collect::<Vec<_>>().as_slice() {
-        ["prepare", ready, "run", ran] => {
-            let micros = ready.parse::<u64>()? + ran.parse::<u64>()?;
-            Ok(Duration::from_micros(micros))
+/// The example prints a line for each round: microseconds to prepare and to run.
+pub fn measure(bench: &Bench<'_>, report: &mut Report) -> anyhow::Result<()> {
+    let example = bench.built.join("examples/engine");
+    // The first rounds find nothing waiting yet.
+    let rounds = bench.args.rounds + bench.args.rounds / 10;
+    let text = read(Command::new(example).arg(rounds.to_string()))?;
+    let mut times = Vec::new();
+    for line in text.lines() {
+        let numbers = line
+            .split_whitespace()
+            .filter_map(|word| word.parse::<u64>().ok());
+        let pair: Vec<u64> = numbers.take(2).collect();
+        if let [prepare, run] = pair.as_slice() {
+            times.push(Duration::from_micros(prepare + run));
         }
-        _ => bail!("the engine said {line:?}"),
     }
+    let warm = times
+        .len()
+        .checked_sub(bench.args.rounds)
+        .map(|from| &times[from..])
+        .context("the engine timed too few rounds")?;
+    report.add(Row::of_times(
+        "strongroom: the engine alone, warm",
+        warm,
+        Bar::AtMost(MOST_MS),
+    ));
+    Ok(())
 }
