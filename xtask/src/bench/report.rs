@@ -73,11 +73,6 @@ impl Report {
         self.notes.push(note);
     }
 
-    pub fn missing(&mut self, part: &str, why: &str) {
-        let why: String = why.chars().take(200).collect();
-        self.note(format!("Not measured: {part} ({why})."));
-    }
-
     /// The whole page.
     pub fn text(&self, day: &str, machine: &str, debug_build: bool) -> String {
         let build = if debug_build { "debug" } else { "release" };
