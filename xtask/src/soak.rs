@@ -24,7 +24,7 @@ use crate::{
     shell::{print, root, say},
     station::{Station, program},
 };
-use counters::{Counter, Subject, count};
+use counters::{Counter, SLOTS, Subject, count};
 use load::{CLIENTS, Load, USERS};
 
 /// How many runs.
@@ -72,7 +72,7 @@ pub fn run(args: &SoakArgs) -> anyhow::Result<()> {
 
 fn soak(program: &Path, runs: usize) -> anyhow::Result<Soaked> {
     let uid_base = UID_BASE + std::process::id() % 10_000 * UIDS;
-    let config = format!("workers = 4\n[jail]\nuid_base = {uid_base}\n");
+    let config = format!("workers = 4\n[jail]\nuid_base = {uid_base}\npool = {SLOTS}\n");
     let station = Station::start_with(program, &config)?;
     let subject = Subject {
         station: station.process_id(),
@@ -170,7 +170,7 @@ fn report(soaked: &Soaked, args: &SoakArgs) -> anyhow::Result<String> {
     writeln!(
         text,
         "{} runs of good and hostile programs by {CLIENTS} clients of {} users, on {} on {}, a {build} build, in {} s. \
-         Before means after {WARM_UP} runs that filled caches. `cargo xtask soak --write` makes this page.\n",
+         Before means after {WARM_UP} runs that filled caches; up to {SLOTS} slots may wait for the next run, before and after. `cargo xtask soak --write` makes this page.\n",
         args.runs,
         USERS.len(),
         machine::today()?,

@@ -29,6 +29,14 @@ pub struct Counter {
     pub growth_max: Option<u64>,
 }
 
+/// Slots that may wait for runs; before and after there may be any number of them.
+pub const SLOTS: u64 = 4;
+/// What belongs to one waiting slot: its keeper, its init and its interpreter.
+const SLOT_PROCESSES: u64 = 3 * SLOTS;
+const SLOT_NAMESPACES: u64 = 8 * SLOTS;
+const SLOT_GROUPS: u64 = 6 * SLOTS;
+/// Of the station or of the warden.
+const SLOT_DESCRIPTORS: u64 = 12 * SLOTS;
 /// What a station's memory may grow by: caches that have not filled yet.
 const STATION_KIB: u64 = 32 << 10;
 /// The warden holds next to nothing.
@@ -38,54 +46,14 @@ const WARDEN_KIB: u64 = 2 << 10;
 pub fn count(subject: &Subject) -> Vec<Counter> {
     let family = Family::of(subject.station);
     let warden = family.warden();
-    let row = |what, value, growth_max| Counter {
-        what,
-        value,
-        growth_max: Some(growth_max),
-    };
-    let mut rows = vec![
-        row(
-            "processes of the station, waiting slots included",
-            family.pids.len() as u64,
-            0,
-        ),
-        row("zombies among them", family.zombies, 0),
-        row("processes of guests", guests(subject), 0),
-        row(
-            "namespaces of the station's processes",
-            family.namespaces(),
-            0,
-        ),
-        row("control groups, over all hierarchies", groups(warden), 0),
-        row("temporary files", entries(&subject.temporary), 0),
-        row(
-            "files in the home, content and database apart",
-            home_entries(&subject.home),
-            0,
-        ),
-        row(
-            "files of guests in /dev/shm",
-            owned(Path::new("/dev/shm"), subject),
-            0,
-        ),
-        row("keyrings of guests", keyrings(subject), 0),
-        row(
-            "message queues and shared memory of guests",
-            ipc(subject),
-            0,
-        ),
-    ];
-    for (who, pid, kib) in [
-        ("station", Some(subject.station), STATION_KIB),
-        ("warden", warden, WARDEN_KIB),
-    ] {
-        let names = names_of(who);
-        let Some(pid) = pid else { continue };
-        rows.push(row(names[0], status(pid, "Threads"), 4));
-        rows.push(row(names[1], entries(&proc(pid, "fd")), 4));
-        rows.push(row(names[2], mounts(pid), 0));
-        rows.push(row(names[3], status(pid, "VmRSS"), kib));
-    }
+    let mut rows = running(subject, &family, warden);
+    rows.extend(left(subject));
+    rows.extend(held("station", subject.station, STATION_KIB));
+    rows.extend(
+        warden
+            .into_iter()
+            .flat_map(|pid| held("warden", pid, WARDEN_KIB)),
+    );
     for (what, value) in [
         (
             "network namespaces of the machine (others' too)",
@@ -103,6 +71,73 @@ pub fn count(subject: &Subject) -> Vec<Counter> {
         });
     }
     rows
+}
+
+fn row(what: &'static str, value: u64, growth_max: u64) -> Counter {
+    Counter {
+        what,
+        value,
+        growth_max: Some(growth_max),
+    }
+}
+
+/// Processes, and what they live in.
+fn running(subject: &Subject, family: &Family, warden: Option<u32>) -> Vec<Counter> {
+    let all = family.pids.len() as u64;
+    vec![
+        row(
+            "processes of the station, waiting slots included",
+            all,
+            SLOT_PROCESSES,
+        ),
+        row("zombies among them", family.zombies, 0),
+        row(
+            "processes of guests, in waiting slots",
+            guests(subject),
+            SLOT_PROCESSES,
+        ),
+        row(
+            "namespaces of the station's processes",
+            family.namespaces(),
+            SLOT_NAMESPACES,
+        ),
+        row(
+            "control groups, over all hierarchies",
+            groups(warden),
+            SLOT_GROUPS,
+        ),
+    ]
+}
+
+/// What lies around when nobody uses it any more.
+fn left(subject: &Subject) -> Vec<Counter> {
+    let shared = owned(Path::new("/dev/shm"), subject);
+    vec![
+        row("temporary files", entries(&subject.temporary), 0),
+        row(
+            "files in the home, content and database apart",
+            home_entries(&subject.home),
+            0,
+        ),
+        row("files of guests in /dev/shm", shared, 0),
+        row("keyrings of guests", keyrings(subject), 0),
+        row(
+            "message queues and shared memory of guests",
+            ipc(subject),
+            0,
+        ),
+    ]
+}
+
+/// What one process holds.
+fn held(who: &str, pid: u32, kib: u64) -> [Counter; 4] {
+    let names = names_of(who);
+    [
+        row(names[0], status(pid, "Threads"), 4),
+        row(names[1], entries(&proc(pid, "fd")), SLOT_DESCRIPTORS),
+        row(names[2], mounts(pid), 0),
+        row(names[3], status(pid, "VmRSS"), kib),
+    ]
 }
 
 fn names_of(who: &str) -> [&'static str; 4] {
@@ -258,13 +293,15 @@ fn below(folder: &Path, counts: &dyn Fn(&Path) -> bool) -> u64 {
         .sum()
 }
 
-/// Everything but what is kept for good: stored content and the database.
+/// Everything but what is kept for good: stored content, the views of it that
+/// later runs use again, and the database.
 fn home_entries(home: &Path) -> u64 {
     below(home, &|path| {
         let below_home = path.strip_prefix(home).unwrap_or(path);
-        let first = below_home.iter().next().unwrap_or_default();
-        let first = first.to_string_lossy();
-        first != "blobs" && !first.contains(".db") && !first.contains("sqlite")
+        let mut parts = below_home.iter().map(|part| part.to_string_lossy());
+        let first = parts.next().unwrap_or_default();
+        let is_view = first == "views" && parts.next().is_none_or(|second| second != "tmp");
+        !is_view && first != "blobs" && !first.contains(".db") && !first.contains("sqlite")
     })
 }
 
