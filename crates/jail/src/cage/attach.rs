@@ -3,8 +3,8 @@
 //! The keeper does it, which is in the guest's control group and still in the
 //! host's namespaces. It opens the host directories there, joins init's user
 //! and mount namespaces for good, and lays the same private overlays that a
-//! guest has from the start. The guest hears of its work only afterwards, so
-//! it never sees half of it. Deliberately absent: detaching.
+//! guest has from the start. A guest that does not wait idly sees one overlay
+//! after another appear, whole, and nothing else. Deliberately absent: detaching.
 
 use std::fs::File;
 use std::io;
@@ -12,7 +12,7 @@ use std::os::fd::OwnedFd;
 use std::path::Path;
 
 use rustix::fs::{CWD, Mode, OFlags};
-use rustix::mount::{FsPickFlags, UnmountFlags};
+use rustix::mount::FsPickFlags;
 use rustix::process::Pid;
 
 use super::mounting::{attach, below_root, file_system, make_directory_path};
@@ -61,17 +61,40 @@ impl Inside {
 /// Gives the guest what is attached.
 pub(super) fn attach_to(place: &Place<'_>, attachment: &Attachment) -> Result<(), Refusal> {
     let directories = root::open_directories(&attachment.mounts)?;
-    let worker = worker(place).or_refuse(RESOURCE_LIMITS, "find the worker")?;
+    limit(place, &attachment.limits)?;
     join(place)?;
-    let root = make_places(&attachment.mounts).or_refuse(PRIVATE_ROOT, "make places for files")?;
-    for (mount, copy) in attachment.mounts.iter().zip(directories) {
-        lay(&root, mount, &copy).or_refuse(
-            READ_ONLY_OVERLAY,
-            &format!("lay an overlay over {}", mount.guest.display()),
-        )?;
+    let overlays = out_of_sight(attachment, &directories)?;
+    syscall::enter(&place.inside.mounts, libc::CLONE_NEWNS)
+        .or_refuse(OTHER_NAMESPACES, "return to the sandbox's mounts")?;
+    for (mount, overlay) in attachment.mounts.iter().zip(overlays) {
+        attach(&overlay, &mount.guest).or_refuse(READ_ONLY_OVERLAY, &laying(mount))?;
     }
-    resize(&attachment.limits).or_refuse(BOUNDED_TMPFS, "set the sizes of /out and /tmp")?;
-    privileges::limit_resources_of(worker, &attachment.limits)
+    resize(&attachment.limits).or_refuse(BOUNDED_TMPFS, "set the sizes of /out and /tmp")
+}
+
+/// Limits the worker. A second look finds what it started before it was limited.
+fn limit(place: &Place<'_>, limits: &Limits) -> Result<(), Refusal> {
+    let alone = || worker(place).or_refuse(RESOURCE_LIMITS, "find the worker");
+    privileges::limit_resources_of(alone()?, limits)?;
+    alone().map(drop)
+}
+
+/// Makes the places in the guest's root, and the overlays for them, in a copy
+/// of its mounts that nobody else is in: it must neither find its root writable
+/// nor a host directory without its overlay, not even for a moment.
+fn out_of_sight(attachment: &Attachment, directories: &[OwnedFd]) -> Result<Vec<OwnedFd>, Refusal> {
+    syscall::unshare(libc::CLONE_NEWNS).or_refuse(OTHER_NAMESPACES, "copy the mounts")?;
+    let root = make_places(&attachment.mounts).or_refuse(PRIVATE_ROOT, "make places for files")?;
+    let pairs = attachment.mounts.iter().zip(directories);
+    pairs
+        .map(|(mount, copy)| {
+            overlay(&root, mount, copy).or_refuse(READ_ONLY_OVERLAY, &laying(mount))
+        })
+        .collect()
+}
+
+fn laying(mount: &Mount) -> String {
+    format!("lay an overlay over {}", mount.guest.display())
 }
 
 /// The one process in the group that is neither the keeper nor init.
@@ -103,7 +126,7 @@ fn join(place: &Place<'_>) -> Result<(), Refusal> {
     Ok(())
 }
 
-/// Makes an empty directory for each mount; the root is writable only meanwhile.
+/// Makes an empty directory for each mount. Only this copy of the root is writable.
 fn make_places(mounts: &[Mount]) -> io::Result<OwnedFd> {
     let flags = OFlags::PATH | OFlags::DIRECTORY | OFlags::CLOEXEC;
     let root = rustix::fs::open("/", flags, Mode::empty())?;
@@ -113,13 +136,12 @@ fn make_places(mounts: &[Mount]) -> io::Result<OwnedFd> {
     for mount in mounts {
         make_directory_path(&below_root(&mount.guest)?)?;
     }
-    syscall::mount_set(&root, writable, 0, false)?;
     Ok(root)
 }
 
-/// Puts a private overlay over a copy of a host directory. Its own place, which
-/// is empty, is the other layer.
-fn lay(root: &OwnedFd, mount: &Mount, copy: &OwnedFd) -> io::Result<()> {
+/// A private overlay over a copy of a host directory. Its own place, which is
+/// empty, is the other layer.
+fn overlay(root: &OwnedFd, mount: &Mount, copy: &OwnedFd) -> io::Result<OwnedFd> {
     let flags = OFlags::PATH | OFlags::DIRECTORY | OFlags::NOFOLLOW | OFlags::CLOEXEC;
     rustix::process::fchdir(root)?;
     let place = rustix::fs::openat(CWD, below_root(&mount.guest)?, flags, Mode::empty())?;
@@ -132,10 +154,8 @@ fn lay(root: &OwnedFd, mount: &Mount, copy: &OwnedFd) -> io::Result<()> {
     attach(copy, Path::new("."))?;
     let layers = format!("{}:.", mount.guest.display());
     let overlay = file_system("overlay", &[("lowerdir", &layers)], READ_ONLY | NO_EXEC)?;
-    rustix::mount::unmount(mount.guest.as_path(), UnmountFlags::DETACH)?;
-    attach(&overlay, Path::new("."))?;
     rustix::process::fchdir(root)?;
-    Ok(())
+    Ok(overlay)
 }
 
 fn resize(limits: &Limits) -> io::Result<()> {
