@@ -69,6 +69,7 @@ fn steer(
     _socket: BorrowedFd<'_>,
     _steering: std::os::fd::OwnedFd,
     _leaf: &crate::cgroup::Leaf,
+    _limits: &crate::limits::Limits,
 ) -> Result<Infallible, Refusal> {
     Err("not on this processor").or_refuse(kernel::ZYGOTE, "freeze a zygote")
 }

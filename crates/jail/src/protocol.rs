@@ -12,6 +12,7 @@ use serde::{Deserialize, Serialize};
 use crate::event::{Enforced, Exit, SlotId};
 use crate::jail::{Attachment, Program, Spec};
 use crate::kernel::Kernel;
+use crate::limits::Limits;
 use crate::supervisor::WardenConfig;
 
 /// Supervisor to warden.
@@ -82,8 +83,12 @@ pub(crate) struct Build {
 /// whose descriptors and namespaces are attached, in its control group.
 #[derive(Debug, Serialize, Deserialize)]
 pub(crate) struct Graft {
-    pub(crate) slot: SlotId,
+    /// Of this order; a slot may have another guest before it is answered.
+    pub(crate) number: u64,
     pub(crate) group: Vec<PathBuf>,
+    pub(crate) limits: Limits,
+    /// Whether its limits may be set higher later.
+    pub(crate) waits: bool,
 }
 
 /// Keeper, init and worker to the warden.
@@ -98,10 +103,10 @@ pub(crate) enum Report {
     Rooted { proc: bool },
     /// Keeper: the zygote stands still; its user and process namespaces are attached.
     Frozen,
-    /// Keeper of a zygote: the slot's guest runs, and init will reap it as this.
-    Grafted { slot: SlotId, reaped_as: i32 },
+    /// Keeper of a zygote: the guest of this order runs, and init will reap it as this.
+    Grafted { number: u64, reaped_as: i32 },
     /// Keeper of a zygote: there is no copy, and nothing is left of it.
-    NotGrafted { slot: SlotId, why: String },
+    NotGrafted { number: u64, why: String },
     /// Init of a zygote: this child has ended.
     Reaped { pid: i32, wait_status: i32 },
     /// Worker: inside every wall, waiting for [`ToWorker::Begin`].

@@ -19,11 +19,11 @@
 
 use std::io;
 use std::os::fd::BorrowedFd;
-use std::path::PathBuf;
 
 use super::GUEST_ID;
 use super::privileges::{self, LOCKED, PR_CAPBSET_DROP, PR_SET_SECUREBITS};
 use super::zygote::{self, CALL_BYTES, DATA_BYTES, Frozen, PAGE_BYTES, answer};
+use crate::protocol::Graft;
 use crate::syscall::script::{self, Call};
 use crate::syscall::trace::{Registers, Stop, Tracee};
 
@@ -53,15 +53,15 @@ const LIST: u64 = 512;
 pub(super) fn graft(
     frozen: &Frozen,
     descriptors: &[BorrowedFd<'_>],
-    group: &[PathBuf],
+    order: &Graft,
 ) -> io::Result<(Tracee, i32)> {
-    zygote::send(&frozen.socket, descriptors)?;
+    frozen.hand_over(descriptors)?;
     let carrier = fork_carrier(frozen)?;
     let carried = carry(frozen, &carrier);
     let killed = carrier.kill();
     let (guest, reaped_as) = carried?;
     killed?;
-    match admit(frozen, &guest, group) {
+    match admit(frozen, &guest, order) {
         Ok(()) => Ok((guest, reaped_as)),
         Err(error) => {
             let _ = guest.kill();
@@ -119,17 +119,28 @@ fn carry(frozen: &Frozen, carrier: &Tracee) -> io::Result<(Tracee, i32)> {
     calls.extend(NAMESPACES.map(|number| Call::new(libc::SYS_setns, &[number, 0])));
     let arguments = [fork.flags | parent, 0, 0, fork.child_thread_id, 0];
     calls.push(Call::new(libc::SYS_clone, &arguments));
-    let (child, answered) = run(frozen, carrier, &calls)?;
-    let child = child.ok_or_else(|| io::Error::other("the carrier forked nobody"))?;
+    let mut child = None;
+    let made = run(frozen, carrier, &calls, &mut child);
+    // Whatever else happened, a child is ours to hold from its first moment.
+    let child = child.map(Tracee::born).transpose()?;
+    let (answered, child) = match (made, child) {
+        (Ok(answered), Some(child)) => (answered, child),
+        (made, child) => {
+            child.map_or(Ok(()), Tracee::kill)?;
+            made?;
+            return Err(io::Error::other("the carrier forked nobody"));
+        }
+    };
     let inner = i32::try_from(answered).map_err(io::Error::other)?;
-    Ok((Tracee::born(child)?, inner))
+    Ok((child, inner))
 }
 
 /// Walks the guest into the walls that a copy does not bring along.
-fn admit(frozen: &Frozen, guest: &Tracee, group: &[PathBuf]) -> io::Result<()> {
-    for directory in group {
+fn admit(frozen: &Frozen, guest: &Tracee, order: &Graft) -> io::Result<()> {
+    for directory in &order.group {
         std::fs::write(directory.join("cgroup.procs"), guest.pid().to_string())?;
     }
+    privileges::limit_resources_of_copy(guest.pid(), &order.limits, order.waits)?;
     let nothing = frozen.data + CAPABILITIES;
     guest.write(nothing, &no_capabilities())?;
     let id = u64::from(GUEST_ID);
@@ -157,17 +168,24 @@ fn admit(frozen: &Frozen, guest: &Tracee, group: &[PathBuf]) -> io::Result<()> {
         let arguments = [address, length.into(), 0, signature.into()];
         calls.push(Call::new(libc::SYS_rseq, &arguments));
     }
-    run(frozen, guest, &calls)?;
+    run(frozen, guest, &calls, &mut None)?;
     look_back(guest.pid())?;
     for (at, bytes) in [(frozen.code, PAGE_BYTES), (frozen.data, DATA_BYTES)] {
         let arguments = [at, bytes, 0, 0, 0, 0];
         zygote::call(guest, &frozen.returning, libc::SYS_munmap, arguments)?;
     }
-    guest.set_registers(&frozen.returning)
+    guest.set_registers(&frozen.returning)?;
+    guest.block(frozen.blocked)
 }
 
-/// Makes the calls; answers the child that was born meanwhile, and the last answer.
-fn run(frozen: &Frozen, tracee: &Tracee, calls: &[Call]) -> io::Result<(Option<i32>, u64)> {
+/// Makes the calls, notes the child that is born meanwhile, and answers the
+/// last answer.
+fn run(
+    frozen: &Frozen,
+    tracee: &Tracee,
+    calls: &[Call],
+    child: &mut Option<i32>,
+) -> io::Result<u64> {
     let list: Vec<u8> = calls.iter().flat_map(Call::bytes).collect();
     if DATA_BYTES < LIST + list.len() as u64 {
         return Err(io::Error::other("the list of calls is too long"));
@@ -176,11 +194,10 @@ fn run(frozen: &Frozen, tracee: &Tracee, calls: &[Call]) -> io::Result<(Option<i
     tracee.write(at, &list)?;
     let entry = script::entry(&frozen.returning, frozen.code, at, calls.len() as u64);
     tracee.set_registers(&entry)?;
-    let mut child = None;
     for _ in 0..STOPS_MAX {
         match tracee.resume()? {
             Stop::Filtered => {}
-            Stop::Child(pid) => child = Some(pid),
+            Stop::Child(pid) => *child = Some(pid),
             Stop::Trap => {
                 let (left, answered) = script::outcome(&tracee.registers()?);
                 let answered = answer(answered.cast_unsigned()).map_err(|error| {
@@ -189,7 +206,7 @@ fn run(frozen: &Frozen, tracee: &Tracee, calls: &[Call]) -> io::Result<(Option<i
                     io::Error::new(error.kind(), format!("system call {number}: {error}"))
                 })?;
                 return match left {
-                    0 => Ok((child, answered)),
+                    0 => Ok(answered),
                     _ => Err(io::Error::other("the list of calls was not made")),
                 };
             }

@@ -216,7 +216,10 @@ fn build(
     syscall::close_all_but(3, kept).or_refuse(kernel::DESCRIPTORS, "close what init has")?;
     match steering {
         // Never back: what is dropped on the way was closed above.
-        Some(steering) => end(socket, steer(socket, steering, home.leaf)),
+        Some(steering) => end(
+            socket,
+            steer(socket, steering, home.leaf, &order.spec.limits),
+        ),
         None => end(socket, attend(home, (pid, &pidfd), inside.as_ref())),
     }
 }

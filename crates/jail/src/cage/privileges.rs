@@ -161,6 +161,27 @@ pub(super) fn limit_resources_of(worker: Pid, limits: &Limits) -> Result<(), Ref
     Ok(())
 }
 
+/// Every one of a copy, or of the zygote that is copied: whatever a library
+/// did to its own while it loaded.
+pub(super) fn limit_resources_of_copy(
+    process: i32,
+    limits: &Limits,
+    waits: bool,
+) -> io::Result<()> {
+    let process = Pid::from_raw(process).ok_or(io::ErrorKind::NotFound)?;
+    let maximum = |value| if waits { u64::MAX } else { value };
+    let every = of_every_guest().map(|(resource, value)| (resource, value, value));
+    let own = of_limits(limits, processes_of_user(limits))
+        .map(|(resource, value)| (resource, value, maximum(value)));
+    for (resource, current, maximum) in every.into_iter().chain(own) {
+        if stands(Part::ResourceLimits) {
+            let limit = bounded(resource, current, maximum);
+            rustix::process::prlimit(Some(process), resource, limit)?;
+        }
+    }
+    Ok(())
+}
+
 /// Above the group's limit, which is the one that counts refusals.
 fn processes_of_user(limits: &Limits) -> u64 {
     u64::from(limits.processes) + 64

@@ -11,6 +11,7 @@ use std::os::fd::{AsFd as _, BorrowedFd, OwnedFd};
 use super::graft::graft;
 use super::zygote::{Frozen, freeze};
 use crate::cgroup::Leaf;
+use crate::limits::Limits;
 use crate::protocol::{Graft, OrRefuse as _, Refusal, Report};
 use crate::wire::{self, Received};
 use crate::{kernel, syscall};
@@ -24,8 +25,10 @@ pub(super) fn steer(
     socket: BorrowedFd<'_>,
     steering: OwnedFd,
     leaf: &Leaf,
+    limits: &Limits,
 ) -> Result<Infallible, Refusal> {
-    let frozen = freeze(steering, LOAD_MS_MAX).or_refuse(kernel::ZYGOTE, "freeze a zygote")?;
+    let frozen =
+        freeze(steering, leaf, limits, LOAD_MS_MAX).or_refuse(kernel::ZYGOTE, "freeze a zygote")?;
     if leaf.processes().len() != PROCESSES {
         return Err("a library that was loaded ahead has started a process")
             .or_refuse(kernel::ZYGOTE, "freeze a zygote");
@@ -49,21 +52,17 @@ fn answer(
     order: &Graft,
     descriptors: &[OwnedFd],
 ) -> io::Result<()> {
-    let slot = order.slot;
+    let number = order.number;
     let borrowed: Vec<_> = descriptors.iter().map(|fd| fd.as_fd()).collect();
-    match graft(frozen, &borrowed, &order.group) {
+    match graft(frozen, &borrowed, order) {
         Ok((guest, reaped_as)) => {
             // First the word and then the release: its end must not be told before.
-            let told = wire::send(socket, &Report::Grafted { slot, reaped_as }, &[]);
-            match told.and_then(|()| guest.release()) {
-                Ok(()) => Ok(()),
-                Err(error) if error.raw_os_error() == Some(libc::ESRCH) => Ok(()),
-                Err(error) => Err(error),
-            }
+            let told = wire::send(socket, &Report::Grafted { number, reaped_as }, &[]);
+            told.and_then(|()| guest.release())
         }
         Err(error) => {
             let why = error.to_string();
-            wire::send(socket, &Report::NotGrafted { slot, why }, &[])
+            wire::send(socket, &Report::NotGrafted { number, why }, &[])
         }
     }
 }

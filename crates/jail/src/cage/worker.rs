@@ -50,9 +50,12 @@ pub(super) fn live(
         Origin::Zygote => None,
         Origin::Program | Origin::CopyOf(_) => Some(landlock::prepare(spec, order.landlock_abi)?),
     };
-    match spec.waiting {
-        Some(_) => privileges::limit_resources_for_now(&spec.limits)?,
-        None => privileges::limit_resources(&spec.limits)?,
+    match (spec.waiting, spec.origin) {
+        // A zygote's copies have limits of their own, which may be higher.
+        (Some(_), _) | (None, Origin::Zygote) => {
+            privileges::limit_resources_for_now(&spec.limits)?;
+        }
+        (None, _) => privileges::limit_resources(&spec.limits)?,
     }
     privileges::drop_all()?;
     privileges::stop_speculation();

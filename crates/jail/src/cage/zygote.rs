@@ -17,7 +17,11 @@ use rustix::net::{
     RecvAncillaryBuffer, RecvAncillaryMessage, RecvFlags, SendAncillaryBuffer,
     SendAncillaryMessage, SendFlags,
 };
+use rustix::process::{Pid, PidfdFlags, PidfdGetfdFlags, pidfd_getfd, pidfd_open};
 
+use super::privileges;
+use crate::cgroup::Leaf;
+use crate::limits::Limits;
 use crate::syscall::script;
 use crate::syscall::trace::{Registers, Stop, Tracee};
 
@@ -28,7 +32,13 @@ pub(super) const PAGE_BYTES: u64 = 4096;
 pub(super) const DATA_BYTES: u64 = 2 * PAGE_BYTES;
 /// Two bytes before a return address of a system call, on this architecture.
 pub(super) const CALL_BYTES: u64 = 2;
-const NEW_NAMESPACES: u64 = 0x7e02_0080;
+/// The fork of an interpreter: libc wants to know the child's number, no more.
+const FORK: u64 = (libc::CLONE_CHILD_SETTID | libc::CLONE_CHILD_CLEARTID | libc::SIGCHLD) as u64;
+/// Our one byte, which it may have left unread, and the whisper.
+const UNREAD_MAX: usize = 2;
+const EVERY_SIGNAL: u64 = u64::MAX;
+/// Where in its restartable sequences a thread says in which one it is.
+const SEQUENCE_UNDER_WAY: u64 = 8;
 
 /// An interpreter that stands still right before its fork.
 pub(super) struct Frozen {
@@ -41,8 +51,11 @@ pub(super) struct Frozen {
     pub(super) code: u64,
     pub(super) data: u64,
     pub(super) sequences: Option<(u64, u32, u32)>,
-    /// Our end of the socket that its copies receive from.
+    /// The signals that it blocked by itself; standing still it blocks all.
+    pub(super) blocked: u64,
+    /// Our end of the socket that its copies receive from, and theirs.
     pub(super) socket: OwnedFd,
+    end: OwnedFd,
 }
 
 /// The arguments of its fork, which libc chose for good reasons.
@@ -53,9 +66,18 @@ pub(super) struct Fork {
 }
 
 /// Waits for the zygote's word, and freezes it at its fork.
-pub(super) fn freeze(socket: OwnedFd, wait_ms: u32) -> io::Result<Frozen> {
+pub(super) fn freeze(
+    socket: OwnedFd,
+    leaf: &Leaf,
+    limits: &Limits,
+    wait_ms: u32,
+) -> io::Result<Frozen> {
     let pid = hear_ready(&socket, wait_ms)?;
     let tracee = Tracee::seize(pid)?;
+    // Whoever spoke may have ended since, and its number may be a stranger's.
+    if !leaf.processes().contains(&pid) {
+        return Err(io::Error::other("it ended while it loaded"));
+    }
     tracee.wait()?;
     send(&socket, &[])?;
     let registers = at_fork(&tracee)?;
@@ -63,10 +85,15 @@ pub(super) fn freeze(socket: OwnedFd, wait_ms: u32) -> io::Result<Frozen> {
         flags: registers.rdi,
         child_thread_id: registers.r10,
     };
-    let forbidden =
-        NEW_NAMESPACES | u64::from((libc::CLONE_VM | libc::CLONE_FILES).cast_unsigned());
-    if fork.flags & forbidden != 0 {
+    if fork.flags & !FORK != 0 {
         return Err(io::Error::other("it does not fork as an interpreter does"));
+    }
+    // What was prepared to interrupt it must not divert it or a copy of it.
+    let blocked = tracee.blocked()?;
+    tracee.block(EVERY_SIGNAL)?;
+    let sequences = tracee.sequences().unwrap_or(None);
+    if let Some((address, ..)) = sequences {
+        tracee.write_words(address + SEQUENCE_UNDER_WAY, &[0])?;
     }
     // The call is skipped: a number that is none, and one step past it.
     tracee.set_registers(&Registers {
@@ -80,7 +107,12 @@ pub(super) fn freeze(socket: OwnedFd, wait_ms: u32) -> io::Result<Frozen> {
         ..registers
     };
     alone(pid)?;
-    let sequences = tracee.sequences().unwrap_or(None);
+    privileges::limit_resources_of_copy(pid, limits, true).map_err(|error| {
+        io::Error::other(format!(
+            "a library has lowered its limits for good: {error}"
+        ))
+    })?;
+    let end = end_of(pid, &socket)?;
     let mut frozen = Frozen {
         tracee,
         returning,
@@ -88,13 +120,22 @@ pub(super) fn freeze(socket: OwnedFd, wait_ms: u32) -> io::Result<Frozen> {
         code: 0,
         data: 0,
         sequences,
+        blocked,
         socket,
+        end,
     };
     frozen.furnish()?;
     Ok(frozen)
 }
 
 impl Frozen {
+    /// Hands descriptors to the next copy, and to no other: what a copy that
+    /// failed did not take is taken back first.
+    pub(super) fn hand_over(&self, descriptors: &[BorrowedFd<'_>]) -> io::Result<()> {
+        while rustix::net::recv(&self.end, &mut [0_u8; 16], RecvFlags::DONTWAIT).is_ok() {}
+        send(&self.socket, descriptors)
+    }
+
     /// Lays the loop and the room for its lists into the zygote.
     fn furnish(&mut self) -> io::Result<()> {
         let read = u64::from(libc::PROT_READ.cast_unsigned());
@@ -182,8 +223,35 @@ fn hear_ready(socket: &OwnedFd, wait_ms: u32) -> io::Result<i32> {
     }
 }
 
+/// The zygote's end of our socket, which must lie where its copies will look.
+fn end_of(pid: i32, socket: &OwnedFd) -> io::Result<OwnedFd> {
+    let number = i32::try_from(super::graft::SOCKET).map_err(io::Error::other)?;
+    let pid = Pid::from_raw(pid).ok_or(io::ErrorKind::NotFound)?;
+    let pidfd = pidfd_open(pid, PidfdFlags::empty())?;
+    let end = pidfd_getfd(&pidfd, number, PidfdGetfdFlags::empty())?;
+    // Only the other end of ours can say what we whispered.
+    let mut whispered = [0_u8; 16];
+    rustix::rand::getrandom(&mut whispered, rustix::rand::GetRandomFlags::empty())?;
+    rustix::net::send(
+        socket,
+        &whispered,
+        SendFlags::NOSIGNAL | SendFlags::DONTWAIT,
+    )?;
+    for _ in 0..UNREAD_MAX {
+        let mut heard = [0_u8; 16];
+        match rustix::net::recv(&end, &mut heard, RecvFlags::DONTWAIT) {
+            Ok(_) if heard == whispered => return Ok(end),
+            Ok(_) => {}
+            Err(_) => break,
+        }
+    }
+    Err(io::Error::other(
+        "a library has put another socket in the place of its own",
+    ))
+}
+
 /// Sends one byte with descriptors to whoever reads the zygote's end.
-pub(super) fn send(socket: &OwnedFd, descriptors: &[BorrowedFd<'_>]) -> io::Result<()> {
+fn send(socket: &OwnedFd, descriptors: &[BorrowedFd<'_>]) -> io::Result<()> {
     let mut space =
         [MaybeUninit::uninit(); rustix::cmsg_space!(ScmRights(super::graft::DESCRIPTORS))];
     let mut control = SendAncillaryBuffer::new(&mut space);
@@ -191,7 +259,8 @@ pub(super) fn send(socket: &OwnedFd, descriptors: &[BorrowedFd<'_>]) -> io::Resu
         return Err(io::Error::other("too many descriptors for a graft"));
     }
     let byte = [IoSlice::new(b"!")];
-    rustix::net::sendmsg(socket.as_fd(), &byte, &mut control, SendFlags::NOSIGNAL)?;
+    let flags = SendFlags::NOSIGNAL | SendFlags::DONTWAIT;
+    rustix::net::sendmsg(socket.as_fd(), &byte, &mut control, flags)?;
     Ok(())
 }
 

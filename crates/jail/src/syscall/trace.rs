@@ -7,6 +7,7 @@
 //! See ptrace(2) for the protocol.
 #![allow(unsafe_code)]
 
+use std::cell::Cell;
 use std::ffi::{c_int, c_long, c_uint, c_void};
 use std::io;
 
@@ -22,6 +23,8 @@ const OPTIONS: c_int = libc::PTRACE_O_TRACEFORK
     | libc::PTRACE_O_TRACECLONE
     | libc::PTRACE_O_TRACESYSGOOD
     | libc::PTRACE_O_EXITKILL;
+const PTRACE_GETSIGMASK: c_uint = 0x420a;
+const PTRACE_SETSIGMASK: c_uint = 0x420b;
 /// What `PTRACE_O_TRACESYSGOOD` adds to the signal of a system call stop.
 const SYSTEM_CALL: c_int = 0x80;
 
@@ -29,6 +32,8 @@ const SYSTEM_CALL: c_int = 0x80;
 #[derive(Debug)]
 pub(crate) struct Tracee {
     pid: i32,
+    /// Seen gone: its number may be anybody's by now.
+    ended: Cell<bool>,
 }
 
 /// Why a thread stopped.
@@ -53,16 +58,21 @@ impl Tracee {
     pub(crate) fn seize(pid: i32) -> io::Result<Self> {
         request(libc::PTRACE_SEIZE, pid, 0, OPTIONS as usize)?;
         request(libc::PTRACE_INTERRUPT, pid, 0, 0)?;
-        Ok(Self { pid })
+        Ok(Self::of(pid))
     }
 
     /// A child that [`Stop::Child`] told of; waits for its first stop.
     pub(crate) fn born(pid: i32) -> io::Result<Self> {
-        let tracee = Self { pid };
+        let tracee = Self::of(pid);
         match tracee.wait()? {
             Stop::Trap | Stop::Signal(_) => Ok(tracee),
             other => Err(io::Error::other(format!("a fork began with {other:?}"))),
         }
+    }
+
+    fn of(pid: i32) -> Self {
+        let ended = Cell::new(false);
+        Self { pid, ended }
     }
 
     pub(crate) fn pid(&self) -> i32 {
@@ -107,6 +117,7 @@ impl Tracee {
             }
         }
         if !libc::WIFSTOPPED(status) {
+            self.ended.set(true);
             return Ok(Stop::Ended);
         }
         let signal = libc::WSTOPSIG(status);
@@ -202,15 +213,36 @@ impl Tracee {
         Ok((found.address != 0).then_some((found.address, found.size, found.signature)))
     }
 
-    /// Lets it go on by itself, never to be stopped again.
+    /// The signals that it blocks.
+    pub(crate) fn blocked(&self) -> io::Result<u64> {
+        let mut set = 0_u64;
+        let address = (&raw mut set) as usize;
+        request(PTRACE_GETSIGMASK, self.pid, size_of::<u64>(), address)?;
+        Ok(set)
+    }
+
+    /// Makes it block these signals.
+    pub(crate) fn block(&self, set: u64) -> io::Result<()> {
+        let address = (&raw const set) as usize;
+        request(PTRACE_SETSIGMASK, self.pid, size_of::<u64>(), address).map(drop)
+    }
+
+    /// Lets it go on by itself, never to be stopped again. One that was killed
+    /// meanwhile is seen gone, since nobody else can reap it before.
     pub(crate) fn release(self) -> io::Result<()> {
-        request(libc::PTRACE_DETACH, self.pid, 0, 0).map(drop)
+        match request(libc::PTRACE_DETACH, self.pid, 0, 0) {
+            Err(error) if error.raw_os_error() == Some(libc::ESRCH) => self.kill(),
+            other => other.map(drop),
+        }
     }
 
     /// Ends it, and sees it gone.
     pub(crate) fn kill(self) -> io::Result<()> {
-        // SAFETY: takes numbers only; the pid is one that we trace, so it
-        // cannot have been given to another process.
+        if self.ended.get() {
+            return Ok(());
+        }
+        // SAFETY: takes numbers only; the pid is one that we trace and have not
+        // seen gone, so it cannot have been given to another process.
         // JUSTIFICATION: rustix kills by a pid type of its own.
         done(libc::c_long::from(unsafe {
             libc::kill(self.pid, libc::SIGKILL)

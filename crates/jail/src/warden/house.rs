@@ -1,5 +1,7 @@
 //! The house: all slots of one warden, and the one loop that drives them.
 
+mod copies;
+
 use std::collections::BTreeMap;
 use std::io;
 use std::os::fd::{AsFd as _, OwnedFd};
@@ -16,8 +18,8 @@ use super::slot::{Heard, Slot};
 use crate::cage::Network;
 use crate::event::{Cause, Enforced, SlotId, Tier};
 use crate::jail::{Origin, Spec};
-use crate::kernel::{self, CGROUP, Kernel, ZYGOTE};
-use crate::protocol::{Build, FromWarden, Graft, Refusal, ToKeeper, ToWarden};
+use crate::kernel::{self, CGROUP, Kernel};
+use crate::protocol::{Build, FromWarden, Refusal, ToKeeper, ToWarden};
 use crate::supervisor::WardenConfig;
 use crate::{syscall, wire};
 
@@ -33,8 +35,8 @@ pub(super) struct House {
     landlock_abi: u32,
     cradles: Cradles,
     slots: BTreeMap<SlotId, Slot>,
-    /// The slots of running copies, by their zygote and how its init knows them.
-    copies: BTreeMap<(SlotId, i32), SlotId>,
+    /// Orders for copies so far.
+    orders: u64,
     remains: Remains,
 }
 
@@ -55,7 +57,7 @@ impl House {
             landlock_abi: syscall::landlock_abi().unwrap_or(0),
             cradles: Cradles::open(config),
             slots: BTreeMap::new(),
-            copies: BTreeMap::new(),
+            orders: 0,
             remains: Remains::default(),
         }
     }
@@ -113,39 +115,11 @@ impl House {
                 Heard::Ready { proc } => self.say_ready(id, proc),
                 Heard::Attached => self.link.say(&FromWarden::Attached { slot: id }, None),
                 Heard::WantsCopy { of, descriptors } => self.graft(id, of, &descriptors, now),
-                Heard::Grafted { slot, reaped_as } => {
-                    self.copies.insert((id, reaped_as), slot);
-                    let ready = self.slots.get_mut(&slot).and_then(|slot| slot.grafted(now));
-                    if let Some(Heard::Ready { proc }) = ready {
-                        self.say_ready(slot, proc);
-                    }
-                }
-                Heard::NotGrafted { slot, why } => {
-                    self.with(slot, |slot| slot.refuse(no_copy(why), now));
-                }
-                Heard::Reaped { pid, wait_status } => {
-                    if let Some(slot) = self.copies.remove(&(id, pid)) {
-                        self.with(slot, |slot| slot.guest_ended(wait_status, now));
-                    }
-                }
+                Heard::Grafted { number, reaped_as } => self.grafted(id, number, reaped_as, now),
+                Heard::NotGrafted { number, why } => self.not_grafted(id, number, why, now),
+                Heard::Reaped { pid, wait_status } => self.reaped(id, pid, wait_status, now),
             }
         }
-    }
-
-    /// Has the zygote in `of` make a copy the guest of `id`.
-    fn graft(&mut self, id: SlotId, of: SlotId, descriptors: &[OwnedFd], now: Instant) {
-        let group = self
-            .slots
-            .get(&id)
-            .map(|slot| slot.cradle.leaf.directories().to_vec());
-        let (Some(zygote), Some(group)) = (self.slots.get(&of), group) else {
-            return self.with(id, |slot| {
-                slot.refuse(no_copy("the zygote is gone".to_owned()), now)
-            });
-        };
-        let borrowed: Vec<_> = descriptors.iter().map(|fd| fd.as_fd()).collect();
-        // If its keeper is dead, the zygote's end will tell this slot.
-        let _ = wire::send(&zygote.cradle.socket, &Graft { slot: id, group }, &borrowed);
     }
 
     fn obey(&mut self, message: ToWarden, descriptors: Vec<OwnedFd>) {
@@ -248,6 +222,7 @@ impl House {
             let outcome = self.slots.get_mut(&id).and_then(|slot| slot.due(now));
             if let Some(outcome) = outcome {
                 self.conclude(id, outcome);
+                self.forget_copies(id);
                 if let Some(slot) = self.slots.remove(&id) {
                     self.remains.add(slot.into_leaf(), now);
                 }
@@ -372,13 +347,6 @@ impl House {
         }
         self.cradles.remove_groups();
         Ok(())
-    }
-}
-
-fn no_copy(detail: String) -> Refusal {
-    Refusal {
-        wall: ZYGOTE.to_owned(),
-        detail,
     }
 }
 

@@ -5,6 +5,7 @@
 //! keeper that vanishes) the slot goes through the same ending.
 
 mod beginning;
+mod copying;
 
 use std::os::fd::OwnedFd;
 use std::time::{Duration, Instant};
@@ -55,9 +56,9 @@ pub(super) enum Heard {
         descriptors: Vec<OwnedFd>,
     },
     /// Its zygote has made a copy the guest of that slot.
-    Grafted { slot: SlotId, reaped_as: i32 },
+    Grafted { number: u64, reaped_as: i32 },
     /// Its zygote could not.
-    NotGrafted { slot: SlotId, why: String },
+    NotGrafted { number: u64, why: String },
     /// A process that its init reaped; maybe a copy.
     Reaped { pid: i32, wait_status: i32 },
 }
@@ -70,6 +71,9 @@ pub(super) struct Slot {
     descriptors: Vec<OwnedFd>,
     /// The namespaces of a frozen zygote, in which its copies are born.
     pub(super) ground: Option<[OwnedFd; 2]>,
+    /// The order for a copy, once it is given, and how the copy will be reaped.
+    pub(super) ordered: Option<u64>,
+    pub(super) reaped_as: Option<i32>,
     limits: Limits,
     stage: Stage,
     /// When something is due if nothing happens before.
@@ -102,6 +106,8 @@ impl Slot {
             waiting: spec.waiting,
             descriptors: Vec::new(),
             ground: None,
+            ordered: None,
+            reaped_as: None,
             limits: spec.limits,
             stage: Stage::Preparing,
             deadline: Some(now + Duration::from_millis(PREPARE_MS_MAX)),
@@ -124,14 +130,9 @@ impl Slot {
 
     /// Writes the limits into the group, and watches its memory.
     pub(super) fn limit(&mut self) -> Result<(), GroupError> {
-        self.cradle.leaf.limit(&self.limits)?;
+        self.cradle.leaf.limit(&self.limits_while_made())?;
         self.memory_watch = self.cradle.leaf.watch_memory()?;
         Ok(())
-    }
-
-    /// Keeps what a copy will get once its sandbox stands.
-    pub(super) fn keep(&mut self, descriptors: Vec<OwnedFd>) {
-        self.descriptors = descriptors;
     }
 
     /// Reads every report that is there.
@@ -160,7 +161,7 @@ impl Slot {
                 if let (Some(out), Some(scratch)) = (descriptors.next(), descriptors.next()) {
                     self.rooted = Some(Rooted { out, scratch, proc });
                 }
-                return self.wants_copy(descriptors);
+                return self.wants_copy(descriptors, now);
             }
             Report::Ready if matches!(self.stage, Stage::Preparing) => return self.ready(now),
             Report::Attached if matches!(self.stage, Stage::Attaching) => {
@@ -174,8 +175,12 @@ impl Slot {
                 self.ground = next().zip(next()).map(<[OwnedFd; 2]>::from);
                 return self.become_ready(now);
             }
-            Report::Grafted { slot, reaped_as } => return Some(Heard::Grafted { slot, reaped_as }),
-            Report::NotGrafted { slot, why } => return Some(Heard::NotGrafted { slot, why }),
+            Report::Grafted { number, reaped_as } => {
+                return Some(Heard::Grafted { number, reaped_as });
+            }
+            Report::NotGrafted { number, why } => {
+                return Some(Heard::NotGrafted { number, why });
+            }
             Report::Reaped { pid, wait_status } => {
                 return Some(Heard::Reaped { pid, wait_status });
             }
@@ -212,23 +217,6 @@ impl Slot {
         };
         let proc = self.rooted.as_ref()?.proc;
         Some(Heard::Ready { proc })
-    }
-
-    fn wants_copy(&mut self, namespaces: impl Iterator<Item = OwnedFd>) -> Option<Heard> {
-        let Origin::CopyOf(of) = self.origin else {
-            return None;
-        };
-        let mut descriptors = std::mem::take(&mut self.descriptors);
-        descriptors.extend(namespaces);
-        Some(Heard::WantsCopy { of, descriptors })
-    }
-
-    /// A copy runs: the slot is as ready as one whose worker waits.
-    pub(super) fn grafted(&mut self, now: Instant) -> Option<Heard> {
-        match self.stage {
-            Stage::Preparing => self.become_ready(now),
-            _ => None,
-        }
     }
 
     /// The guest has ended, as its parent saw.
