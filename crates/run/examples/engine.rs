@@ -72,6 +72,7 @@ async fn measure(
             tokio::time::sleep(LOOK_AGAIN).await;
         }
         let job = Job {
+            tenant: "bench".parse()?,
             plan: plan.clone(),
             entry: "hello.py".parse()?,
             function_dir: folder.to_owned(),

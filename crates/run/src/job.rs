@@ -29,6 +29,9 @@ use crate::{
 /// A plan, and where its parts lie on this host.
 #[derive(Debug)]
 pub struct Job {
+    /// Who asked for the run. What is made ahead for one is not given to another
+    /// where anything of it could tell.
+    pub tenant: Name,
     pub plan: Plan,
     /// The function's file that is run.
     pub entry: TreePath,

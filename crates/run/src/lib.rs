@@ -18,6 +18,7 @@ pub mod result;
 pub mod runtime;
 mod slot;
 mod waiting;
+mod zygotes;
 
 #[cfg(any(test, feature = "fuzzing"))]
 #[doc(hidden)]

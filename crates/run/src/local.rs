@@ -46,6 +46,9 @@ pub struct LocalConfig {
     pub slots_max: u32,
     /// Guests that may wait for work, besides; 0 makes each when it is needed.
     pub pool_max: u32,
+    /// Interpreters that are loaded once and copied for each run, one for each
+    /// caller and runtime; 0 makes none.
+    pub zygotes_max: u32,
     /// The first of the host's user ids that guests run as.
     pub uid_base: u32,
     /// Control groups that the station may write, where it does not own one.
@@ -86,7 +89,7 @@ impl Local {
         let warden = Warden::start(config.clone()).map_err(StartError::Warden)?;
         let kernel = warden.kernel().clone();
         let state = State {
-            live: Live::new(warden, config.slots_max),
+            live: Live::new(warden, &config),
             deaths: 0,
         };
         // Below the tier `full` nobody can be given files later.
@@ -169,7 +172,7 @@ impl Shared {
         }
         let warden = Warden::start(self.config.clone()).map_err(StartError::Warden)?;
         state.deaths = deaths;
-        state.live = Live::new(warden, self.config.slots_max);
+        state.live = Live::new(warden, &self.config);
         Ok(Arc::clone(&state.live))
     }
 
@@ -193,6 +196,7 @@ impl Default for LocalConfig {
             program: jail.program,
             slots_max: jail.slots_max,
             pool_max: 0,
+            zygotes_max: 0,
             uid_base: jail.uid_base,
             cgroup_dirs: jail.cgroup_dirs,
             runtimes: Arc::default(),
@@ -208,6 +212,7 @@ impl From<LocalConfig> for WardenConfig {
             program,
             slots_max,
             pool_max,
+            zygotes_max,
             uid_base,
             cgroup_dirs,
             runtimes: _,
@@ -217,6 +222,7 @@ impl From<LocalConfig> for WardenConfig {
             folder,
             program,
             slots_max: slots_max.saturating_add(pool_max),
+            zygotes_max,
             uid_base,
             cgroup_dirs,
             ..Self::default()

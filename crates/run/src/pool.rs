@@ -7,8 +7,13 @@
 //! something or something is due. Each guest serves one run and is never put
 //! back. Where nothing waits, runs go the plain way, so nothing here can make
 //! a run fail.
+//!
+//! A caller who runs much, or on a runtime with modules to load ahead, gets a
+//! zygote, and a shelf of his own that is filled with copies of it. When that
+//! is empty a copy is made at once, which is still quicker than the plain way.
 
 mod demand;
+mod often;
 
 use std::{
     collections::{BTreeMap, VecDeque},
@@ -16,7 +21,7 @@ use std::{
     time::Duration,
 };
 
-use strongroom_core::{plan::RuntimePin, runtime::RuntimeName};
+use strongroom_core::{name::Name, plan::RuntimePin, runtime::RuntimeName};
 use tokio::{
     sync::{Notify, Semaphore},
     task::JoinHandle,
@@ -24,8 +29,15 @@ use tokio::{
 };
 
 use demand::{Demand, Next};
+use often::Often;
 
-use crate::{local::Shared, prepare::PrepareError, waiting::Waiting};
+use crate::{
+    local::Shared,
+    prepare::{PrepareError, of_seal},
+    runtime::Furniture,
+    waiting::Waiting,
+    zygotes::{self, Frozen},
+};
 
 /// How long the run that took something has the processor for itself.
 const AFTER_MS: u64 = 5;
@@ -34,7 +46,23 @@ const AFTER_MS: u64 = 5;
 pub(crate) struct Pool {
     max: u32,
     places: Arc<Semaphore>,
-    shelves: Mutex<BTreeMap<RuntimeName, Shelf>>,
+    shelves: Mutex<BTreeMap<Label, Shelf>>,
+    often: Mutex<Often>,
+}
+
+/// What a shelf holds: guests for one runtime, of anybody or copies for one caller.
+#[derive(Clone, Debug, PartialEq, Eq, PartialOrd, Ord)]
+struct Label {
+    runtime: RuntimeName,
+    tenant: Option<Name>,
+}
+
+/// What there is for a run.
+pub(crate) enum Taken {
+    Waiting(Waiting),
+    /// Nothing waits, but a copy can be made of this.
+    Zygote(Arc<Frozen>),
+    Nothing,
 }
 
 /// What waits for work on one runtime.
@@ -51,26 +79,34 @@ impl Pool {
             max,
             places: Arc::new(Semaphore::new(max as usize)),
             shelves: Mutex::default(),
+            often: Mutex::default(),
         }
     }
 
-    /// A guest that waits for work on this runtime, if there is one. Either
-    /// way there will be more of them for a while.
+    /// What there is for a run of `tenant` on this runtime. There will be more
+    /// of it for a while.
     pub(crate) fn take(
         self: &Arc<Self>,
         shared: &Arc<Shared>,
         pin: &RuntimePin,
-    ) -> Option<Waiting> {
+        runtime: &Furniture,
+        tenant: &Name,
+    ) -> Taken {
         if self.max == 0 {
-            return None;
+            return Taken::Nothing;
         }
+        let zygote = self.zygote(shared, pin, runtime, tenant);
+        let label = Label {
+            runtime: pin.name.clone(),
+            tenant: zygote.is_some().then(|| tenant.clone()),
+        };
         let mut shelves = self.lock();
         // A keeper ends with its async runtime, and what it made is of no use
         // to another.
         shelves.retain(|_, shelf| !shelf.keeper.is_finished());
-        let shelf = shelves.entry(pin.name.clone()).or_insert_with(|| {
+        let shelf = shelves.entry(label.clone()).or_insert_with(|| {
             let news = Arc::new(Notify::new());
-            let keeper = keep(Arc::downgrade(shared), pin.name.clone(), Arc::clone(&news));
+            let keeper = keep(Arc::downgrade(shared), label, Arc::clone(&news));
             Shelf {
                 waiting: VecDeque::new(),
                 demand: Demand::new(Instant::now()),
@@ -80,12 +116,56 @@ impl Pool {
         });
         let found = shelf.take(pin, self.max as usize);
         shelf.news.notify_one();
-        found
+        match (found, zygote) {
+            (Some(waiting), _) => Taken::Waiting(waiting),
+            (None, Some(zygote)) => Taken::Zygote(zygote),
+            (None, None) => Taken::Nothing,
+        }
+    }
+
+    /// The caller's zygote, if it stands. Has one made if that is worth it.
+    fn zygote(
+        &self,
+        shared: &Arc<Shared>,
+        pin: &RuntimePin,
+        runtime: &Furniture,
+        tenant: &Name,
+    ) -> Option<Arc<Frozen>> {
+        let live = shared.live_now()?;
+        if !live.zygotes.are_wanted() || !runtime.can_stand_still() {
+            return None;
+        }
+        let key = zygotes::Key {
+            tenant: tenant.clone(),
+            runtime: pin.digest,
+        };
+        let often = lock(&self.often).note(&key, Instant::now());
+        let standing = live.zygotes.standing(&key);
+        if standing.is_none() && (often || !runtime.preload().is_empty()) {
+            live.dispatch();
+            live.zygotes.want(&live, key, || {
+                let jail = runtime.furnish_zygote(shared.runtimes.root())?;
+                Ok(jail.seal(live.warden.kernel()).map_err(of_seal)?)
+            });
+        }
+        standing
+    }
+
+    /// Makes a copy now, for a run that found nothing waiting.
+    pub(crate) async fn copy(
+        &self,
+        shared: &Arc<Shared>,
+        name: &RuntimeName,
+        zygote: Arc<Frozen>,
+    ) -> Result<Option<Waiting>, PrepareError> {
+        make(shared, name, Some(zygote)).await
     }
 
     /// How many wait for work on this runtime.
     pub(crate) fn waiting(&self, name: &RuntimeName) -> usize {
-        self.lock().get(name).map_or(0, |shelf| shelf.waiting.len())
+        let shelves = self.lock();
+        let of_runtime = shelves.iter().filter(|(label, _)| label.runtime == *name);
+        of_runtime.map(|(_, shelf)| shelf.waiting.len()).sum()
     }
 
     /// Ends everything that waits, and all keepers.
@@ -96,18 +176,18 @@ impl Pool {
     }
 
     /// What the keeper of this shelf does next; the shelf is gone after its end.
-    fn next(&self, name: &RuntimeName) -> Next {
+    fn next(&self, label: &Label) -> Next {
         let mut shelves = self.lock();
-        let next = shelves.get_mut(name).map_or(Next::End, Shelf::next);
+        let next = shelves.get_mut(label).map_or(Next::End, Shelf::next);
         if matches!(next, Next::End) {
-            shelves.remove(name);
+            shelves.remove(label);
         }
         next
     }
 
-    fn made(&self, name: &RuntimeName, made: Result<Option<Waiting>, PrepareError>) {
+    fn made(&self, label: &Label, made: Result<Option<Waiting>, PrepareError>) {
         let mut shelves = self.lock();
-        let Some(shelf) = shelves.get_mut(name) else {
+        let Some(shelf) = shelves.get_mut(label) else {
             return;
         };
         match made {
@@ -120,7 +200,7 @@ impl Pool {
             Err(error) => {
                 let rest = shelf.demand.failed(Instant::now());
                 tracing::warn!(
-                    runtime = %name,
+                    runtime = %label.runtime,
                     error = &error as &dyn std::error::Error,
                     rest_ms = rest,
                     "could not make a guest ahead of its work"
@@ -129,9 +209,13 @@ impl Pool {
         }
     }
 
-    fn lock(&self) -> MutexGuard<'_, BTreeMap<RuntimeName, Shelf>> {
-        self.shelves.lock().unwrap_or_else(PoisonError::into_inner)
+    fn lock(&self) -> MutexGuard<'_, BTreeMap<Label, Shelf>> {
+        lock(&self.shelves)
     }
+}
+
+fn lock<T>(mutex: &Mutex<T>) -> MutexGuard<'_, T> {
+    mutex.lock().unwrap_or_else(PoisonError::into_inner)
 }
 
 impl Shelf {
@@ -157,15 +241,23 @@ impl Shelf {
 }
 
 /// The life of a shelf's keeper.
-async fn keep(shared: Weak<Shared>, name: RuntimeName, news: Arc<Notify>) {
+async fn keep(shared: Weak<Shared>, label: Label, news: Arc<Notify>) {
     loop {
         let Some(alive) = shared.upgrade() else {
             return;
         };
-        match alive.pool.next(&name) {
+        match alive.pool.next(&label) {
             Next::Make => {
-                let made = make(&alive, &name).await;
-                alive.pool.made(&name, made);
+                let zygote = match &label.tenant {
+                    None => None,
+                    Some(tenant) => match standing(&alive, &label.runtime, tenant) {
+                        Some(zygote) => Some(zygote),
+                        // It has gone, and its copies will: so does the shelf.
+                        None => return drop(alive.pool.lock().remove(&label)),
+                    },
+                };
+                let made = make(&alive, &label.runtime, zygote).await;
+                alive.pool.made(&label, made);
             }
             Next::Rest(until) => {
                 drop(alive);
@@ -179,15 +271,30 @@ async fn keep(shared: Weak<Shared>, name: RuntimeName, news: Arc<Notify>) {
     }
 }
 
+fn standing(shared: &Arc<Shared>, runtime: &RuntimeName, tenant: &Name) -> Option<Arc<Frozen>> {
+    let key = zygotes::Key {
+        tenant: tenant.clone(),
+        runtime: shared.runtimes.pin(runtime).ok()?.digest,
+    };
+    shared.live_now()?.zygotes.standing(&key)
+}
+
 /// One more guest that waits; `None` when there is no place for it.
-async fn make(shared: &Arc<Shared>, name: &RuntimeName) -> Result<Option<Waiting>, PrepareError> {
+async fn make(
+    shared: &Arc<Shared>,
+    name: &RuntimeName,
+    zygote: Option<Arc<Frozen>>,
+) -> Result<Option<Waiting>, PrepareError> {
     let Ok(place) = Arc::clone(&shared.pool.places).try_acquire_owned() else {
         return Ok(None);
     };
     let (pin, runtime) = shared.runtimes.pinned(name)?;
-    let jail = runtime.furnish_ahead(shared.runtimes.root())?;
+    let mut jail = runtime.furnish_ahead(shared.runtimes.root())?;
+    if let Some(zygote) = &zygote {
+        jail = jail.copy_of(zygote.slot());
+    }
     let live = crate::prepare::live(shared).await?;
-    Waiting::make(&live, pin, jail, place).await.map(Some)
+    Waiting::make(&live, pin, jail, (place, zygote)).await.map(Some)
 }
 
 #[cfg(test)]

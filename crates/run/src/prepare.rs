@@ -12,8 +12,9 @@ use tokio::{sync::OwnedSemaphorePermit, time::timeout};
 use crate::{
     job::Job,
     local::{Local, Shared, StartError},
+    pool::Taken,
     prepared::{Beginning, Prepared, Readers},
-    runtime::RuntimeError,
+    runtime::{Furniture, RuntimeError},
     slot::{Live, Slot},
     waiting::Waiting,
 };
@@ -94,9 +95,7 @@ impl Local {
     pub async fn prepare(&self, permit: Permit, job: Job) -> Result<Prepared, PrepareError> {
         let runtime = job.checked(&permit, &self.shared.runtimes)?;
         let mut place = self.place().await?;
-        let ahead = Waiting::fits(&permit.limits())
-            .then(|| self.shared.pool.take(&self.shared, &job.plan.runtime))
-            .flatten();
+        let ahead = self.ahead(&permit, &job, &runtime).await;
         if let Some(waiting) = ahead {
             let root = self.shared.runtimes.root();
             match waiting.give(place, &permit, &job, &runtime, root).await {
@@ -124,6 +123,25 @@ impl Local {
             limits,
             Beginning::Plain,
         ))
+    }
+
+    /// A guest that was made ahead, or one that is quickly made.
+    async fn ahead(&self, permit: &Permit, job: &Job, runtime: &Furniture) -> Option<Waiting> {
+        if !Waiting::fits(&permit.limits()) {
+            return None;
+        }
+        let (pool, pin) = (&self.shared.pool, &job.plan.runtime);
+        match pool.take(&self.shared, pin, runtime, &job.tenant) {
+            Taken::Waiting(waiting) => Some(waiting),
+            Taken::Nothing => None,
+            Taken::Zygote(zygote) => {
+                let made = pool.copy(&self.shared, &pin.name, zygote).await;
+                made.unwrap_or_else(|error| {
+                    tracing::debug!(error = &error as &dyn std::error::Error, "could not make a copy");
+                    None
+                })
+            }
+        }
     }
 
     /// A place for one run, as soon as one is free.

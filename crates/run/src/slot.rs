@@ -17,7 +17,7 @@ use std::{
     },
 };
 
-use strongroom_jail::{Event, SlotId, Warden};
+use strongroom_jail::{Event, SlotId, Warden, WardenConfig};
 use tokio::{
     io::{Interest, unix::AsyncFd},
     sync::{
@@ -27,12 +27,15 @@ use tokio::{
     task::JoinHandle,
 };
 
+use crate::zygotes::{Frozen, Zygotes};
+
 /// The most events of one slot: it is ready, has its work, and has ended.
 const EVENTS_MAX: usize = 3;
 
 /// One warden that lived when last seen.
 pub(crate) struct Live {
     pub(crate) warden: Warden,
+    pub(crate) zygotes: Arc<Zygotes>,
     dead: AtomicBool,
     /// Whether a guest ran to its end in this warden.
     proven: AtomicBool,
@@ -42,6 +45,9 @@ pub(crate) struct Live {
 
 struct Table {
     free: Vec<u32>,
+    /// Zygotes have slots of their own.
+    free_for_zygotes: Vec<u32>,
+    first_zygote: u32,
     taken: HashMap<u32, Taken>,
     takings: u64,
 }
@@ -49,18 +55,23 @@ struct Table {
 struct Taken {
     taking: u64,
     events: mpsc::Sender<Event>,
-    place: OwnedSemaphorePermit,
+    /// What bounds how many guests there are; a zygote takes none.
+    place: Option<OwnedSemaphorePermit>,
 }
 
 impl Live {
-    pub(crate) fn new(warden: Warden, slots_max: u32) -> Arc<Self> {
+    pub(crate) fn new(warden: Warden, config: &WardenConfig) -> Arc<Self> {
+        let zygotes = 0..config.zygotes_max;
         let table = Table {
-            free: (0..slots_max).rev().collect(),
+            free: (0..config.slots_max).rev().collect(),
+            free_for_zygotes: zygotes.rev().map(|one| config.zygote_slot(one).0).collect(),
+            first_zygote: config.zygote_slot(0).0,
             taken: HashMap::new(),
             takings: 0,
         };
         Arc::new(Self {
             warden,
+            zygotes: Zygotes::new(config.zygotes_max),
             dead: AtomicBool::new(false),
             proven: AtomicBool::new(false),
             table: Mutex::new(table),
@@ -98,12 +109,25 @@ impl Live {
 
     /// Takes a free slot. `place` is what bounds how many are taken.
     pub(crate) fn take(self: &Arc<Self>, place: OwnedSemaphorePermit) -> Option<Slot> {
+        self.take_from(|table| &mut table.free, Some(place))
+    }
+
+    /// Takes a free slot for a zygote.
+    pub(crate) fn take_zygote(self: &Arc<Self>) -> Option<Slot> {
+        self.take_from(|table| &mut table.free_for_zygotes, None)
+    }
+
+    fn take_from(
+        self: &Arc<Self>,
+        free: impl FnOnce(&mut Table) -> &mut Vec<u32>,
+        place: Option<OwnedSemaphorePermit>,
+    ) -> Option<Slot> {
         let (sender, events) = mpsc::channel(EVENTS_MAX);
         let mut table = lock(&self.table);
         if self.is_dead() {
             return None;
         }
-        let index = table.free.pop()?;
+        let index = free(&mut table).pop()?;
         table.takings += 1;
         let taking = table.takings;
         table.taken.insert(
@@ -120,6 +144,7 @@ impl Live {
             index,
             taking,
             events,
+            zygote: None,
         })
     }
 
@@ -141,7 +166,11 @@ impl Live {
         let _ = taken.events.try_send(event);
         if last {
             table.taken.remove(&slot.0);
-            table.free.push(slot.0);
+            if slot.0 < table.first_zygote {
+                table.free.push(slot.0);
+            } else {
+                table.free_for_zygotes.push(slot.0);
+            }
         }
     }
 }
@@ -194,6 +223,8 @@ pub(crate) struct Slot {
     index: u32,
     taking: u64,
     events: mpsc::Receiver<Event>,
+    /// Of which this guest is a copy; it must not end before.
+    zygote: Option<Arc<Frozen>>,
 }
 
 impl Slot {
@@ -215,13 +246,18 @@ impl Slot {
         matches!(self.events.try_recv(), Err(TryRecvError::Empty))
     }
 
+    /// Holds what this guest is a copy of, as long as it lives.
+    pub(crate) fn keep(&mut self, zygote: Option<Arc<Frozen>>) {
+        self.zygote = zygote;
+    }
+
     /// Counts this slot among those that `place` is one of.
     pub(crate) fn move_to(&self, place: OwnedSemaphorePermit) {
         let mut table = lock(&self.live.table);
         if let Some(taken) = table.taken.get_mut(&self.index)
             && taken.taking == self.taking
         {
-            taken.place = place;
+            taken.place = Some(place);
         }
     }
 

@@ -15,6 +15,7 @@ use crate::{
     prepared::{Beginning, Prepared, Readers},
     runtime::Furniture,
     slot::{Live, Slot},
+    zygotes::Frozen,
 };
 
 /// How long a program that was launched may take until it waits.
@@ -34,11 +35,12 @@ impl Waiting {
         live: &Arc<Live>,
         pin: RuntimePin,
         jail: Jail<Open>,
-        place: OwnedSemaphorePermit,
+        (place, zygote): (OwnedSemaphorePermit, Option<Arc<Frozen>>),
     ) -> Result<Self, PrepareError> {
         let jail = jail.seal(live.warden.kernel()).map_err(of_seal)?;
         live.dispatch();
         let mut slot = live.take(place).ok_or(PrepareError::WardenDied)?;
+        slot.keep(zygote);
         let (pipes, enforced) = ready(&mut slot, jail).await?;
         let mut pipes = Readers::new(pipes).map_err(PrepareError::Pipes)?;
         if pipes.door.is_some() {

@@ -16,6 +16,8 @@ pub const FILE_NAME: &str = "config.toml";
 
 /// Guests that wait ahead of their runs, unless the operator says otherwise.
 const POOL: u32 = 8;
+/// Interpreters to copy, unless the operator says otherwise.
+const ZYGOTES: u32 = 4;
 /// The most that an operator can have.
 const POOL_MAX: u32 = 1024;
 
@@ -83,6 +85,9 @@ pub struct JailConfig {
     pub cgroup_dirs: Vec<PathBuf>,
     /// Guests that may wait ahead of their runs; 0 makes each when it is needed.
     pub pool: u32,
+    /// Interpreters that are loaded once and copied for the runs of one caller;
+    /// 0 makes none.
+    pub zygotes: u32,
 }
 
 impl Config {
@@ -99,6 +104,7 @@ impl Config {
             body: BodyLimits::default(),
             jail: JailConfig {
                 pool: POOL,
+                zygotes: ZYGOTES,
                 ..JailConfig::default()
             },
         }
@@ -207,6 +213,7 @@ struct WrittenJail {
     #[serde(default)]
     cgroup_dirs: Vec<PathBuf>,
     pool: Option<u32>,
+    zygotes: Option<u32>,
 }
 
 impl Written {
@@ -239,6 +246,7 @@ impl Written {
         config.jail.uid_base = self.jail.uid_base;
         config.jail.cgroup_dirs = self.jail.cgroup_dirs;
         config.jail.pool = self.jail.pool.unwrap_or(config.jail.pool).min(POOL_MAX);
+        config.jail.zygotes = self.jail.zygotes.unwrap_or(config.jail.zygotes).min(POOL_MAX);
         Ok(config)
     }
 }

@@ -111,6 +111,7 @@ pub(crate) fn local_config(jail: &JailConfig, slots: u32) -> LocalConfig {
     config.tier = jail.tier;
     config.cgroup_dirs.clone_from(&jail.cgroup_dirs);
     config.pool_max = jail.pool;
+    config.zygotes_max = jail.zygotes;
     config
 }
 

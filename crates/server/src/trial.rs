@@ -217,6 +217,7 @@ fn lay_out(
         files::view(&path, &below.join(format!("input-{count}")))
     })?;
     Ok(Job {
+        tenant: you(),
         plan,
         entry: manifest.entry,
         function_dir,
@@ -254,7 +255,7 @@ async fn execute(
     let (cancel, cancelled) = oneshot::channel();
     let interrupt = tokio::spawn(async move {
         if tokio::signal::ctrl_c().await.is_ok() {
-            let you: Name = "you".parse().expect("a constant, plain name");
+            let you = you();
             let _ = cancel.send(you);
         }
     });
@@ -284,4 +285,9 @@ async fn tell(mut lines: mpsc::Receiver<LogChunk>, mut on_line: impl FnMut(Strea
     while let Some(LogChunk { stream, text }) = lines.recv().await {
         on_line(stream, &text);
     }
+}
+
+/// Whoever tries something at home.
+fn you() -> Name {
+    "you".parse().expect("a constant, plain name")
 }

@@ -22,6 +22,9 @@ OUT = ROOT + "/out"
 PACKAGES = ROOT + "/packages"
 RESULT = 3
 BUFFERS = (BufferedRandom, BufferedRWPair, BufferedWriter, TextIOWrapper)
+# Of an interpreter that is to be copied.
+STEERING = 4
+PRELOAD = "STRONGROOM_PRELOAD"
 
 
 class Data:
@@ -188,6 +191,16 @@ def entry_of(names):
     return given[0]
 
 
+def add_packages():
+    """Lets the runtime's packages be found.
+
+    Behind the standard library, so that no package takes its place. This runs
+    nothing of them: no .pth file, no sitecustomize.
+    """
+    if PACKAGES not in sys.path and os.path.isdir(PACKAGES):
+        sys.path.append(PACKAGES)
+
+
 def run(path):
     import builtins
 
@@ -196,10 +209,7 @@ def run(path):
     builtins.quit = _sitebuiltins.Quitter("quit", "Ctrl-D (i.e. EOF)")
     sys.argv = [path]
     sys.path.insert(0, FUNCTION)
-    if os.path.isdir(PACKAGES):
-        # Behind the standard library, so that no package takes its place. This
-        # makes modules found and runs none: no .pth file, no sitecustomize.
-        sys.path.append(PACKAGES)
+    add_packages()
     module = type(sys)("__main__")
     module.__file__ = path
     sys.modules["__main__"] = module
@@ -229,16 +239,16 @@ def foreign(trace):
     return first
 
 
-def leaves_plainly(code):
-    """Whether the end is an ordinary one, with nobody's machine code to tidy up.
+def leaves_plainly(code, own):
+    """Whether the end is an ordinary one, without machine code of the function's to tidy up.
 
     Looks only into dictionaries, so that nothing of the function is called.
     """
     if not (code is None or type(code) in (int, bool) and 0 <= code <= 255):
         return False
     library = os.path.dirname(os.__file__) + "/lib-dynload/"
-    for module in list(sys.modules.values()):
-        if module is None:
+    for name, module in list(sys.modules.items()):
+        if module is None or name in own:
             continue
         file = object.__getattribute__(module, "__dict__").get("__file__")
         if type(file) is str and file.endswith(".so"):
@@ -289,7 +299,7 @@ def leave(code, own):
     in its own way, which takes a millisecond or two.
     """
     try:
-        if leaves_plainly(code):
+        if leaves_plainly(code, own):
             threading = sys.modules.get("threading")
             if threading is not None:
                 threading._shutdown()
@@ -316,6 +326,50 @@ def standard_input():
     sys.__stdin__ = sys.stdin
 
 
+def stand_still(preload):
+    """Loads what runs will need, and stands still; returns in each copy.
+
+    The station makes the copies out of this very `fork`, and the process itself
+    never returns from it. See `Jail::zygote` of the jail for the two bytes.
+    """
+    add_packages()
+    for name in filter(None, preload.split(",")):
+        __import__(name)
+    generators = []
+    if "random" in sys.modules:
+        kind = sys.modules["random"].Random
+        generators = [one for one in gc.get_objects() if issubclass(type(one), kind)]
+    gc.collect()
+    gc.freeze()
+    os.write(STEERING, b"!")
+    os.read(STEERING, 1)
+    if os.fork():
+        os._exit(1)
+    reseed(generators)
+
+
+def reseed(generators):
+    """Gives a copy randomness of its own, where the kernel does not.
+
+    The hash seed and the address layout stay those that were copied.
+    """
+    for generator in generators:
+        generator.seed()
+    ssl = sys.modules.get("_ssl")
+    if ssl is not None:
+        # It looks at the process number, which may be the one that was copied.
+        ssl.RAND_add(os.urandom(32), 32.0)
+    numpy = sys.modules.get("numpy.random")
+    if numpy is not None:
+        numpy.seed()
+    uuid = sys.modules.get("uuid")
+    if uuid is not None:
+        uuid._node = None
+    tempfile = sys.modules.get("tempfile")
+    if tempfile is not None:
+        tempfile._name_sequence = None
+
+
 def wait():
     """Waits for the work, ahead of which this was launched; answers its entry.
 
@@ -336,6 +390,9 @@ def wait():
     os.environ.update(os.environ.copy())
     os.listdir("/")
     gc.collect()
+    preload = os.environ.get(PRELOAD)
+    if preload is not None:
+        stand_still(preload)
     loaded = [name for name in sys.modules if name not in start]
     roots = {name.partition(".")[0] for name in loaded}
     door = _socket.socket(fileno=0)

@@ -18,7 +18,7 @@ use strongroom_core::{
     runtime::{Definition, FunctionFiles, RuntimeName, Start, Way},
     tree::TreePath,
 };
-use strongroom_jail::{Jail, Open, Waiting};
+use strongroom_jail::{Limits, Jail, Open, Waiting};
 
 use super::{RuntimeError, interpreter, shipped};
 use crate::job::VARIABLES;
@@ -27,6 +27,19 @@ use crate::job::VARIABLES;
 pub(crate) const FUNCTION: &str = "/function";
 /// Where a runtime's packages lie for the guest.
 pub const PACKAGES: &str = "/packages";
+
+/// Says to a main program that it is a zygote, and what to load.
+const PRELOAD: &str = "STRONGROOM_PRELOAD";
+/// What a zygote may use. Its copies have their own limits.
+const OF_ZYGOTES: Limits = Limits {
+    cpu_milli: 1000,
+    memory_bytes: 2 << 30,
+    wall_ms: 3_600_000,
+    processes: 16,
+    out_bytes: 4096,
+    out_files: 1,
+    tmp_bytes: 16 << 20,
+};
 
 const PASSWD: &str = "guest:x:1000:1000:guest:/tmp:/bin/sh\n";
 const GROUP: &str = "guest:x:1000:\n";
@@ -216,6 +229,24 @@ impl Furniture {
             jail.env(name.to_owned(), value.to_owned())
         });
         Ok(jail.command(command, "/".into()))
+    }
+
+    /// Whether its main program can stand still, to be copied.
+    pub(crate) fn can_stand_still(&self) -> bool {
+        shipped::can_wait(&self.main_program)
+    }
+
+    /// The jail of a zygote: the runtime, and nothing of anybody.
+    pub(crate) fn furnish_zygote(&self, root: &Path) -> Result<Jail<Open>, RuntimeError> {
+        let program = self.interpreter(root)?.display().to_string();
+        let command = self.way.command_ahead(&program, &self.main_program);
+        let jail = self.show(root, Jail::new(OF_ZYGOTES));
+        let jail = jail.env(PRELOAD.to_owned(), self.preload.join(","));
+        let variables = VARIABLES.into_iter().chain(self.environment());
+        let jail = variables.fold(jail, |jail, (name, value)| {
+            jail.env(name.to_owned(), value.to_owned())
+        });
+        Ok(jail.command(command, "/".into()).zygote())
     }
 
     fn show(&self, root: &Path, jail: Jail<Open>) -> Jail<Open> {

@@ -140,6 +140,7 @@ impl House {
         let digest = |files: &Vec<(String, String)>| Digest::of(format!("{files:?}").as_bytes());
         let inputs = task.inputs.clone();
         Job {
+            tenant: "tester".parse().unwrap(),
             plan: Plan {
                 function: digest(&task.files),
                 runtime: self.local.pin(&task.runtime()).unwrap(),

@@ -138,6 +138,7 @@ async fn job(app: &App, claimed: &ClaimedRun) -> Result<Job, Reason> {
         .clone()
         .try_map(|_| folders.next().ok_or_else(|| wrong(StoreError::NotFound)))?;
     Ok(Job {
+        tenant: claimed.caller.clone(),
         plan: claimed.plan.clone(),
         entry: content.manifest.entry,
         function_dir,
