@@ -294,7 +294,9 @@ async fn make(
         jail = jail.copy_of(zygote.slot());
     }
     let live = crate::prepare::live(shared).await?;
-    Waiting::make(&live, pin, jail, (place, zygote)).await.map(Some)
+    Waiting::make(&live, pin, jail, (place, zygote))
+        .await
+        .map(Some)
 }
 
 #[cfg(test)]

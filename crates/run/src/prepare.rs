@@ -137,7 +137,10 @@ impl Local {
             Taken::Zygote(zygote) => {
                 let made = pool.copy(&self.shared, &pin.name, zygote).await;
                 made.unwrap_or_else(|error| {
-                    tracing::debug!(error = &error as &dyn std::error::Error, "could not make a copy");
+                    tracing::debug!(
+                        error = &error as &dyn std::error::Error,
+                        "could not make a copy"
+                    );
                     None
                 })
             }

@@ -246,7 +246,11 @@ impl Written {
         config.jail.uid_base = self.jail.uid_base;
         config.jail.cgroup_dirs = self.jail.cgroup_dirs;
         config.jail.pool = self.jail.pool.unwrap_or(config.jail.pool).min(POOL_MAX);
-        config.jail.zygotes = self.jail.zygotes.unwrap_or(config.jail.zygotes).min(POOL_MAX);
+        config.jail.zygotes = self
+            .jail
+            .zygotes
+            .unwrap_or(config.jail.zygotes)
+            .min(POOL_MAX);
         Ok(config)
     }
 }

@@ -18,7 +18,7 @@ use strongroom_core::{
     runtime::{Definition, FunctionFiles, RuntimeName, Start, Way},
     tree::TreePath,
 };
-use strongroom_jail::{Limits, Jail, Open, Waiting};
+use strongroom_jail::{Jail, Limits, Open, Waiting};
 
 use super::{RuntimeError, interpreter, shipped};
 use crate::job::VARIABLES;

@@ -43,6 +43,7 @@ pub struct Task {
     pub limits: Limits,
     /// Another than the file's name says.
     pub runtime: Option<RuntimeName>,
+    pub tenant: &'static str,
 }
 
 /// What a run left.
@@ -60,6 +61,7 @@ impl Task {
             args: json!({}),
             limits: Limits::DEFAULT,
             runtime: None,
+            tenant: "tester",
         }
     }
 
@@ -117,8 +119,13 @@ impl House {
     }
 
     pub fn with_pool(slots_max: u32, pool_max: u32) -> Self {
+        Self::with_zygotes(slots_max, pool_max, 0)
+    }
+
+    pub fn with_zygotes(slots_max: u32, pool_max: u32, zygotes_max: u32) -> Self {
         let config = LocalConfig {
             pool_max,
+            zygotes_max,
             program: jail_program(),
             slots_max,
             // Tests run beside each other; guests of two never share a user.
@@ -140,7 +147,7 @@ impl House {
         let digest = |files: &Vec<(String, String)>| Digest::of(format!("{files:?}").as_bytes());
         let inputs = task.inputs.clone();
         Job {
-            tenant: "tester".parse().unwrap(),
+            tenant: task.tenant.parse().unwrap(),
             plan: Plan {
                 function: digest(&task.files),
                 runtime: self.local.pin(&task.runtime()).unwrap(),

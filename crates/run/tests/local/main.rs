@@ -5,6 +5,8 @@
 #![allow(clippy::unwrap_used)]
 
 mod ahead;
+#[cfg(target_arch = "x86_64")]
+mod copies;
 mod ends;
 mod house;
 mod leaving;
