@@ -59,7 +59,7 @@ struct Label {
 
 /// What there is for a run.
 pub(crate) enum Taken {
-    Waiting(Waiting),
+    Waiting(Box<Waiting>),
     /// Nothing waits, but a copy can be made of this.
     Zygote(Arc<Frozen>),
     Nothing,
@@ -117,7 +117,7 @@ impl Pool {
         let found = shelf.take(pin, self.max as usize);
         shelf.news.notify_one();
         match (found, zygote) {
-            (Some(waiting), _) => Taken::Waiting(waiting),
+            (Some(waiting), _) => Taken::Waiting(Box::new(waiting)),
             (None, Some(zygote)) => Taken::Zygote(zygote),
             (None, None) => Taken::Nothing,
         }
@@ -145,7 +145,7 @@ impl Pool {
             live.dispatch();
             live.zygotes.want(&live, key, || {
                 let jail = runtime.furnish_zygote(shared.runtimes.root())?;
-                Ok(jail.seal(live.warden.kernel()).map_err(of_seal)?)
+                jail.seal(live.warden.kernel()).map_err(of_seal)
             });
         }
         standing

@@ -132,7 +132,7 @@ impl Local {
         }
         let (pool, pin) = (&self.shared.pool, &job.plan.runtime);
         match pool.take(&self.shared, pin, runtime, &job.tenant) {
-            Taken::Waiting(waiting) => Some(waiting),
+            Taken::Waiting(waiting) => Some(*waiting),
             Taken::Nothing => None,
             Taken::Zygote(zygote) => {
                 let made = pool.copy(&self.shared, &pin.name, zygote).await;
