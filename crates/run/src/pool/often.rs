@@ -1,4 +1,4 @@
-//! Who runs much: runs in the last second, by caller and runtime.
+//! Who runs much: runs of late, by caller and runtime.
 
 use std::{collections::HashMap, time::Duration};
 
@@ -6,9 +6,10 @@ use tokio::time::Instant;
 
 use crate::zygotes::Key;
 
-/// As many runs in a second are worth a zygote: about what it costs to load one.
+/// As many runs within the window are worth a zygote, which costs about as many
+/// starts of an interpreter.
 const OFTEN: u32 = 4;
-const SECOND: Duration = Duration::from_secs(1);
+const WINDOW: Duration = Duration::from_secs(5);
 /// How many are remembered before those of earlier seconds are forgotten.
 const REMEMBERED_MAX: usize = 1024;
 
@@ -21,10 +22,10 @@ impl Often {
     /// Notes one more run; whether there were many of late.
     pub(super) fn note(&mut self, key: &Key, now: Instant) -> bool {
         if REMEMBERED_MAX <= self.seen.len() {
-            self.seen.retain(|_, (since, _)| now < *since + SECOND);
+            self.seen.retain(|_, (since, _)| now < *since + WINDOW);
         }
         let (since, count) = self.seen.entry(key.clone()).or_insert((now, 0));
-        if *since + SECOND <= now {
+        if *since + WINDOW <= now {
             (*since, *count) = (now, 0);
         }
         *count += 1;
