@@ -10,7 +10,7 @@ use crate::zygotes::Key;
 /// starts of an interpreter.
 const OFTEN: u32 = 4;
 const WINDOW: Duration = Duration::from_secs(5);
-/// How many are remembered before those of earlier seconds are forgotten.
+/// How many are remembered before the old ones are forgotten.
 const REMEMBERED_MAX: usize = 1024;
 
 #[derive(Debug, Default)]
