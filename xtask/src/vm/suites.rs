@@ -14,8 +14,9 @@ use crate::shell::{cargo, read, run};
 
 const PACKAGE: &str = "strongroom-jail";
 /// Suites whose first half needs root: one prepares groups and becomes someone
-/// else, one hides a part of the host's `/proc`.
-const ROOT_ONLY: [&str; 2] = ["masked", "ordinary"];
+/// else, one hides a part of the host's
+/// `/proc`, and one sets its own stage of mounts.
+const ROOT_ONLY: [&str; 3] = ["masked", "ordinary", "trouble"];
 
 /// Test programs by name, and the program that they start.
 pub struct Suites {
