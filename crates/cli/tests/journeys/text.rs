@@ -29,6 +29,7 @@ fn help_is_the_documentation() {
       logs      Show what a run's guest wrote
       output    Show or fetch what came out of a run
       cancel    Cancel a run, whatever its state
+      runtime   See what functions can run on, and add to it as an admin
       request   Answer those who ask to run functions on your data
       rule      Answer future requests by rules
       audit     Read the audit record
@@ -84,6 +85,9 @@ fn help_is_the_documentation() {
 
           --out <DIR>
               Write the files from /out below this folder, in place of those of an earlier run
+
+          --runtime-folder <[NAME=]DIR>
+              A folder with a `runtime.toml`, for a local function that names this runtime
 
           --purpose <PURPOSE>
               What the result is for, told to the owners
