@@ -19,6 +19,7 @@ use crate::{
     fields::without_nul,
     finish,
     judge::Asked,
+    question::query,
     request::{self, RequestRow},
     verdict,
 };
@@ -57,9 +58,11 @@ impl Store {
         new: NewApproval,
         now_ms: i64,
     ) -> Result<RequestRow, StoreError> {
-        let mut tx = self.write("approve a request").await?;
-        let outcome = approve(&mut tx, owner, id, new, now_ms).await;
-        tx.end(outcome).await
+        let (owner, id) = (owner.clone(), id.clone());
+        self.change("approve a request", move |tx| {
+            Box::pin(async move { approve(tx, &owner, &id, new, now_ms).await })
+        })
+        .await
     }
 
     /// Rejects a request, which ends it.
@@ -74,9 +77,12 @@ impl Store {
         reason: &str,
         now_ms: i64,
     ) -> Result<RequestRow, StoreError> {
-        let mut tx = self.write("reject a request").await?;
-        let outcome = reject(&mut tx, owner, id, &without_nul(reason), now_ms).await;
-        tx.end(outcome).await
+        let (owner, id) = (owner.clone(), id.clone());
+        let reason = without_nul(reason).into_owned();
+        self.change("reject a request", move |tx| {
+            Box::pin(async move { reject(tx, &owner, &id, &reason, now_ms).await })
+        })
+        .await
     }
 }
 
@@ -172,7 +178,7 @@ async fn approve_alike(
     mut approval: Approval,
     now_ms: i64,
 ) -> Result<Vec<RequestId>, StoreError> {
-    let question = sqlx::query(ALIKE)
+    let question = query(ALIKE)
         .bind(approval.owner.as_str())
         .bind(row.caller.as_str())
         .bind(row.function_version.to_string());
@@ -231,9 +237,7 @@ async fn settle(tx: &mut Tx, row: &RequestRow, now_ms: i64) -> Result<(), StoreE
     request::become_state(tx, &row.id, row.state, next).await?;
     match verdict::refusal(&verdicts) {
         None => {
-            let queued = tx
-                .execute(sqlx::query(QUEUE).bind(row.run.as_str()))
-                .await?;
+            let queued = tx.execute(query(QUEUE).bind(row.run.as_str())).await?;
             if queued != 1 {
                 return Err(StoreError::corrupt(format!("{} did not wait", row.run)));
             }

@@ -13,6 +13,7 @@ use crate::{
     Connection, Fields, Store, Tx,
     error::StoreError,
     page::{Page, Paged},
+    question::query,
 };
 
 /// The most approvals of one owner for one caller that are good for anything;
@@ -57,7 +58,7 @@ impl Store {
         page: Page,
     ) -> Result<Paged<Approval>, StoreError> {
         let mut connection = self.read("list approvals").await?;
-        let question = sqlx::query(LIST)
+        let question = query(LIST)
             .bind(owner.as_str())
             .bind(page.cursor())
             .bind(page.fetch());
@@ -68,7 +69,7 @@ impl Store {
 }
 
 pub(crate) async fn add(tx: &mut Tx, approval: &Approval) -> Result<(), StoreError> {
-    let count = sqlx::query(COUNT)
+    let count = query(COUNT)
         .bind(approval.owner.as_str())
         .bind(approval.caller.as_str())
         .bind(approval.at_ms);
@@ -78,7 +79,7 @@ pub(crate) async fn add(tx: &mut Tx, approval: &Approval) -> Result<(), StoreErr
             max: APPROVALS_MAX,
         });
     }
-    let question = sqlx::query(ADD)
+    let question = query(ADD)
         .bind(approval.id.as_str())
         .bind(approval.owner.as_str())
         .bind(approval.caller.as_str())
@@ -99,7 +100,7 @@ pub(crate) async fn usable(
     caller: &Name,
     now_ms: i64,
 ) -> Result<Vec<Approval>, StoreError> {
-    let question = sqlx::query(USABLE)
+    let question = query(USABLE)
         .bind(owner.as_str())
         .bind(caller.as_str())
         .bind(now_ms);
@@ -112,14 +113,14 @@ pub(crate) async fn of_request(
     connection: &mut Connection,
     request: &RequestId,
 ) -> Result<Vec<Approval>, StoreError> {
-    let question = sqlx::query(OF_REQUEST).bind(request.as_str());
+    let question = query(OF_REQUEST).bind(request.as_str());
     let rows = connection.all(question).await?;
     rows.iter().map(read).collect()
 }
 
 /// Revokes an approval; whether it was not revoked before.
 pub(crate) async fn revoke(tx: &mut Tx, id: &ApprovalId) -> Result<bool, StoreError> {
-    let changed = tx.execute(sqlx::query(REVOKE).bind(id.as_str())).await?;
+    let changed = tx.execute(query(REVOKE).bind(id.as_str())).await?;
     Ok(changed != 0)
 }
 

@@ -6,7 +6,7 @@
 
 use strongroom_core::{digest::Digest, event::Event, name::Name};
 
-use crate::{Fields, Store, error::StoreError, page::Page};
+use crate::{Fields, Store, error::StoreError, page::Page, question::query};
 
 /// An event with the digest that chains it to the one before.
 #[derive(Clone, Debug, PartialEq)]
@@ -38,8 +38,8 @@ impl Store {
         let mut connection = self.read("read the audit record").await?;
         let limit = i64::from(limit.clamp(1, Page::LIMIT_MAX));
         let question = match viewer {
-            None => sqlx::query(PAGE).bind(after_seq).bind(limit),
-            Some(viewer) => sqlx::query(PAGE_OF)
+            None => query(PAGE).bind(after_seq).bind(limit),
+            Some(viewer) => query(PAGE_OF)
                 .bind(after_seq)
                 .bind(limit)
                 .bind(viewer.as_str()),
@@ -57,7 +57,7 @@ impl Store {
         let mut connection = self.read("check the audit record").await?;
         let (mut seq, mut before) = (0i64, None);
         loop {
-            let question = sqlx::query(PAGE).bind(seq).bind(VERIFY_STEP);
+            let question = query(PAGE).bind(seq).bind(VERIFY_STEP);
             let rows = connection.all(question).await?;
             if rows.is_empty() {
                 return Ok(seq.unsigned_abs());

@@ -18,7 +18,9 @@ use crate::{
     Store, Tx,
     error::StoreError,
     event::{Note, STATION},
-    finish, plan, request,
+    finish, plan,
+    question::query,
+    request,
     run::{self, Kind},
 };
 
@@ -55,9 +57,11 @@ impl Store {
         boot: &str,
         now_ms: i64,
     ) -> Result<Option<ClaimedRun>, StoreError> {
-        let mut tx = self.write("claim a run").await?;
-        let outcome = claim(&mut tx, boot, now_ms).await;
-        tx.end(outcome).await
+        let boot = boot.to_owned();
+        self.change("claim a run", move |tx| {
+            Box::pin(async move { claim(tx, &boot, now_ms).await })
+        })
+        .await
     }
 
     /// Says that the guest begins now. `false`: it must not, the run has ended.
@@ -67,14 +71,16 @@ impl Store {
         enforced: &Enforced,
         now_ms: i64,
     ) -> Result<bool, StoreError> {
-        let mut tx = self.write("start a run").await?;
-        let outcome = start(&mut tx, id, enforced, now_ms).await;
-        tx.end(outcome).await
+        let (id, enforced) = (id.clone(), enforced.clone());
+        self.change("start a run", move |tx| {
+            Box::pin(async move { start(tx, &id, &enforced, now_ms).await })
+        })
+        .await
     }
 }
 
 async fn claim(tx: &mut Tx, boot: &str, now_ms: i64) -> Result<Option<ClaimedRun>, StoreError> {
-    while let Some(fields) = tx.one(sqlx::query(NEXT)).await? {
+    while let Some(fields) = tx.one(query(NEXT)).await? {
         let id: RunId = fields.parsed("id")?;
         match read(tx, &id).await {
             Ok(claimed) => {
@@ -117,7 +123,7 @@ async fn mark(
     boot: &str,
     now_ms: i64,
 ) -> Result<(), StoreError> {
-    let question = sqlx::query(CLAIM).bind(claimed.run.as_str()).bind(boot);
+    let question = query(CLAIM).bind(claimed.run.as_str()).bind(boot);
     tx.execute(question).await?;
     tx.note(Note {
         at_ms: now_ms,
@@ -136,7 +142,7 @@ async fn start(
     enforced: &Enforced,
     now_ms: i64,
 ) -> Result<bool, StoreError> {
-    let question = sqlx::query(START)
+    let question = query(START)
         .bind(id.as_str())
         .bind(now_ms)
         .bind(canonical_of(enforced));

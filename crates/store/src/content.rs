@@ -13,7 +13,7 @@ use strongroom_core::{
     tree::Tree,
 };
 
-use crate::{Connection, Store, Tx, error::StoreError, tree};
+use crate::{Connection, Store, Tx, error::StoreError, question::query, tree};
 
 /// What a version is, whatever it is called.
 #[derive(Clone, Debug, PartialEq)]
@@ -50,9 +50,11 @@ impl Store {
         manifest: &Manifest,
     ) -> Result<Digest, StoreError> {
         self.blobs().check(tree).await?;
-        let mut tx = self.write("keep a script").await?;
-        let outcome = keep(&mut tx, tree, manifest).await;
-        tx.end(outcome).await
+        let (tree, manifest) = (tree.clone(), manifest.clone());
+        self.change("keep a script", move |tx| {
+            Box::pin(async move { keep(tx, &tree, &manifest).await })
+        })
+        .await
     }
 
     /// What a version is: of a function or of a script.
@@ -61,7 +63,7 @@ impl Store {
         version: &Digest,
     ) -> Result<Option<FunctionContent>, StoreError> {
         let mut connection = self.read("read a function").await?;
-        let question = sqlx::query(CONTENT).bind(version.to_string());
+        let question = query(CONTENT).bind(version.to_string());
         let Some(row) = connection.one(question).await? else {
             return Ok(None);
         };
@@ -86,7 +88,7 @@ pub(crate) async fn exists(
     connection: &mut Connection,
     version: &Digest,
 ) -> Result<bool, StoreError> {
-    let question = sqlx::query(CONTENT).bind(version.to_string());
+    let question = query(CONTENT).bind(version.to_string());
     Ok(connection.one(question).await?.is_some())
 }
 
@@ -98,7 +100,7 @@ pub(crate) async fn keep(
     let digest = tree.digest();
     let version = FunctionContent::version_of(tree, manifest);
     tree::keep(tx, &digest, tree).await?;
-    let question = sqlx::query(KEEP)
+    let question = query(KEEP)
         .bind(version.to_string())
         .bind(digest.to_string())
         .bind(canonical_of(manifest));

@@ -1,30 +1,37 @@
-//! The connections to the database, and what a change is.
+//! The databases: how each is opened, read and written.
 //!
-//! Every change is a [`Tx`]: it is alone (SQLite has one writer connection,
-//! PostgreSQL one advisory lock), and it ends by [`Tx::end`], whole or not at
-//! all. A [`Tx`] that is dropped on the way closes its connection, since that
-//! undoes it in every case, a failed rollback on a full disk included. Reading
-//! goes through other connections and never waits for a change.
+//! There is one [`writer`](crate::writer), on a thread of its own for SQLite,
+//! whose commits wait for the disk, and as a task for PostgreSQL, where an
+//! advisory lock keeps strangers out. Reading goes through other connections
+//! and never waits for a change.
 
 use std::{
     ops::{Deref, DerefMut},
-    path::Path,
+    path::{Path, PathBuf},
+    sync::{Arc, Mutex, PoisonError},
+    thread::JoinHandle,
     time::Duration,
 };
 
-use sqlx::{
-    Any, AnyPool, ConnectOptions as _, Executor as _,
-    any::{AnyArguments, AnyConnectOptions, AnyPoolOptions},
-    pool::PoolConnection,
-    query::Query,
-};
+use sqlx::{ConnectOptions as _, PgPool, postgres::PgConnectOptions, postgres::PgPoolOptions};
+use tokio::sync::{OwnedSemaphorePermit, Semaphore, mpsc, oneshot};
 
-use crate::{error::StoreError, fields::Fields, home::make_private};
+use crate::{
+    connection::{Connection, Link},
+    error::{DatabaseError, StoreError},
+    home::make_private,
+    question::query,
+    writer::{Asked, Change, Tx, WAITING_MAX, Work, write},
+};
 
 /// Connections that read.
 const READERS_MAX: u32 = 4;
 /// How long a question waits for a free connection before it is an error.
 const ACQUIRE_TIMEOUT: Duration = Duration::from_secs(30);
+/// How long SQLite waits for a stranger who holds its file.
+const BUSY_TIMEOUT: Duration = Duration::from_secs(30);
+/// Statements that stay prepared: more than there are.
+const PREPARED_MAX: usize = 256;
 
 /// Where the rows are kept.
 #[derive(Clone, Debug)]
@@ -35,214 +42,292 @@ pub enum Database {
     Postgres(String),
 }
 
-#[derive(Clone, Copy, Debug, PartialEq, Eq)]
-enum Dialect {
-    Sqlite,
-    Postgres,
-}
-
 /// The writer and the readers.
 #[derive(Debug)]
 pub(crate) struct Connections {
-    dialect: Dialect,
-    writer: AnyPool,
-    readers: AnyPool,
+    writer: Mutex<Option<mpsc::Sender<Box<dyn Change>>>>,
+    /// SQLite's writer.
+    thread: Mutex<Option<JoinHandle<()>>>,
+    /// Ends when the writer has.
+    ended: Mutex<Option<oneshot::Receiver<()>>>,
+    readers: Readers,
 }
 
-/// A connection with the attempt that its errors are named for.
-pub(crate) struct Connection {
-    inner: PoolConnection<Any>,
-    attempt: &'static str,
+#[derive(Clone, Debug)]
+enum Readers {
+    Sqlite(Arc<SqliteReaders>),
+    Postgres(PgPool),
 }
 
-/// One change.
-#[must_use]
-pub(crate) struct Tx {
-    connection: Connection,
-    ended: bool,
+#[derive(Debug)]
+struct SqliteReaders {
+    file: PathBuf,
+    places: Arc<Semaphore>,
+    idle: Mutex<Vec<rusqlite::Connection>>,
 }
 
-pub(crate) type Question<'q> = Query<'q, Any, AnyArguments>;
+/// A connection that reads. Dropping it lets the next question have it.
+pub(crate) struct Reader {
+    /// Taken when it is dropped only.
+    connection: Option<Connection>,
+    home: Option<(Arc<SqliteReaders>, OwnedSemaphorePermit)>,
+}
+
+/// Where the writer's connection comes from.
+pub(crate) enum Source {
+    Sqlite {
+        file: PathBuf,
+        idle: Option<rusqlite::Connection>,
+    },
+    Postgres(PgPool),
+}
 
 const BEGIN_SQLITE: &str = "BEGIN IMMEDIATE";
 const BEGIN: &str = "BEGIN";
-const COMMIT: &str = "COMMIT";
-const ROLLBACK: &str = "ROLLBACK";
 /// The number is the word "strongro" as bytes; it only has to be ours.
 const LOCK_POSTGRES: &str = "SELECT pg_advisory_xact_lock(8319684158430114671)";
 
 /// `FULL`: what was acknowledged is on the disk. The rest is safe defaults.
-const PRAGMAS_SQLITE: [&str; 5] = [
-    "PRAGMA busy_timeout = 30000",
-    "PRAGMA journal_mode = WAL",
-    "PRAGMA synchronous = FULL",
-    "PRAGMA foreign_keys = ON",
-    "PRAGMA trusted_schema = OFF",
-];
+const PRAGMAS_SQLITE: &str = "
+    PRAGMA journal_mode = WAL;
+    PRAGMA synchronous = FULL;
+    PRAGMA foreign_keys = ON;
+    PRAGMA trusted_schema = OFF;";
+
+const PRAGMA_READER: &str = "PRAGMA query_only = ON;";
 
 impl Connections {
     pub async fn open(home: &Path, database: &Database) -> Result<Self, StoreError> {
         let attempt = "open the database";
-        sqlx::any::install_default_drivers();
-        let (dialect, url) = match database {
+        let (sender, waiting) = mpsc::channel(WAITING_MAX);
+        let (end, ended) = oneshot::channel();
+        let (readers, thread) = match database {
             Database::Sqlite => {
                 let file = home.join("strongroom.db");
                 // What SQLite puts beside it takes its mode.
                 make_private(&file).map_err(StoreError::io(attempt))?;
-                (Dialect::Sqlite, sqlite_url(&file))
+                let idle = Some(open_sqlite(&file).map_err(StoreError::db(attempt))?);
+                let readers = Readers::Sqlite(Arc::new(SqliteReaders::new(&file)));
+                let source = Source::Sqlite { file, idle };
+                let thread = std::thread::Builder::new().name("store".to_owned());
+                let thread = thread.spawn(move || {
+                    futures::executor::block_on(write(source, waiting));
+                    drop(end);
+                });
+                (readers, Some(thread.map_err(StoreError::io(attempt))?))
             }
-            Database::Postgres(url) => (Dialect::Postgres, url.clone()),
+            Database::Postgres(url) => {
+                let options: PgConnectOptions = url.parse().map_err(StoreError::db(attempt))?;
+                let options = options.disable_statement_logging();
+                let writer = postgres(1).connect_with(options.clone()).await;
+                let source = Source::Postgres(writer.map_err(StoreError::db(attempt))?);
+                tokio::spawn(async move {
+                    write(source, waiting).await;
+                    drop(end);
+                });
+                let readers = postgres(READERS_MAX).connect_lazy_with(options);
+                (Readers::Postgres(readers), None)
+            }
         };
-        let options: AnyConnectOptions = url.parse().map_err(StoreError::db(attempt))?;
-        let options = options.disable_statement_logging();
-        let pool = |connections_max| pool_options(dialect).max_connections(connections_max);
-        let writer = pool(1)
-            .connect_with(options.clone())
-            .await
-            .map_err(StoreError::db(attempt))?;
-        let readers = pool(READERS_MAX).connect_lazy_with(options);
         Ok(Self {
-            dialect,
-            writer,
+            writer: Mutex::new(Some(sender)),
+            thread: Mutex::new(thread),
+            ended: Mutex::new(Some(ended)),
             readers,
         })
     }
 
-    /// Begins a change, as soon as no other is under way.
-    pub async fn write(&self, attempt: &'static str) -> Result<Tx, StoreError> {
-        let inner = self.writer.acquire().await;
-        let connection = Connection {
-            inner: inner.map_err(StoreError::db(attempt))?,
+    /// Makes a change, as soon as those before it are made.
+    pub async fn change<T, F>(&self, attempt: &'static str, work: F) -> Result<T, StoreError>
+    where
+        T: Send + 'static,
+        F: for<'t> FnOnce(&'t mut Tx) -> Work<'t, T> + Send + 'static,
+    {
+        let closed = || StoreError::db(attempt)(DatabaseError::Closed);
+        let (reply, answer) = oneshot::channel();
+        let change = Asked {
             attempt,
+            work: Some(work),
+            outcome: None,
+            reply,
         };
-        let mut tx = Tx {
-            connection,
-            ended: false,
-        };
-        match self.dialect {
-            Dialect::Sqlite => tx.execute(sqlx::query(BEGIN_SQLITE)).await?,
-            Dialect::Postgres => {
-                tx.execute(sqlx::query(BEGIN)).await?;
-                tx.execute(sqlx::query(LOCK_POSTGRES)).await?
+        let writer = lock(&self.writer).clone().ok_or_else(closed)?;
+        writer.send(Box::new(change)).await.map_err(|_| closed())?;
+        answer.await.unwrap_or_else(|_| Err(closed()))
+    }
+
+    pub async fn read(&self, attempt: &'static str) -> Result<Reader, StoreError> {
+        match &self.readers {
+            Readers::Sqlite(readers) => SqliteReaders::take(readers, attempt).await,
+            Readers::Postgres(pool) => {
+                let link = pool.acquire().await.map_err(StoreError::db(attempt))?;
+                let link = Link::Postgres(link);
+                Ok(Reader {
+                    connection: Some(Connection { link, attempt }),
+                    home: None,
+                })
             }
-        };
-        Ok(tx)
+        }
     }
 
-    pub async fn read(&self, attempt: &'static str) -> Result<Connection, StoreError> {
-        let inner = self.readers.acquire().await;
-        Ok(Connection {
-            inner: inner.map_err(StoreError::db(attempt))?,
-            attempt,
-        })
-    }
-
+    /// Waits until every change that was asked for is made.
     pub async fn close(&self) {
-        self.readers.close().await;
-        self.writer.close().await;
+        drop(lock(&self.writer).take());
+        let ended = lock(&self.ended).take();
+        if let Some(ended) = ended {
+            // It never sends, it only ends.
+            let _ = ended.await;
+        }
+        match &self.readers {
+            Readers::Sqlite(readers) => lock(&readers.idle).clear(),
+            Readers::Postgres(pool) => pool.close().await,
+        }
     }
 }
 
-fn pool_options(dialect: Dialect) -> AnyPoolOptions {
-    let options = AnyPoolOptions::new()
+impl Drop for Connections {
+    fn drop(&mut self) {
+        drop(lock(&self.writer).take());
+        if let Some(thread) = lock(&self.thread).take() {
+            // What was asked for is made before the home is let go.
+            let _ = thread.join();
+        }
+    }
+}
+
+fn lock<T>(mutex: &Mutex<T>) -> std::sync::MutexGuard<'_, T> {
+    mutex.lock().unwrap_or_else(PoisonError::into_inner)
+}
+
+fn postgres(connections_max: u32) -> PgPoolOptions {
+    PgPoolOptions::new()
+        .max_connections(connections_max)
         .acquire_timeout(ACQUIRE_TIMEOUT)
         .idle_timeout(None)
         .max_lifetime(None)
-        .test_before_acquire(dialect == Dialect::Postgres);
-    if dialect == Dialect::Postgres {
-        return options;
+}
+
+fn open_sqlite(file: &Path) -> Result<rusqlite::Connection, rusqlite::Error> {
+    use rusqlite::OpenFlags;
+    // Without the flag for URIs: the file's name is a name, whatever is in it.
+    let flags = OpenFlags::SQLITE_OPEN_READ_WRITE
+        | OpenFlags::SQLITE_OPEN_CREATE
+        | OpenFlags::SQLITE_OPEN_NO_MUTEX;
+    let sqlite = rusqlite::Connection::open_with_flags(file, flags)?;
+    sqlite.busy_timeout(BUSY_TIMEOUT)?;
+    sqlite.set_prepared_statement_cache_capacity(PREPARED_MAX);
+    sqlite.execute_batch(PRAGMAS_SQLITE)?;
+    Ok(sqlite)
+}
+
+impl SqliteReaders {
+    fn new(file: &Path) -> Self {
+        Self {
+            file: file.to_owned(),
+            places: Arc::new(Semaphore::new(READERS_MAX as usize)),
+            idle: Mutex::new(Vec::new()),
+        }
     }
-    options.after_connect(|connection, _| {
-        Box::pin(async move {
-            for pragma in PRAGMAS_SQLITE {
-                connection.execute(pragma).await?;
+
+    async fn take(readers: &Arc<Self>, attempt: &'static str) -> Result<Reader, StoreError> {
+        let places = Arc::clone(&readers.places);
+        let place = places
+            .acquire_owned()
+            .await
+            .expect("the semaphore is never closed");
+        let idle = lock(&readers.idle).pop();
+        let sqlite = match idle {
+            Some(sqlite) => sqlite,
+            None => {
+                let opened = open_sqlite(&readers.file).and_then(|sqlite| {
+                    sqlite.execute_batch(PRAGMA_READER)?;
+                    Ok(sqlite)
+                });
+                opened.map_err(StoreError::db(attempt))?
             }
-            Ok(())
+        };
+        let link = Link::Sqlite(sqlite);
+        Ok(Reader {
+            connection: Some(Connection { link, attempt }),
+            home: Some((Arc::clone(readers), place)),
         })
-    })
+    }
 }
 
-/// The URL of a file whatever its name, since `?`, `#` and `%` mean something in one.
-fn sqlite_url(file: &Path) -> String {
-    use std::{fmt::Write as _, os::unix::ffi::OsStrExt as _};
-    let mut url = "sqlite://".to_owned();
-    for byte in file.as_os_str().as_bytes() {
-        match byte {
-            b'/' | b'-' | b'_' | b'.' => url.push(char::from(*byte)),
-            byte if byte.is_ascii_alphanumeric() => url.push(char::from(*byte)),
-            byte => {
-                let _ = write!(url, "%{byte:02X}");
-            }
-        }
-    }
-    url.push_str("?mode=rwc");
-    url
-}
-
-impl Connection {
-    /// Runs a statement; how many rows it changed.
-    pub async fn execute(&mut self, question: Question<'_>) -> Result<u64, StoreError> {
-        let done = question.execute(&mut *self.inner).await;
-        done.map(|done| done.rows_affected())
-            .map_err(StoreError::db(self.attempt))
-    }
-
-    pub async fn one(&mut self, question: Question<'_>) -> Result<Option<Fields>, StoreError> {
-        let row = question.fetch_optional(&mut *self.inner).await;
-        row.map(|row| row.map(Fields::new))
-            .map_err(StoreError::db(self.attempt))
-    }
-
-    pub async fn all(&mut self, question: Question<'_>) -> Result<Vec<Fields>, StoreError> {
-        let rows = question.fetch_all(&mut *self.inner).await;
-        rows.map(|rows| rows.into_iter().map(Fields::new).collect())
-            .map_err(StoreError::db(self.attempt))
-    }
-
-    /// The number that a `SELECT COUNT(*) AS number` answers.
-    pub async fn count(&mut self, question: Question<'_>) -> Result<i64, StoreError> {
-        match self.one(question).await? {
-            Some(row) => row.number("number"),
-            None => Ok(0),
+impl Drop for Reader {
+    fn drop(&mut self) {
+        if let Some(connection) = self.connection.take()
+            && let Link::Sqlite(sqlite) = connection.link
+            && let Some((readers, _place)) = self.home.take()
+        {
+            lock(&readers.idle).push(sqlite);
         }
     }
 }
 
-impl Tx {
-    /// Makes the change lasting if `outcome` is good, and undoes it if not.
-    pub async fn end<T>(mut self, outcome: Result<T, StoreError>) -> Result<T, StoreError> {
-        match outcome {
-            Ok(done) => {
-                self.execute(sqlx::query(COMMIT)).await?;
-                self.ended = true;
-                Ok(done)
+const THERE: &str = "a reader has its connection until it is dropped";
+
+impl Deref for Reader {
+    type Target = Connection;
+
+    fn deref(&self) -> &Connection {
+        self.connection.as_ref().expect(THERE)
+    }
+}
+
+impl DerefMut for Reader {
+    fn deref_mut(&mut self) -> &mut Connection {
+        self.connection.as_mut().expect(THERE)
+    }
+}
+
+impl Source {
+    /// Begins a group of changes.
+    pub async fn begin(&mut self, attempt: &'static str) -> Result<Tx, StoreError> {
+        let db = StoreError::db;
+        let (link, begin) = match self {
+            Self::Sqlite { file, idle } => {
+                let sqlite = match idle.take() {
+                    Some(sqlite) => sqlite,
+                    None => open_sqlite(file).map_err(db(attempt))?,
+                };
+                (Link::Sqlite(sqlite), BEGIN_SQLITE)
             }
+            Self::Postgres(pool) => {
+                let link = pool.acquire().await.map_err(StoreError::db(attempt))?;
+                (Link::Postgres(link), BEGIN)
+            }
+        };
+        let mut tx = Tx {
+            connection: Connection { link, attempt },
+        };
+        let begun = match tx.execute(query(begin)).await {
+            Ok(_) if matches!(tx.connection.link, Link::Postgres(_)) => {
+                tx.execute(query(LOCK_POSTGRES)).await.map(drop)
+            }
+            other => other.map(drop),
+        };
+        match begun {
+            Ok(()) => Ok(tx),
             Err(error) => {
-                self.ended = self.execute(sqlx::query(ROLLBACK)).await.is_ok();
+                self.discard(tx);
                 Err(error)
             }
         }
     }
-}
 
-impl Drop for Tx {
-    fn drop(&mut self) {
-        if !self.ended {
-            self.connection.inner.close_on_drop();
+    /// Takes a connection back whose group has ended.
+    pub fn keep(&mut self, tx: Tx) {
+        if let (Self::Sqlite { idle, .. }, Link::Sqlite(sqlite)) = (self, tx.connection.link) {
+            *idle = Some(sqlite);
         }
     }
-}
 
-impl Deref for Tx {
-    type Target = Connection;
-
-    fn deref(&self) -> &Connection {
-        &self.connection
-    }
-}
-
-impl DerefMut for Tx {
-    fn deref_mut(&mut self) -> &mut Connection {
-        &mut self.connection
+    /// Closes a connection in the middle of a group, which undoes it in every
+    /// case, a failed rollback on a full disk included.
+    pub fn discard(&mut self, tx: Tx) {
+        if let Link::Postgres(mut postgres) = tx.connection.link {
+            postgres.close_on_drop();
+        }
     }
 }

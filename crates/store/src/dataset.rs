@@ -14,11 +14,12 @@ use strongroom_core::{
 
 use crate::{
     Connection, Fields, Store, Tx,
-    database::Question,
     error::StoreError,
     event::Note,
     fields::{as_number, without_nul},
     page::{Page, Paged},
+    question::Question,
+    question::query,
     tree,
 };
 
@@ -102,9 +103,12 @@ impl Store {
         }
         // Before the change begins: what somebody has brought stays brought.
         self.tree_check(actor, tree).await?;
-        let mut tx = self.write("push a dataset").await?;
-        let outcome = push(&mut tx, name, tree, &without_nul(message), now_ms).await;
-        tx.end(outcome).await
+        let (name, tree) = (name.clone(), tree.clone());
+        let message = without_nul(message).into_owned();
+        self.change("push a dataset", move |tx| {
+            Box::pin(async move { push(tx, &name, &tree, &message, now_ms).await })
+        })
+        .await
     }
 
     /// The datasets of `owner` by name, each with its newest version.
@@ -114,7 +118,7 @@ impl Store {
         page: Page,
     ) -> Result<Paged<DatasetRow>, StoreError> {
         let mut connection = self.read("list datasets").await?;
-        let question = sqlx::query(LIST)
+        let question = query(LIST)
             .bind(owner.as_str())
             .bind(page.cursor())
             .bind(page.fetch());
@@ -136,7 +140,7 @@ impl Store {
         page: Page,
     ) -> Result<Paged<DatasetVersionRow>, StoreError> {
         let mut connection = self.read("list a dataset's versions").await?;
-        let question = sqlx::query(LOG)
+        let question = query(LOG)
             .bind(name.owner.as_str())
             .bind(name.name.as_str())
             .bind(page.cursor_falling()?)
@@ -154,7 +158,7 @@ impl Store {
         let name = &reference.name;
         let question = match &reference.version {
             VersionChoice::Exactly(version) => exactly(name, version),
-            VersionChoice::Back(back) => sqlx::query(BACK)
+            VersionChoice::Back(back) => query(BACK)
                 .bind(name.owner.as_str())
                 .bind(name.name.as_str())
                 .bind(i64::from(*back)),
@@ -168,7 +172,7 @@ async fn newest(
     connection: &mut Connection,
     name: &ObjectName,
 ) -> Result<Option<DatasetVersionRow>, StoreError> {
-    let question = sqlx::query(NEWEST)
+    let question = query(NEWEST)
         .bind(name.owner.as_str())
         .bind(name.name.as_str());
     let found = connection.one(question).await?;
@@ -185,7 +189,7 @@ pub(crate) async fn has_version(
 }
 
 fn exactly(name: &ObjectName, version: &Digest) -> Question<'static> {
-    sqlx::query(EXACTLY)
+    query(EXACTLY)
         .bind(name.owner.to_string())
         .bind(name.name.to_string())
         .bind(version.to_string())
@@ -250,7 +254,7 @@ fn version_of(row: &DatasetVersionRow) -> Digest {
 }
 
 async fn add(tx: &mut Tx, row: &DatasetVersionRow) -> Result<(), StoreError> {
-    let question = sqlx::query(ADD)
+    let question = query(ADD)
         .bind(row.dataset.owner.as_str())
         .bind(row.dataset.name.as_str())
         .bind(as_number(row.number))

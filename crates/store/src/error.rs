@@ -45,7 +45,7 @@ pub enum StoreError {
     #[error("could not {attempt}")]
     Db {
         attempt: &'static str,
-        source: sqlx::Error,
+        source: DatabaseError,
     },
     #[error("could not {attempt}")]
     Io {
@@ -65,12 +65,27 @@ impl StoreError {
         Self::Corrupt { what: what.into() }
     }
 
-    pub(crate) fn db(attempt: &'static str) -> impl FnOnce(sqlx::Error) -> Self {
+    pub(crate) fn db<E: Into<DatabaseError>>(attempt: &'static str) -> impl FnOnce(E) -> Self {
         move |source| {
-            if is_disk_full(&source) {
-                return Self::DiskFull { attempt };
+            let source = source.into();
+            match source.is_disk_full() {
+                true => Self::DiskFull { attempt },
+                false => Self::Db { attempt, source },
             }
-            Self::Db { attempt, source }
+        }
+    }
+
+    /// The same trouble for another change of the same group.
+    pub(crate) fn alike(&self, attempt: &'static str) -> Self {
+        match self {
+            Self::DiskFull { .. } => Self::DiskFull { attempt },
+            other => {
+                let why = match std::error::Error::source(other) {
+                    Some(source) => source.to_string(),
+                    None => other.to_string(),
+                };
+                Self::db(attempt)(DatabaseError::Together(why))
+            }
         }
     }
 
@@ -92,12 +107,40 @@ pub(crate) fn is_full(error: &io::Error) -> bool {
     )
 }
 
-/// SQLITE_FULL; SQLITE_IOERR_SHMSIZE and SQLITE_IOERR_WRITE, with which SQLite
-/// reports a full disk under its shared memory and its log; `disk_full` of
-/// PostgreSQL.
-const DISK_FULL_CODES: [&str; 4] = ["13", "4874", "778", "53100"];
+/// What a database said.
+#[derive(Debug, thiserror::Error)]
+pub enum DatabaseError {
+    #[error(transparent)]
+    Sqlite(#[from] rusqlite::Error),
+    #[error(transparent)]
+    Postgres(#[from] sqlx::Error),
+    /// A mistake of ours: the text names a value that nobody bound.
+    #[error("a value is missing for: {0}")]
+    Unbound(&'static str),
+    /// Changes that are committed together fail together.
+    #[error("a change that was to be committed with this one failed: {0}")]
+    Together(String),
+    #[error("the store is closed")]
+    Closed,
+}
 
-fn is_disk_full(error: &sqlx::Error) -> bool {
-    let code = error.as_database_error().and_then(|error| error.code());
-    code.is_some_and(|code| DISK_FULL_CODES.contains(&&*code))
+/// SQLITE_FULL; SQLITE_IOERR_SHMSIZE and SQLITE_IOERR_WRITE, with which SQLite
+/// reports a full disk under its shared memory and its log.
+const DISK_FULL_SQLITE: [i32; 3] = [13, 4874, 778];
+/// `disk_full` of PostgreSQL.
+const DISK_FULL_POSTGRES: &str = "53100";
+
+impl DatabaseError {
+    fn is_disk_full(&self) -> bool {
+        match self {
+            Self::Sqlite(error) => error
+                .sqlite_error()
+                .is_some_and(|error| DISK_FULL_SQLITE.contains(&error.extended_code)),
+            Self::Postgres(error) => {
+                let code = error.as_database_error().and_then(|error| error.code());
+                code.is_some_and(|code| code == DISK_FULL_POSTGRES)
+            }
+            _ => false,
+        }
+    }
 }

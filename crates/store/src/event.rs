@@ -10,7 +10,7 @@ use std::collections::BTreeSet;
 use serde_json::Value;
 use strongroom_core::{digest::Digest, event::Event, json, name::Name};
 
-use crate::{database::Tx, error::StoreError};
+use crate::{Tx, error::StoreError, question::query};
 
 /// Who acts when no user does.
 pub(crate) const STATION: &str = "station";
@@ -37,7 +37,7 @@ const ADD_PARTY: &str = "INSERT INTO audit_party (party, seq) VALUES ($1, $2)";
 impl Tx {
     /// Adds an event to the record.
     pub async fn note(&mut self, note: Note<'_>) -> Result<(), StoreError> {
-        let last = self.one(sqlx::query(LAST)).await?;
+        let last = self.one(query(LAST)).await?;
         let (seq, before) = match &last {
             None => (1, None),
             Some(row) => (row.number("seq")? + 1, Some(row.parsed::<Digest>("chain")?)),
@@ -50,7 +50,7 @@ impl Tx {
             subject: note.subject,
             detail: note.detail,
         };
-        let added = sqlx::query(ADD)
+        let added = query(ADD)
             .bind(seq)
             .bind(event.at_ms)
             .bind(note.actor)
@@ -62,8 +62,7 @@ impl Tx {
         let mut parties: BTreeSet<&str> = note.parties.iter().map(|name| name.as_str()).collect();
         parties.insert(note.actor);
         for party in parties {
-            self.execute(sqlx::query(ADD_PARTY).bind(party).bind(seq))
-                .await?;
+            self.execute(query(ADD_PARTY).bind(party).bind(seq)).await?;
         }
         Ok(())
     }

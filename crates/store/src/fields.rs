@@ -4,44 +4,82 @@
 //! never a default. Text that comes from outside is bound through
 //! [`without_nul`], because PostgreSQL has no NUL character.
 
-use std::{borrow::Cow, fmt::Display, str::FromStr};
+use std::{borrow::Cow, fmt::Display, str::FromStr, sync::Arc};
 
+use rusqlite::types::{FromSql, FromSqlError, FromSqlResult, ValueRef};
 use serde::de::DeserializeOwned;
-use sqlx::{Any, Decode, Row as _, Type, any::AnyRow};
 
 use crate::error::StoreError;
 
+/// The names of a row's columns, shared by all rows of one answer.
+pub(crate) type Columns = Arc<[String]>;
+
+/// One field.
+#[derive(Debug)]
+pub(crate) enum Cell {
+    Null,
+    Text(String),
+    Number(i64),
+}
+
+impl FromSql for Cell {
+    fn column_result(value: ValueRef<'_>) -> FromSqlResult<Self> {
+        match value {
+            ValueRef::Null => Ok(Self::Null),
+            ValueRef::Integer(number) => Ok(Self::Number(number)),
+            ValueRef::Text(_) => Ok(Self::Text(value.as_str()?.to_owned())),
+            _ => Err(FromSqlError::InvalidType),
+        }
+    }
+}
+
 /// One row.
-pub(crate) struct Fields(AnyRow);
+#[derive(Debug)]
+pub(crate) struct Fields {
+    columns: Columns,
+    cells: Vec<Cell>,
+}
 
 impl Fields {
-    pub fn new(row: AnyRow) -> Self {
-        Self(row)
+    pub fn new(columns: Columns, cells: Vec<Cell>) -> Self {
+        Self { columns, cells }
     }
 
-    fn get<'r, T: Decode<'r, Any> + Type<Any>>(
-        &'r self,
-        column: &'static str,
-    ) -> Result<T, StoreError> {
-        self.0
-            .try_get(column)
-            .map_err(|error| fault(column, &error))
+    fn cell(&self, column: &'static str) -> Result<&Cell, StoreError> {
+        let place = self.columns.iter().position(|name| name == column);
+        place
+            .and_then(|place| self.cells.get(place))
+            .ok_or_else(|| fault(column, &"there is no such column"))
+    }
+
+    fn str_maybe(&self, column: &'static str) -> Result<Option<&str>, StoreError> {
+        match self.cell(column)? {
+            Cell::Null => Ok(None),
+            Cell::Text(text) => Ok(Some(text)),
+            Cell::Number(_) => Err(fault(column, &"not a text")),
+        }
+    }
+
+    fn str(&self, column: &'static str) -> Result<&str, StoreError> {
+        self.str_maybe(column)?
+            .ok_or_else(|| fault(column, &"it is absent"))
     }
 
     pub fn text(&self, column: &'static str) -> Result<String, StoreError> {
-        self.get(column)
-    }
-
-    pub fn text_maybe(&self, column: &'static str) -> Result<Option<String>, StoreError> {
-        self.get(column)
+        self.str(column).map(str::to_owned)
     }
 
     pub fn number(&self, column: &'static str) -> Result<i64, StoreError> {
-        self.get(column)
+        self.number_maybe(column)?
+            .ok_or_else(|| fault(column, &"it is absent"))
     }
 
     pub fn number_maybe(&self, column: &'static str) -> Result<Option<i64>, StoreError> {
-        self.get(column)
+        match self.cell(column)? {
+            Cell::Null => Ok(None),
+            Cell::Number(number) => Ok(Some(*number)),
+            Cell::Text(_) => Err(fault(column, &"not a number")),
+        }
     }
 
     /// A number that cannot be less than nothing.
@@ -58,7 +96,7 @@ impl Fields {
         T: FromStr,
         T::Err: Display,
     {
-        self.text(column)?
+        self.str(column)?
             .parse()
             .map_err(|error| fault(column, &error))
     }
@@ -68,21 +106,21 @@ impl Fields {
         T: FromStr,
         T::Err: Display,
     {
-        let text = self.text_maybe(column)?;
+        let text = self.str_maybe(column)?;
         text.map(|text| text.parse().map_err(|error| fault(column, &error)))
             .transpose()
     }
 
     pub fn json<T: DeserializeOwned>(&self, column: &'static str) -> Result<T, StoreError> {
-        serde_json::from_str(&self.text(column)?).map_err(|error| fault(column, &error))
+        serde_json::from_str(self.str(column)?).map_err(|error| fault(column, &error))
     }
 
     pub fn json_maybe<T: DeserializeOwned>(
         &self,
         column: &'static str,
     ) -> Result<Option<T>, StoreError> {
-        let text = self.text_maybe(column)?;
-        text.map(|text| serde_json::from_str(&text).map_err(|error| fault(column, &error)))
+        let text = self.str_maybe(column)?;
+        text.map(|text| serde_json::from_str(text).map_err(|error| fault(column, &error)))
             .transpose()
     }
 }

@@ -16,6 +16,7 @@ use crate::{
     Connection, Store, Tx,
     error::StoreError,
     event::{Note, STATION},
+    question::query,
     request,
     run::{self, RunRow},
     verdict,
@@ -79,9 +80,11 @@ impl Store {
         finish: Finish,
         now_ms: i64,
     ) -> Result<RunRow, StoreError> {
-        let mut tx = self.write("finish a run").await?;
-        let outcome = write_finish(&mut tx, id, finish, now_ms).await;
-        tx.end(outcome).await
+        let id = id.clone();
+        self.change("finish a run", move |tx| {
+            Box::pin(async move { write_finish(tx, &id, finish, now_ms).await })
+        })
+        .await
     }
 
     /// Cancels a run for its caller, in whatever state it is.
@@ -95,14 +98,16 @@ impl Store {
         by: &Name,
         now_ms: i64,
     ) -> Result<CancelEffect, StoreError> {
-        let mut tx = self.write("cancel a run").await?;
-        let outcome = cancel(&mut tx, id, by, now_ms).await;
-        tx.end(outcome).await
+        let (id, by) = (id.clone(), by.clone());
+        self.change("cancel a run", move |tx| {
+            Box::pin(async move { cancel(tx, &id, &by, now_ms).await })
+        })
+        .await
     }
 }
 
 pub(crate) async fn state(connection: &mut Connection, id: &RunId) -> Result<State, StoreError> {
-    let row = connection.one(sqlx::query(STATE).bind(id.as_str())).await?;
+    let row = connection.one(query(STATE).bind(id.as_str())).await?;
     row.ok_or(StoreError::NotFound)?.parsed("state")
 }
 
@@ -113,7 +118,7 @@ pub(crate) async fn end(
     reason: &Reason,
     now_ms: i64,
 ) -> Result<(), StoreError> {
-    let question = sqlx::query(END)
+    let question = query(END)
         .bind(id.as_str())
         .bind(canonical_of(reason))
         .bind(now_ms);
@@ -122,9 +127,7 @@ pub(crate) async fn end(
 
 /// Notes who wants a running run to end; the first one counts.
 pub(crate) async fn request_cancel(tx: &mut Tx, id: &RunId, by: &Name) -> Result<(), StoreError> {
-    let question = sqlx::query(REQUEST_CANCEL)
-        .bind(id.as_str())
-        .bind(by.as_str());
+    let question = query(REQUEST_CANCEL).bind(id.as_str()).bind(by.as_str());
     tx.execute(question).await.map(drop)
 }
 
@@ -143,7 +146,7 @@ async fn write_finish(
         verdict::give_back(tx, &row.request).await?;
     }
     end(tx, id, &finish.reason, now_ms).await?;
-    let question = sqlx::query(RESULT)
+    let question = query(RESULT)
         .bind(id.as_str())
         .bind(finish.usage.as_ref().map(canonical_of))
         .bind(finish.value.as_ref().map(canonical))

@@ -13,11 +13,12 @@ use strongroom_core::{
 
 use crate::{
     Connection, Fields, Store, Tx, content,
-    database::Question,
     error::StoreError,
     event::Note,
     fields::{as_number, without_nul},
     page::{Page, Paged},
+    question::Question,
+    question::query,
 };
 
 /// A function with its newest version.
@@ -106,9 +107,12 @@ impl Store {
             return Err(StoreError::NotFound);
         }
         self.blobs().check(tree).await?;
-        let mut tx = self.write("push a function").await?;
-        let outcome = push(&mut tx, name, tree, manifest, &without_nul(message), now_ms).await;
-        tx.end(outcome).await
+        let (name, tree, manifest) = (name.clone(), tree.clone(), manifest.clone());
+        let message = without_nul(message).into_owned();
+        self.change("push a function", move |tx| {
+            Box::pin(async move { push(tx, &name, &tree, &manifest, &message, now_ms).await })
+        })
+        .await
     }
 
     /// All functions by name, each with its newest version. Names and
@@ -119,7 +123,7 @@ impl Store {
             "" => ("", ""),
             cursor => cursor.split_once('/').ok_or(StoreError::Cursor)?,
         };
-        let question = sqlx::query(LIST).bind(owner).bind(name).bind(page.fetch());
+        let question = query(LIST).bind(owner).bind(name).bind(page.fetch());
         let rows = connection.all(question).await?;
         let functions = rows.iter().map(read_newest).collect::<Result<_, _>>()?;
         Ok(page.cut(functions, |row: &FunctionRow| row.name.to_string()))
@@ -141,7 +145,7 @@ impl Store {
         page: Page,
     ) -> Result<Paged<FunctionVersionRow>, StoreError> {
         let mut connection = self.read("list a function's versions").await?;
-        let question = sqlx::query(LOG)
+        let question = query(LOG)
             .bind(name.owner.as_str())
             .bind(name.name.as_str())
             .bind(page.cursor_falling()?)
@@ -159,7 +163,7 @@ impl Store {
         let name = &reference.name;
         let question = match &reference.version {
             VersionChoice::Exactly(version) => exactly(name, version),
-            VersionChoice::Back(back) => sqlx::query(BACK)
+            VersionChoice::Back(back) => query(BACK)
                 .bind(name.owner.as_str())
                 .bind(name.name.as_str())
                 .bind(i64::from(*back)),
@@ -174,7 +178,7 @@ impl Store {
         version: &Digest,
     ) -> Result<Option<FunctionVersionRow>, StoreError> {
         let mut connection = self.read("look for a function's version").await?;
-        let question = sqlx::query(BY_DIGEST).bind(version.to_string());
+        let question = query(BY_DIGEST).bind(version.to_string());
         let found = connection.one(question).await?;
         found.as_ref().map(read).transpose()
     }
@@ -190,7 +194,7 @@ pub(crate) async fn has_version(
 }
 
 fn exactly(name: &ObjectName, version: &Digest) -> Question<'static> {
-    sqlx::query(EXACTLY)
+    query(EXACTLY)
         .bind(name.owner.to_string())
         .bind(name.name.to_string())
         .bind(version.to_string())
@@ -200,7 +204,7 @@ async fn newest(
     connection: &mut Connection,
     name: &ObjectName,
 ) -> Result<Option<Fields>, StoreError> {
-    let question = sqlx::query(NEWEST)
+    let question = query(NEWEST)
         .bind(name.owner.as_str())
         .bind(name.name.as_str());
     connection.one(question).await
@@ -225,7 +229,7 @@ async fn push(
             ..newest
         });
     }
-    let question = sqlx::query(ADD)
+    let question = query(ADD)
         .bind(name.owner.as_str())
         .bind(name.name.as_str())
         .bind(as_number(number))

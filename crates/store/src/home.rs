@@ -13,7 +13,7 @@ use std::{
     path::{Path, PathBuf},
 };
 
-use crate::{Tx, database::Connections, error::StoreError};
+use crate::{Tx, database::Connections, error::StoreError, question::query};
 
 /// The file with a home's identity.
 const FILE_NAME: &str = "identity";
@@ -65,14 +65,18 @@ pub(crate) fn make_private(path: &Path) -> io::Result<()> {
 /// Refuses a database that belongs to another home, and takes one that belongs to none.
 pub(crate) async fn claim(home: &Path, connections: &Connections) -> Result<(), StoreError> {
     let own = identity(home).map_err(StoreError::io("read the home's identity"))?;
-    let mut tx = connections.write("note whose database it is").await?;
-    let outcome = claim_as(&mut tx, home, &own).await;
-    tx.end(outcome).await
+    let home = home.to_owned();
+    let attempt = "note whose database it is";
+    connections
+        .change(attempt, move |tx| {
+            Box::pin(async move { claim_as(tx, &home, &own).await })
+        })
+        .await
 }
 
 async fn claim_as(tx: &mut Tx, home: &Path, own: &str) -> Result<(), StoreError> {
-    let Some(row) = tx.one(sqlx::query(FOUND)).await? else {
-        return tx.execute(sqlx::query(RECORD).bind(own)).await.map(drop);
+    let Some(row) = tx.one(query(FOUND)).await? else {
+        return tx.execute(query(RECORD).bind(own)).await.map(drop);
     };
     match row.text("identity")? == own {
         true => Ok(()),

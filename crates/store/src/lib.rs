@@ -20,6 +20,7 @@ mod approval;
 mod audit;
 mod blob;
 mod claim;
+mod connection;
 mod content;
 mod database;
 mod dataset;
@@ -33,6 +34,7 @@ mod judge;
 mod log;
 mod page;
 mod plan;
+mod question;
 mod recover;
 mod request;
 mod revoke;
@@ -46,6 +48,7 @@ mod tree;
 mod user;
 mod verdict;
 mod view;
+mod writer;
 
 use std::{fs::File, path::Path, sync::Arc};
 
@@ -57,7 +60,7 @@ pub use crate::{
     content::FunctionContent,
     database::Database,
     dataset::{DatasetRow, DatasetVersionRow},
-    error::StoreError,
+    error::{DatabaseError, StoreError},
     finish::{CancelEffect, Finish, VALUE_BYTES_MAX},
     function::{FunctionRow, FunctionVersionRow},
     log::{LOG_PAGE_MAX, LogLine},
@@ -72,8 +75,10 @@ pub use crate::{
     user::UserRow,
 };
 use crate::{
-    database::{Connection, Connections, Tx},
+    connection::Connection,
+    database::{Connections, Reader},
     fields::Fields,
+    writer::{Tx, Work},
 };
 
 /// A station's memory. Clones share it.
@@ -123,11 +128,15 @@ impl Store {
         self.inner.connections.close().await;
     }
 
-    async fn write(&self, attempt: &'static str) -> Result<Tx, StoreError> {
-        self.inner.connections.write(attempt).await
+    async fn change<T, F>(&self, attempt: &'static str, work: F) -> Result<T, StoreError>
+    where
+        T: Send + 'static,
+        F: for<'t> FnOnce(&'t mut Tx) -> Work<'t, T> + Send + 'static,
+    {
+        self.inner.connections.change(attempt, work).await
     }
 
-    async fn read(&self, attempt: &'static str) -> Result<Connection, StoreError> {
+    async fn read(&self, attempt: &'static str) -> Result<Reader, StoreError> {
         self.inner.connections.read(attempt).await
     }
 }

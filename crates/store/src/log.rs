@@ -8,7 +8,7 @@
 use serde::{Deserialize, Serialize};
 use strongroom_core::{id::RunId, json::canonical_of, run::Stream};
 
-use crate::{Connection, Store, Tx, error::StoreError};
+use crate::{Connection, Store, Tx, error::StoreError, question::query};
 
 /// The most lines of one page.
 pub const LOG_PAGE_MAX: u32 = 10_000;
@@ -54,9 +54,11 @@ impl Store {
             return Err(StoreError::conflict("the lines have gaps"));
         }
         let content = canonical_of(&lines);
-        let mut tx = self.write("write a log").await?;
-        let outcome = append(&mut tx, run, (first.seq, last.seq), &content).await;
-        tx.end(outcome).await
+        let (run, ends) = (run.clone(), (first.seq, last.seq));
+        self.change("write a log", move |tx| {
+            Box::pin(async move { append(tx, &run, ends, &content).await })
+        })
+        .await
     }
 
     /// At most `limit` lines after `after_seq`.
@@ -88,19 +90,16 @@ async fn append(
     (first, last): (i64, i64),
     content: &str,
 ) -> Result<(), StoreError> {
-    let written = tx.count(sqlx::query(LAST).bind(run.as_str())).await?;
+    let written = tx.count(query(LAST).bind(run.as_str())).await?;
     if first == written + 1 {
-        let question = sqlx::query(ADD)
+        let question = query(ADD)
             .bind(run.as_str())
             .bind(first)
             .bind(last)
             .bind(content);
         return tx.execute(question).await.map(drop);
     }
-    let same = sqlx::query(SAME)
-        .bind(run.as_str())
-        .bind(last)
-        .bind(content);
+    let same = query(SAME).bind(run.as_str()).bind(last).bind(content);
     match tx.count(same).await? {
         0 => Err(StoreError::conflict(format!(
             "the log has {written} lines; the next is not {first}"
@@ -116,10 +115,7 @@ async fn read_some(
     after: i64,
     lines: &mut Vec<LogLine>,
 ) -> Result<Option<i64>, StoreError> {
-    let question = sqlx::query(PAGE)
-        .bind(run.as_str())
-        .bind(after)
-        .bind(CHUNKS_STEP);
+    let question = query(PAGE).bind(run.as_str()).bind(after).bind(CHUNKS_STEP);
     let mut seq_last = None;
     for row in connection.all(question).await? {
         lines.extend(row.json::<Vec<LogLine>>("content")?);

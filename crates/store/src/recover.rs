@@ -13,7 +13,9 @@ use crate::{
     Store, Tx,
     error::StoreError,
     event::{Note, STATION},
-    finish, run,
+    finish,
+    question::query,
+    run,
 };
 
 /// What a station found when it started.
@@ -35,18 +37,19 @@ impl Store {
     /// Puts right what a station before this one was in the middle of. To be
     /// called when no guest of it is left alive.
     pub async fn run_recover(&self, now_ms: i64) -> Result<Recovered, StoreError> {
-        let mut tx = self.write("recover runs").await?;
-        let outcome = recover(&mut tx, now_ms).await;
-        tx.end(outcome).await
+        self.change("recover runs", move |tx| {
+            Box::pin(async move { recover(tx, now_ms).await })
+        })
+        .await
     }
 }
 
 async fn recover(tx: &mut Tx, now_ms: i64) -> Result<Recovered, StoreError> {
     let mut recovered = Recovered::default();
-    for fields in tx.all(sqlx::query(UNDER_WAY)).await? {
+    for fields in tx.all(query(UNDER_WAY)).await? {
         let id: RunId = fields.parsed("id")?;
         if fields.parsed::<State>("state")? == State::Starting {
-            tx.execute(sqlx::query(REQUEUE).bind(id.as_str())).await?;
+            tx.execute(query(REQUEUE).bind(id.as_str())).await?;
             recovered.requeued.push(id);
             continue;
         }

@@ -16,7 +16,9 @@ use crate::{
     Connection, Fields, Store, Tx,
     error::StoreError,
     page::{Page, Paged},
-    plan, verdict,
+    plan,
+    question::query,
+    verdict,
 };
 
 /// A request with every owner's answer.
@@ -119,7 +121,7 @@ impl Store {
             Role::AsOwner => LIST_AS_OWNER,
             Role::AsCaller => LIST_AS_CALLER,
         };
-        let question = sqlx::query(text)
+        let question = query(text)
             .bind(viewer.as_str())
             .bind(state.map_or("", State::as_str))
             .bind(page.cursor())
@@ -142,7 +144,7 @@ impl Store {
         except: &RequestId,
     ) -> Result<Option<Digest>, StoreError> {
         let mut connection = self.read("look for an earlier approval").await?;
-        let question = sqlx::query(APPROVED_BEFORE)
+        let question = query(APPROVED_BEFORE)
             .bind(owner.as_str())
             .bind(function.to_string())
             .bind(except.as_str());
@@ -156,7 +158,7 @@ pub(crate) async fn load(
     connection: &mut Connection,
     id: &RequestId,
 ) -> Result<Option<RequestRow>, StoreError> {
-    let found = connection.one(sqlx::query(FIND).bind(id.as_str())).await?;
+    let found = connection.one(query(FIND).bind(id.as_str())).await?;
     let Some(fields) = found else {
         return Ok(None);
     };
@@ -181,7 +183,7 @@ pub(crate) async fn become_state(
         let what = format!("the request is {}", from.as_str());
         return Err(StoreError::conflict(what));
     }
-    let question = sqlx::query(SET_STATE).bind(id.as_str()).bind(next.as_str());
+    let question = query(SET_STATE).bind(id.as_str()).bind(next.as_str());
     tx.execute(question).await.map(drop)
 }
 

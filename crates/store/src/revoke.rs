@@ -18,6 +18,7 @@ use crate::{
     error::StoreError,
     event::STATION,
     finish,
+    question::query,
     request::{self, RequestRow},
     verdict,
 };
@@ -53,9 +54,11 @@ impl Store {
         id: &RequestId,
         now_ms: i64,
     ) -> Result<Revoked, StoreError> {
-        let mut tx = self.write("revoke a request").await?;
-        let outcome = revoke(&mut tx, owner, id, now_ms).await;
-        tx.end(outcome).await
+        let (owner, id) = (owner.clone(), id.clone());
+        self.change("revoke a request", move |tx| {
+            Box::pin(async move { revoke(tx, &owner, &id, now_ms).await })
+        })
+        .await
     }
 
     /// Ends the requests that were made before `pending_before_ms` and still
@@ -67,9 +70,10 @@ impl Store {
     ) -> Result<u64, StoreError> {
         let mut count = 0;
         loop {
-            let mut tx = self.write("expire requests").await?;
-            let outcome = expire(&mut tx, pending_before_ms, now_ms).await;
-            match tx.end(outcome).await? {
+            let expired = self.change("expire requests", move |tx| {
+                Box::pin(async move { expire(tx, pending_before_ms, now_ms).await })
+            });
+            match expired.await? {
                 0 => return Ok(count),
                 some => count += some,
             }
@@ -93,9 +97,7 @@ async fn revoke(
     let approval = verdict::approval_of(verdict).cloned();
     if let Some(approval) = &approval {
         changed |= approval::revoke(tx, approval).await?;
-        let question = sqlx::query(RESTS_ON)
-            .bind(approval.as_str())
-            .bind(id.as_str());
+        let question = query(RESTS_ON).bind(approval.as_str()).bind(id.as_str());
         for fields in tx.all(question).await? {
             hit.push(fields.parsed("request")?);
         }
@@ -143,9 +145,7 @@ async fn take_back(
 }
 
 async fn expire(tx: &mut Tx, pending_before_ms: i64, now_ms: i64) -> Result<u64, StoreError> {
-    let question = sqlx::query(OVERDUE)
-        .bind(pending_before_ms)
-        .bind(EXPIRE_STEP);
+    let question = query(OVERDUE).bind(pending_before_ms).bind(EXPIRE_STEP);
     let overdue = tx.all(question).await?;
     for fields in &overdue {
         let row = reload(tx, &fields.parsed("id")?).await?;

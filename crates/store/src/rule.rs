@@ -3,7 +3,7 @@
 use serde_json::json;
 use strongroom_core::{digest::Digest, name::Name, rule::RuleSet};
 
-use crate::{Connection, Store, Tx, error::StoreError, event::Note};
+use crate::{Connection, Store, Tx, error::StoreError, event::Note, question::query};
 
 const PUT: &str = "
     INSERT INTO rule (owner, content, at_ms) VALUES ($1, $2, $3)
@@ -17,9 +17,11 @@ impl Store {
     /// Puts an owner's rules in place of those before. The text has passed
     /// [`RuleSet::parse`]; one that has not makes every later request an error.
     pub async fn rule_put(&self, owner: &Name, text: &str, now_ms: i64) -> Result<(), StoreError> {
-        let mut tx = self.write("write rules").await?;
-        let outcome = put(&mut tx, owner, text, now_ms).await;
-        tx.end(outcome).await
+        let (owner, text) = (owner.clone(), text.to_owned());
+        self.change("write rules", move |tx| {
+            Box::pin(async move { put(tx, &owner, &text, now_ms).await })
+        })
+        .await
     }
 
     pub async fn rule_get(&self, owner: &Name) -> Result<Option<String>, StoreError> {
@@ -31,9 +33,11 @@ impl Store {
     ///
     /// [`StoreError::NotFound`] when there are none.
     pub async fn rule_delete(&self, owner: &Name, now_ms: i64) -> Result<(), StoreError> {
-        let mut tx = self.write("remove rules").await?;
-        let outcome = delete(&mut tx, owner, now_ms).await;
-        tx.end(outcome).await
+        let owner = owner.clone();
+        self.change("remove rules", move |tx| {
+            Box::pin(async move { delete(tx, &owner, now_ms).await })
+        })
+        .await
     }
 }
 
@@ -52,23 +56,20 @@ pub(crate) async fn load(
 }
 
 async fn text(connection: &mut Connection, owner: &Name) -> Result<Option<String>, StoreError> {
-    let question = sqlx::query(GET).bind(owner.as_str());
+    let question = query(GET).bind(owner.as_str());
     let row = connection.one(question).await?;
     row.map(|row| row.text("content")).transpose()
 }
 
 async fn put(tx: &mut Tx, owner: &Name, text: &str, now_ms: i64) -> Result<(), StoreError> {
-    let question = sqlx::query(PUT)
-        .bind(owner.as_str())
-        .bind(text)
-        .bind(now_ms);
+    let question = query(PUT).bind(owner.as_str()).bind(text).bind(now_ms);
     tx.execute(question).await?;
     let detail = json!({ "digest": Digest::of(text.as_bytes()) });
     note(tx, owner, "rule.put", detail, now_ms).await
 }
 
 async fn delete(tx: &mut Tx, owner: &Name, now_ms: i64) -> Result<(), StoreError> {
-    match tx.execute(sqlx::query(DELETE).bind(owner.as_str())).await? {
+    match tx.execute(query(DELETE).bind(owner.as_str())).await? {
         0 => Err(StoreError::NotFound),
         _ => note(tx, owner, "rule.delete", json!({}), now_ms).await,
     }

@@ -24,6 +24,7 @@ use crate::{
     error::StoreError,
     judge,
     page::{Page, Paged},
+    question::query,
     request as asked, verdict,
 };
 
@@ -140,7 +141,7 @@ impl Store {
         if row.caller == *viewer {
             return Ok(Some(row));
         }
-        let question = sqlx::query(IS_OWNER)
+        let question = query(IS_OWNER)
             .bind(row.request.as_str())
             .bind(viewer.as_str());
         match connection.count(question).await? {
@@ -157,7 +158,7 @@ impl Store {
         page: Page,
     ) -> Result<Paged<RunRow>, StoreError> {
         let mut connection = self.read("list runs").await?;
-        let question = sqlx::query(LIST)
+        let question = query(LIST)
             .bind(caller.as_str())
             .bind(state.map_or("", State::as_str))
             .bind(page.cursor())
@@ -215,9 +216,7 @@ pub(crate) async fn parties(
     connection: &mut Connection,
     id: &RunId,
 ) -> Result<Vec<Name>, StoreError> {
-    let rows = connection
-        .all(sqlx::query(PARTIES).bind(id.as_str()))
-        .await?;
+    let rows = connection.all(query(PARTIES).bind(id.as_str())).await?;
     rows.iter().map(|row| row.parsed("party")).collect()
 }
 
@@ -226,7 +225,7 @@ pub(crate) async fn load(
     connection: &mut Connection,
     id: &RunId,
 ) -> Result<Option<RunRow>, StoreError> {
-    let question = sqlx::query(FIND).bind(id.as_str());
+    let question = query(FIND).bind(id.as_str());
     let Some(fields) = connection.one(question).await? else {
         return Ok(None);
     };
@@ -237,7 +236,7 @@ pub(crate) async fn load(
 
 async fn fill_waits_for(connection: &mut Connection, row: &mut RunRow) -> Result<(), StoreError> {
     if row.state == State::Waiting {
-        let question = sqlx::query(WAITS_FOR).bind(row.request.as_str());
+        let question = query(WAITS_FOR).bind(row.request.as_str());
         for fields in connection.all(question).await? {
             row.waits_for.push(fields.parsed("owner")?);
         }

@@ -13,7 +13,7 @@ use strongroom_core::{
     tree::Tree,
 };
 
-use crate::{Connection, Fields, Store, Tx, error::StoreError, event::Note, tree};
+use crate::{Connection, Fields, Store, Tx, error::StoreError, event::Note, question::query, tree};
 
 /// A runtime as it is now.
 #[derive(Clone, Debug, PartialEq, Eq)]
@@ -85,15 +85,17 @@ impl Store {
             at_ms: now_ms,
             unchanged: false,
         };
-        let mut tx = self.write("add a runtime").await?;
-        let outcome = add(&mut tx, row, files, present).await;
-        tx.end(outcome).await
+        let files = files.clone();
+        self.change("add a runtime", move |tx| {
+            Box::pin(async move { add(tx, row, &files, present).await })
+        })
+        .await
     }
 
     /// All runtimes that were added, by name. The door bounds how many there are.
     pub async fn runtime_list(&self) -> Result<Vec<RuntimeRow>, StoreError> {
         let mut connection = self.read("list the runtimes").await?;
-        let rows = connection.all(sqlx::query(ALL)).await?;
+        let rows = connection.all(query(ALL)).await?;
         rows.iter().map(read).collect()
     }
 
@@ -125,9 +127,11 @@ impl Store {
         in_use: InUse,
         now_ms: i64,
     ) -> Result<(), StoreError> {
-        let mut tx = self.write("remove a runtime").await?;
-        let outcome = remove(&mut tx, actor, name, in_use, now_ms).await;
-        tx.end(outcome).await
+        let (actor, name) = (actor.clone(), name.clone());
+        self.change("remove a runtime", move |tx| {
+            Box::pin(async move { remove(tx, &actor, &name, in_use, now_ms).await })
+        })
+        .await
     }
 }
 
@@ -135,7 +139,7 @@ async fn find(
     connection: &mut Connection,
     name: &RuntimeName,
 ) -> Result<Option<RuntimeRow>, StoreError> {
-    let question = sqlx::query(FIND).bind(name.as_str());
+    let question = query(FIND).bind(name.as_str());
     let found = connection.one(question).await?;
     found.as_ref().map(read).transpose()
 }
@@ -161,14 +165,11 @@ async fn add(
             );
             return Err(StoreError::conflict(what));
         }
-        Some(_) => drop(
-            tx.execute(sqlx::query(REMOVE).bind(row.name.as_str()))
-                .await?,
-        ),
+        Some(_) => drop(tx.execute(query(REMOVE).bind(row.name.as_str())).await?),
         None => {}
     }
     tree::keep(tx, &row.tree, files).await?;
-    let question = sqlx::query(ADD)
+    let question = query(ADD)
         .bind(row.name.as_str())
         .bind(row.tree.to_string())
         .bind(row.author.as_str())
@@ -198,7 +199,7 @@ async fn remove(
     if in_use == InUse::Stays && !users.is_empty() {
         return Err(StoreError::conflict(used_by(name, &users)));
     }
-    let question = sqlx::query(REMOVE).bind(name.as_str());
+    let question = query(REMOVE).bind(name.as_str());
     tx.execute(question).await?;
     tx.note(Note {
         at_ms: now_ms,
@@ -216,7 +217,7 @@ async fn users(
     connection: &mut Connection,
     name: &RuntimeName,
 ) -> Result<Vec<ObjectName>, StoreError> {
-    let question = sqlx::query(USERS).bind(format!("%\"runtime\":\"{name}\"%"));
+    let question = query(USERS).bind(format!("%\"runtime\":\"{name}\"%"));
     let mut users = Vec::new();
     for row in connection.all(question).await? {
         let manifest: Manifest = row.json("manifest")?;

@@ -4,10 +4,7 @@
 //! no triggers. A step that has run is never edited; a change is a new step.
 //! A database from a newer program is refused, not guessed at.
 
-use crate::{
-    database::{Connections, Tx},
-    error::StoreError,
-};
+use crate::{Tx, database::Connections, error::StoreError, question::query};
 
 const VERSIONS: &str = "
     CREATE TABLE IF NOT EXISTS schema_version (version BIGINT PRIMARY KEY)";
@@ -167,14 +164,15 @@ const THIRD: &[&str] = &["CREATE TABLE runtime (
 
 /// Brings the tables to what this program knows.
 pub(crate) async fn migrate(connections: &Connections) -> Result<(), StoreError> {
-    let mut tx = connections.write("prepare the database's tables").await?;
-    let outcome = steps(&mut tx).await;
-    tx.end(outcome).await
+    let attempt = "prepare the database's tables";
+    connections
+        .change(attempt, |tx| Box::pin(async move { steps(tx).await }))
+        .await
 }
 
 async fn steps(tx: &mut Tx) -> Result<(), StoreError> {
-    tx.execute(sqlx::query(VERSIONS)).await?;
-    let found = tx.count(sqlx::query(FOUND)).await?;
+    tx.execute(query(VERSIONS)).await?;
+    let found = tx.count(query(FOUND)).await?;
     let known = STEPS.len() as i64;
     if known < found {
         return Err(StoreError::Newer { found, known });
@@ -184,9 +182,9 @@ async fn steps(tx: &mut Tx) -> Result<(), StoreError> {
             continue;
         }
         for statement in *step {
-            tx.execute(sqlx::query(*statement)).await?;
+            tx.execute(query(*statement)).await?;
         }
-        tx.execute(sqlx::query(RECORD).bind(version)).await?;
+        tx.execute(query(RECORD).bind(version)).await?;
     }
     Ok(())
 }

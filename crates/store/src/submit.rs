@@ -22,6 +22,7 @@ use crate::{
     function,
     judge::Asked,
     plan,
+    question::query,
     run::{self, Kind, RunRow},
     verdict,
 };
@@ -80,9 +81,10 @@ impl Store {
     /// when plan, inputs and function do not belong together;
     /// [`StoreError::TooMany`] when the caller has too many open runs.
     pub async fn run_submit(&self, new: NewRun, now_ms: i64) -> Result<Submitted, StoreError> {
-        let mut tx = self.write("submit a run").await?;
-        let outcome = submit(&mut tx, &new, now_ms).await;
-        tx.end(outcome).await
+        self.change("submit a run", move |tx| {
+            Box::pin(async move { submit(tx, &new, now_ms).await })
+        })
+        .await
     }
 }
 
@@ -128,7 +130,7 @@ async fn earlier(tx: &mut Tx, new: &NewRun) -> Result<Option<RunRow>, StoreError
     let Some((key, body)) = &new.idempotency else {
         return Ok(None);
     };
-    let question = sqlx::query(EARLIER)
+    let question = query(EARLIER)
         .bind(new.caller.as_str())
         .bind(without_nul(key).into_owned());
     let Some(row) = tx.one(question).await? else {
@@ -144,7 +146,7 @@ async fn earlier(tx: &mut Tx, new: &NewRun) -> Result<Option<RunRow>, StoreError
 /// Whether all that the run names exists and belongs together. What it names
 /// never changes, so this holds for good.
 async fn check(tx: &mut Tx, new: &NewRun) -> Result<(), StoreError> {
-    let open = sqlx::query(OPEN).bind(new.caller.as_str());
+    let open = query(OPEN).bind(new.caller.as_str());
     if RUNS_OPEN_MAX <= tx.count(open).await? {
         return Err(StoreError::TooMany {
             what: "runs of yours that have not ended",
@@ -191,7 +193,7 @@ async fn add_request(
         Kind::Function { name } => Some(name.to_string()),
         Kind::Script { .. } => None,
     };
-    let question = sqlx::query(ADD_REQUEST)
+    let question = query(ADD_REQUEST)
         .bind(new.request.as_str())
         .bind(state.as_str())
         .bind(new.caller.as_str())
@@ -231,7 +233,7 @@ async fn add_run(
     now_ms: i64,
 ) -> Result<(), StoreError> {
     let reason = verdict::refusal(verdicts);
-    let question = sqlx::query(ADD_RUN)
+    let question = query(ADD_RUN)
         .bind(new.run.as_str())
         .bind(new.request.as_str())
         .bind(new.caller.as_str())
@@ -253,7 +255,7 @@ fn run_state(state: request::State) -> State {
 }
 
 async fn remember(tx: &mut Tx, new: &NewRun, key: &str, body: &Digest) -> Result<(), StoreError> {
-    let question = sqlx::query(REMEMBER)
+    let question = query(REMEMBER)
         .bind(new.caller.as_str())
         .bind(without_nul(key).into_owned())
         .bind(body.to_string())

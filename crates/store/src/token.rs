@@ -6,7 +6,9 @@
 use serde_json::json;
 use strongroom_core::{digest::Digest, id::TokenId, name::Name};
 
-use crate::{Fields, Store, Tx, error::StoreError, event::Note, fields::without_nul, user};
+use crate::{
+    Fields, Store, Tx, error::StoreError, event::Note, fields::without_nul, question::query, user,
+};
 
 /// The most tokens of one user that still open the door.
 const TOKENS_MAX: i64 = 1000;
@@ -78,9 +80,11 @@ impl Store {
         new: NewToken,
         now_ms: i64,
     ) -> Result<TokenRow, StoreError> {
-        let mut tx = self.write("make a token").await?;
-        let outcome = add(&mut tx, actor, new, now_ms).await;
-        tx.end(outcome).await
+        let actor = actor.clone();
+        self.change("make a token", move |tx| {
+            Box::pin(async move { add(tx, &actor, new, now_ms).await })
+        })
+        .await
     }
 
     /// Who the secret with this digest speaks for now.
@@ -90,7 +94,7 @@ impl Store {
         now_ms: i64,
     ) -> Result<Option<Session>, StoreError> {
         let mut connection = self.read("look for a token").await?;
-        let question = sqlx::query(FIND).bind(secret_hash.to_string()).bind(now_ms);
+        let question = query(FIND).bind(secret_hash.to_string()).bind(now_ms);
         let Some(row) = connection.one(question).await? else {
             return Ok(None);
         };
@@ -105,14 +109,14 @@ impl Store {
     /// Whether a token that opened the door still would.
     pub async fn token_stands(&self, id: &TokenId, now_ms: i64) -> Result<bool, StoreError> {
         let mut connection = self.read("look for a token").await?;
-        let question = sqlx::query(STANDS).bind(id.as_str()).bind(now_ms);
+        let question = query(STANDS).bind(id.as_str()).bind(now_ms);
         Ok(connection.count(question).await? != 0)
     }
 
     /// A user's tokens, newest first, the revoked ones last.
     pub async fn token_list(&self, user: &Name) -> Result<Vec<TokenRow>, StoreError> {
         let mut connection = self.read("list tokens").await?;
-        let question = sqlx::query(LIST).bind(user.as_str()).bind(TOKENS_MAX);
+        let question = query(LIST).bind(user.as_str()).bind(TOKENS_MAX);
         let rows = connection.all(question).await?;
         rows.iter().map(read).collect()
     }
@@ -125,9 +129,11 @@ impl Store {
         id: &TokenId,
         now_ms: i64,
     ) -> Result<(), StoreError> {
-        let mut tx = self.write("revoke a token").await?;
-        let outcome = revoke(&mut tx, actor, owner, id, now_ms).await;
-        tx.end(outcome).await
+        let (actor, owner, id) = (actor.clone(), owner.cloned(), id.clone());
+        self.change("revoke a token", move |tx| {
+            Box::pin(async move { revoke(tx, &actor, owner.as_ref(), &id, now_ms).await })
+        })
+        .await
     }
 }
 
@@ -140,7 +146,7 @@ async fn add(
     if !user::exists(tx, &new.user).await? {
         return Err(StoreError::NotFound);
     }
-    let count = sqlx::query(COUNT).bind(new.user.as_str()).bind(now_ms);
+    let count = query(COUNT).bind(new.user.as_str()).bind(now_ms);
     if TOKENS_MAX <= tx.count(count).await? {
         return Err(StoreError::TooMany {
             what: "tokens",
@@ -148,7 +154,7 @@ async fn add(
         });
     }
     let label = without_nul(&new.label).into_owned();
-    let question = sqlx::query(ADD)
+    let question = query(ADD)
         .bind(new.id.as_str())
         .bind(new.user.as_str())
         .bind(label.clone())
@@ -182,12 +188,12 @@ async fn revoke(
     id: &TokenId,
     now_ms: i64,
 ) -> Result<(), StoreError> {
-    let found = tx.one(sqlx::query(OWNER).bind(id.as_str())).await?;
+    let found = tx.one(query(OWNER).bind(id.as_str())).await?;
     let of: Name = found.ok_or(StoreError::NotFound)?.parsed("owner")?;
     if owner.is_some_and(|owner| *owner != of) {
         return Err(StoreError::NotFound);
     }
-    tx.execute(sqlx::query(REVOKE).bind(id.as_str())).await?;
+    tx.execute(query(REVOKE).bind(id.as_str())).await?;
     tx.note(Note {
         at_ms: now_ms,
         actor: actor.as_str(),

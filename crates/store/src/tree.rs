@@ -4,7 +4,7 @@ use std::collections::BTreeSet;
 
 use strongroom_core::{digest::Digest, json, name::Name, tree::Tree};
 
-use crate::{Connection, Store, Tx, error::StoreError, user};
+use crate::{Connection, Store, Tx, error::StoreError, question::query, user};
 
 const KEEP: &str = "
     INSERT INTO tree (digest, content) VALUES ($1, $2) ON CONFLICT (digest) DO NOTHING";
@@ -15,7 +15,7 @@ const OF_DATASET: &str = "SELECT tree FROM dataset_version WHERE version = $1 LI
 
 pub(crate) async fn keep(tx: &mut Tx, digest: &Digest, tree: &Tree) -> Result<(), StoreError> {
     let content = json::canonical_of(tree);
-    let question = sqlx::query(KEEP).bind(digest.to_string()).bind(content);
+    let question = query(KEEP).bind(digest.to_string()).bind(content);
     tx.execute(question).await.map(drop)
 }
 
@@ -23,7 +23,7 @@ pub(crate) async fn find(
     connection: &mut Connection,
     digest: &Digest,
 ) -> Result<Option<Tree>, StoreError> {
-    let question = sqlx::query(FIND).bind(digest.to_string());
+    let question = query(FIND).bind(digest.to_string());
     let Some(row) = connection.one(question).await? else {
         return Ok(None);
     };
@@ -42,7 +42,7 @@ impl Store {
     /// [`StoreError::NotFound`] when no dataset has such a version.
     pub async fn dataset_tree(&self, version: &Digest) -> Result<Tree, StoreError> {
         let mut connection = self.read("read a dataset's files").await?;
-        let question = sqlx::query(OF_DATASET).bind(version.to_string());
+        let question = query(OF_DATASET).bind(version.to_string());
         let found = connection.one(question).await?;
         let digest: Digest = found.ok_or(StoreError::NotFound)?.parsed("tree")?;
         let tree = find(&mut connection, &digest).await?;

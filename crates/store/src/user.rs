@@ -15,6 +15,7 @@ use crate::{
     event::{Note, STATION},
     fields::as_number,
     page::{Page, Paged},
+    question::query,
 };
 
 /// Somebody who may use the station.
@@ -52,21 +53,25 @@ impl Store {
         admin: bool,
         now_ms: i64,
     ) -> Result<UserRow, StoreError> {
-        let mut tx = self.write("add a user").await?;
         let user = UserRow {
             name: name.clone(),
             admin,
             at_ms: now_ms,
         };
-        let outcome = add(&mut tx, actor, &user).await;
-        tx.end(outcome).await?;
-        Ok(user)
+        let actor = actor.clone();
+        self.change("add a user", move |tx| {
+            Box::pin(async move {
+                add(tx, &actor, &user).await?;
+                Ok(user)
+            })
+        })
+        .await
     }
 
     /// All users by name.
     pub async fn user_list(&self, page: Page) -> Result<Paged<UserRow>, StoreError> {
         let mut connection = self.read("list users").await?;
-        let question = sqlx::query(LIST).bind(page.cursor()).bind(page.fetch());
+        let question = query(LIST).bind(page.cursor()).bind(page.fetch());
         let rows = connection.all(question).await?;
         let users = rows.iter().map(read).collect::<Result<_, _>>()?;
         Ok(page.cut(users, |user: &UserRow| user.name.to_string()))
@@ -85,13 +90,14 @@ impl Store {
         digest: &Digest,
         size_bytes: u64,
     ) -> Result<(), StoreError> {
-        let mut tx = self.write("note whose file it is").await?;
-        let question = sqlx::query(CLAIM)
-            .bind(user.as_str())
+        let question = query(CLAIM)
+            .bind(user.to_string())
             .bind(digest.to_string())
             .bind(as_number(size_bytes));
-        let outcome = tx.execute(question).await.map(drop);
-        tx.end(outcome).await
+        self.change("note whose file it is", move |tx| {
+            Box::pin(async move { tx.execute(question).await.map(drop) })
+        })
+        .await
     }
 
     /// Those of `digests` that `user` has not brought, in the same order.
@@ -116,7 +122,7 @@ async fn add(tx: &mut Tx, actor: &Name, user: &UserRow) -> Result<(), StoreError
         let what = format!("there is a user {} already", user.name);
         return Err(StoreError::conflict(what));
     }
-    let question = sqlx::query(ADD)
+    let question = query(ADD)
         .bind(user.name.as_str())
         .bind(i64::from(user.admin))
         .bind(user.at_ms);
@@ -133,7 +139,7 @@ async fn add(tx: &mut Tx, actor: &Name, user: &UserRow) -> Result<(), StoreError
 }
 
 pub(crate) async fn exists(connection: &mut Connection, name: &Name) -> Result<bool, StoreError> {
-    let question = sqlx::query(EXISTS).bind(name.as_str());
+    let question = query(EXISTS).bind(name.as_str());
     Ok(connection.count(question).await? != 0)
 }
 
@@ -146,7 +152,7 @@ pub(crate) async fn held(
     let mut held = BTreeMap::new();
     for some in digests.chunks(HELD_STEP) {
         let last = some.last().expect("a chunk is never empty");
-        let mut question = sqlx::query(HELD).bind(user.as_str());
+        let mut question = query(HELD).bind(user.as_str());
         for index in 0..HELD_STEP {
             question = question.bind(some.get(index).unwrap_or(last).to_string());
         }

@@ -12,7 +12,7 @@ use strongroom_core::{
     run::Reason,
 };
 
-use crate::{Connection, Tx, error::StoreError};
+use crate::{Connection, Tx, error::StoreError, question::query};
 
 const OF: &str = "SELECT owner, content FROM verdict WHERE request = $1 ORDER BY owner";
 
@@ -33,9 +33,7 @@ pub(crate) async fn of(
     connection: &mut Connection,
     request: &RequestId,
 ) -> Result<Verdicts, StoreError> {
-    let rows = connection
-        .all(sqlx::query(OF).bind(request.as_str()))
-        .await?;
+    let rows = connection.all(query(OF).bind(request.as_str())).await?;
     rows.iter()
         .map(|row| Ok((row.parsed("owner")?, row.json("content")?)))
         .collect()
@@ -48,7 +46,7 @@ pub(crate) async fn put(
     owner: &Name,
     verdict: &Verdict,
 ) -> Result<(), StoreError> {
-    let question = sqlx::query(PUT)
+    let question = query(PUT)
         .bind(request.as_str())
         .bind(owner.as_str())
         .bind(verdict.as_str())
@@ -69,13 +67,13 @@ pub(crate) fn approval_of(verdict: &Verdict) -> Option<&ApprovalId> {
 
 /// Counts one use of an approval. One without a bound has nothing to count.
 pub(crate) async fn spend(tx: &mut Tx, approval: &ApprovalId) -> Result<(), StoreError> {
-    let question = sqlx::query(SPEND).bind(approval.as_str());
+    let question = query(SPEND).bind(approval.as_str());
     tx.execute(question).await.map(drop)
 }
 
 /// Gives back what a request has spent, once, as its run ends without having started.
 pub(crate) async fn give_back(tx: &mut Tx, request: &RequestId) -> Result<(), StoreError> {
-    let question = sqlx::query(GIVE_BACK).bind(request.as_str());
+    let question = query(GIVE_BACK).bind(request.as_str());
     tx.execute(question).await.map(drop)
 }
 

@@ -6,7 +6,7 @@ use std::{
 };
 
 use serde_json::{Value, json};
-use sqlx::{AnyConnection, Connection as _};
+use sqlx::Connection as _;
 use strongroom_core::{
     approval::Scope,
     digest::Digest,
@@ -32,7 +32,7 @@ pub struct World {
     pub store: Store,
     pub home: TempDir,
     pub database: Database,
-    /// As [`sqlx`] opens the same database behind the store's back.
+    /// Where [`sql`] finds the same database behind the store's back.
     pub url: String,
 }
 
@@ -80,8 +80,11 @@ async fn world(home: TempDir, database: Database, url: String) -> World {
 
 /// Runs a statement behind the store's back.
 pub async fn sql(url: &str, text: &str) -> u64 {
-    sqlx::any::install_default_drivers();
-    let mut connection = AnyConnection::connect(url).await.unwrap();
+    if let Some(file) = url.strip_prefix("sqlite://") {
+        let connection = rusqlite::Connection::open(file).unwrap();
+        return connection.execute(text, ()).unwrap() as u64;
+    }
+    let mut connection = sqlx::PgConnection::connect(url).await.unwrap();
     let question = sqlx::query(sqlx::AssertSqlSafe(text.to_owned()));
     let done = question.execute(&mut connection).await.unwrap();
     connection.close().await.unwrap();

@@ -123,14 +123,11 @@ async fn reopens_whole(disk: SmallDisk, home: std::path::PathBuf) {
     assert_eq!(world.store.audit_verify().await.unwrap(), 4);
     let mean = function(&world, "devs/mean", "print(1)").await;
     assert_eq!(world.ask(&mean, &[], 1).await.state, State::Queued);
-    let mut connection = <sqlx::AnyConnection as sqlx::Connection>::connect(&url)
-        .await
+    let connection = rusqlite::Connection::open(home.join("strongroom.db")).unwrap();
+    let check: String = connection
+        .query_row("PRAGMA integrity_check", (), |row| row.get(0))
         .unwrap();
-    let check = sqlx::query("PRAGMA integrity_check")
-        .fetch_one(&mut connection)
-        .await
-        .unwrap();
-    assert_eq!(sqlx::Row::get::<String, _>(&check, 0), "ok");
+    assert_eq!(check, "ok");
     drop(connection);
     world.store.close().await;
     drop(disk);
