@@ -15,6 +15,7 @@ pub mod error;
 pub mod functions;
 pub mod incoming;
 pub mod live;
+pub mod queue;
 pub mod requests;
 pub mod runs;
 pub mod runtimes;
@@ -28,7 +29,7 @@ use std::{ops::Deref, sync::Arc};
 
 use strongroom_run::Runtimes;
 use strongroom_store::Store;
-use tokio::sync::{Notify, Semaphore};
+use tokio::sync::Semaphore;
 use tokio_util::sync::CancellationToken;
 
 pub use access::Actor;
@@ -37,6 +38,7 @@ pub use error::AppError;
 use crate::{api, config::Config};
 use clock::Clock;
 use live::Live;
+use queue::Queue;
 use watch::Watch;
 
 /// Archives that are unpacked at once; more wait.
@@ -53,8 +55,8 @@ pub struct Inner {
     pub clock: Clock,
     /// Who waits for news of a run.
     pub watch: Watch,
-    /// Wakes the worker when something was queued.
-    pub queued: Notify,
+    /// The way to the worker.
+    pub queue: Queue,
     /// Runs that are executing now.
     pub live: Live,
     /// Archives that are unpacked at once; each needs a thread while it arrives.

@@ -20,7 +20,7 @@ use strongroom_store::{NewToken, Page, Store, StoreError};
 use tokio::{
     net::TcpListener,
     signal::unix::{SignalKind, signal},
-    sync::{Notify, Semaphore},
+    sync::Semaphore,
 };
 use tokio_util::sync::CancellationToken;
 
@@ -30,6 +30,7 @@ use crate::{
         access::{new_secret, secret_hash},
         clock::{Clock, random},
         live::Live,
+        queue::Queue,
         watch::Watch,
     },
     config::{Config, JailConfig},
@@ -192,7 +193,7 @@ pub(crate) fn app(config: Config, store: Store, local: &Local) -> App {
         store,
         clock: Clock::default(),
         watch: Watch::default(),
-        queued: Notify::new(),
+        queue: Queue::default(),
         live: Live::default(),
         unpacking: Semaphore::new(UNPACKING_MAX),
         stop: CancellationToken::new(),

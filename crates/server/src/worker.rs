@@ -1,10 +1,11 @@
 //! The worker: takes approved runs off the queue and runs them.
 //!
 //! It is a door like HTTP is: it calls the store and the backend and is
-//! called by nobody. It sleeps until the app says that something was queued;
-//! nothing is polled. As many runs execute at once as there are slots, and
-//! the next is claimed only when one is free, so that the order of the queue
-//! is decided as late as it can be.
+//! called by nobody. It sleeps until a run is handed over or waits in the
+//! queue; nothing is polled. As many runs execute at once as there are places,
+//! and the next is claimed only when one is free, so that the order of the
+//! queue is decided as late as it can be. A place whose run has ended goes to
+//! the next run in the commit that ends the first.
 
 mod execute;
 mod log;
@@ -13,10 +14,10 @@ mod outputs;
 use std::{sync::Arc, time::Duration};
 
 use strongroom_run::Local;
-use strongroom_store::StoreError;
-use tokio::{sync::Semaphore, task::JoinSet, time::sleep};
+use strongroom_store::{ClaimedRun, StoreError};
+use tokio::{sync::OwnedSemaphorePermit, task::JoinSet, time::sleep};
 
-use crate::app::{App, error::chain};
+use crate::app::{App, error::chain, queue::Handed};
 
 /// How long the worker rests after the store failed it.
 const REST: Duration = Duration::from_secs(1);
@@ -25,21 +26,17 @@ const REST: Duration = Duration::from_secs(1);
 pub struct Worker {
     app: App,
     local: Arc<Local>,
-    slots: Arc<Semaphore>,
-    /// Names this start of the station in the runs that it claims.
-    boot: String,
+    running: JoinSet<()>,
 }
 
 impl Worker {
-    /// A worker with `slots` places in `local`.
+    /// The one worker of `app`, with `slots` places in `local`.
     pub fn new(app: App, local: Local, slots: u32) -> Self {
-        let boot = base16(&crate::app::clock::random::<8>());
-        let slots = Arc::new(Semaphore::new(slots as usize));
+        app.queue.places.add_permits(slots as usize);
         Self {
             app,
             local: Arc::new(local),
-            slots,
-            boot,
+            running: JoinSet::new(),
         }
     }
 
@@ -60,46 +57,53 @@ impl Worker {
 
     /// Runs what is queued until the station stops. Guests that are running
     /// then are killed, and their runs say so.
-    pub async fn run(self) {
-        let mut running = JoinSet::new();
-        while let Some(slot) = self.free_slot().await {
-            while running.try_join_next().is_some() {}
-            match self
-                .app
-                .store
-                .run_claim(&self.boot, self.app.now_ms())
-                .await
-            {
-                Ok(Some(claimed)) => {
-                    let (app, local) = (self.app.clone(), Arc::clone(&self.local));
-                    running.spawn(async move {
-                        execute::whatever_happens(&app, &local, claimed).await;
-                        drop(slot);
-                    });
-                }
-                Ok(None) => self.until_queued().await,
-                Err(error) => {
-                    tracing::error!(error = chain(&error), "could not claim a run");
-                    self.rest(REST).await;
+    pub async fn run(mut self) {
+        let Some(mut handed) = self.app.queue.handed() else {
+            return tracing::error!("this station has a worker already");
+        };
+        let app = self.app.clone();
+        // An earlier start may have left some.
+        let mut somebody_waits = true;
+        loop {
+            while self.running.try_join_next().is_some() {}
+            tokio::select! {
+                biased;
+                () = app.stop.cancelled() => break,
+                Some(Handed { claimed, place }) = handed.recv() => self.begin(claimed, place),
+                () = app.queue.queued(), if !somebody_waits => somebody_waits = true,
+                place = Arc::clone(&app.queue.places).acquire_owned(), if somebody_waits => {
+                    let place = place.expect("the semaphore is never closed");
+                    somebody_waits = self.claim(place).await;
                 }
             }
         }
-        while running.join_next().await.is_some() {}
+        while self.running.join_next().await.is_some() {}
     }
 
-    async fn free_slot(&self) -> Option<tokio::sync::OwnedSemaphorePermit> {
-        tokio::select! {
-            biased;
-            () = self.app.stop.cancelled() => None,
-            slot = Arc::clone(&self.slots).acquire_owned() => slot.ok(),
+    /// Gives a place to the next run; whether there may be more who wait.
+    async fn claim(&mut self, place: OwnedSemaphorePermit) -> bool {
+        let (app, now_ms) = (&self.app, self.app.now_ms());
+        match app.store.run_claim(&app.queue.boot, now_ms).await {
+            Ok(Some(claimed)) => self.begin(claimed, place),
+            Ok(None) => return false,
+            Err(error) => {
+                tracing::error!(error = chain(&error), "could not claim a run");
+                self.rest(REST).await;
+            }
         }
+        true
     }
 
-    async fn until_queued(&self) {
-        tokio::select! {
-            () = self.app.queued.notified() => {}
-            () = self.app.stop.cancelled() => {}
-        }
+    /// Runs a run, and in its place those that are claimed as it ends.
+    fn begin(&mut self, first: ClaimedRun, place: OwnedSemaphorePermit) {
+        let (app, local) = (self.app.clone(), Arc::clone(&self.local));
+        self.running.spawn(async move {
+            let mut next = Some(first);
+            while let Some(claimed) = next {
+                next = execute::whatever_happens(&app, &local, claimed).await;
+            }
+            drop(place);
+        });
     }
 
     async fn rest(&self, time: Duration) {
@@ -123,8 +127,4 @@ pub async fn expire(app: App) {
             () = app.stop.cancelled() => return,
         }
     }
-}
-
-fn base16(bytes: &[u8]) -> String {
-    bytes.iter().map(|byte| format!("{byte:02x}")).collect()
 }

@@ -18,8 +18,13 @@ use strongroom_core::digest::Digest;
 use tempfile::TempPath;
 use tokio::io::{AsyncRead, AsyncReadExt as _, AsyncWriteExt as _};
 
-use crate::error::{StoreError, is_full};
+use crate::{
+    error::{StoreError, is_full},
+    recent::Recent,
+};
 
+/// How many files are remembered to be there for good.
+const LASTING_MAX: usize = 4096;
 /// What is read from an upload at once, in bytes.
 const CHUNK_BYTES: usize = 128 * 1024;
 
@@ -27,6 +32,8 @@ const CHUNK_BYTES: usize = 128 * 1024;
 #[derive(Clone, Debug)]
 pub struct Blobs {
     pub(crate) home: Arc<Path>,
+    /// Files whose names are known to last.
+    lasting: Arc<Recent<Digest, ()>>,
 }
 
 /// What was put.
@@ -113,6 +120,7 @@ impl Blobs {
         let attempt = "prepare the folders for files";
         let blobs = Self {
             home: home.to_owned().into(),
+            lasting: Arc::new(Recent::new(LASTING_MAX)),
         };
         let folder = home.join("blobs");
         empty_folder(&blobs.tmp()).map_err(StoreError::io(attempt))?;
@@ -158,9 +166,16 @@ impl Blobs {
         blocking(move || blobs.keep(&file, name, put)).await
     }
 
-    /// Puts bytes that are already in memory.
+    /// Puts bytes that are already in memory. What is known to be there costs
+    /// no more than a look.
     pub async fn put_bytes(&self, bytes: &[u8]) -> Result<BlobPut, BlobError> {
-        self.put(bytes, None, u64::MAX).await
+        let digest = Digest::of(bytes);
+        if self.lasting.get(&digest).is_some() && self.path(&digest).exists() {
+            let size_bytes = bytes.len() as u64;
+            return Ok(BlobPut { digest, size_bytes });
+        }
+        let (blobs, bytes) = (self.clone(), bytes.to_vec());
+        blocking(move || blobs.put_reader(&bytes[..], u64::MAX)).await
     }
 
     /// Puts a file from where waiting is allowed: not on a thread of the runtime.
@@ -241,6 +256,7 @@ impl Blobs {
         // Also when it was there: whoever put it may not have come so far yet.
         let folder = path.parent().expect("a file's path ends with ab/cdef");
         sync_folder(folder).map_err(BlobError::io(WRITE))?;
+        self.lasting.put(put.digest, ());
         Ok(put)
     }
 }

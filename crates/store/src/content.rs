@@ -5,6 +5,8 @@
 //! whenever and wherever it is pushed. Content may be kept without any name,
 //! as a script is.
 
+use std::sync::Arc;
+
 use serde_json::json;
 use strongroom_core::{
     digest::Digest,
@@ -30,6 +32,10 @@ impl FunctionContent {
         Digest::of(canonical(&content).as_bytes())
     }
 }
+
+/// How many versions are remembered, and of how many files at most each.
+pub(crate) const RECENT_MAX: usize = 512;
+const RECENT_FILES_MAX: usize = 100;
 
 const KEEP: &str = "
     INSERT INTO function_content (version, tree, manifest) VALUES ($1, $2, $3)
@@ -61,7 +67,10 @@ impl Store {
     pub async fn function_content(
         &self,
         version: &Digest,
-    ) -> Result<Option<FunctionContent>, StoreError> {
+    ) -> Result<Option<Arc<FunctionContent>>, StoreError> {
+        if let Some(content) = self.inner.contents.get(version) {
+            return Ok(Some(content));
+        }
         let mut connection = self.read("read a function").await?;
         let question = query(CONTENT).bind(version.to_string());
         let Some(row) = connection.one(question).await? else {
@@ -75,11 +84,15 @@ impl Store {
             let what = format!("function {version} is another");
             return Err(StoreError::Corrupt { what });
         }
-        Ok(Some(FunctionContent {
+        let content = Arc::new(FunctionContent {
             version: *version,
             tree,
             manifest,
-        }))
+        });
+        if content.tree.file_count() <= RECENT_FILES_MAX {
+            self.inner.contents.put(*version, Arc::clone(&content));
+        }
+        Ok(Some(content))
     }
 }
 

@@ -170,7 +170,8 @@ impl Connections {
         }
     }
 
-    /// Waits until every change that was asked for is made.
+    /// Takes no more questions, and waits until every change that was asked
+    /// for is made.
     pub async fn close(&self) {
         drop(lock(&self.writer).take());
         let ended = lock(&self.ended).take();
@@ -179,7 +180,10 @@ impl Connections {
             let _ = ended.await;
         }
         match &self.readers {
-            Readers::Sqlite(readers) => lock(&readers.idle).clear(),
+            Readers::Sqlite(readers) => {
+                readers.places.close();
+                lock(&readers.idle).clear();
+            }
             Readers::Postgres(pool) => pool.close().await,
         }
     }
@@ -231,10 +235,8 @@ impl SqliteReaders {
 
     async fn take(readers: &Arc<Self>, attempt: &'static str) -> Result<Reader, StoreError> {
         let places = Arc::clone(&readers.places);
-        let place = places
-            .acquire_owned()
-            .await
-            .expect("the semaphore is never closed");
+        let place = places.acquire_owned().await;
+        let place = place.map_err(|_| StoreError::db(attempt)(DatabaseError::Closed))?;
         let idle = lock(&readers.idle).pop();
         let sqlite = match idle {
             Some(sqlite) => sqlite,

@@ -14,8 +14,10 @@ use strongroom_core::{
 
 use crate::{
     Connection, Store, Tx,
+    claim::{self, ClaimedRun},
     error::StoreError,
     event::{Note, STATION},
+    log::{self, LogLine},
     question::query,
     request,
     run::{self, RunRow},
@@ -35,6 +37,10 @@ pub struct Finish {
     pub files: Vec<OutputFile>,
     /// Where it was not said at the start already.
     pub enforced: Option<Enforced>,
+    /// The last lines that the guest wrote, not stored yet.
+    pub log: Vec<LogLine>,
+    /// Its start was written down, and then its guest could not begin.
+    pub never_began: bool,
 }
 
 impl Finish {
@@ -46,6 +52,8 @@ impl Finish {
             value: None,
             files: Vec::new(),
             enforced: None,
+            log: Vec::new(),
+            never_began: false,
         }
     }
 }
@@ -65,8 +73,9 @@ const STATE: &str = "SELECT state FROM run WHERE id = $1";
 const END: &str = "
     UPDATE run SET state = 'ended', reason = $2, ended_ms = $3 WHERE id = $1 AND state <> 'ended'";
 
-const RESULT: &str = "
-    UPDATE run SET usage = $2, value = $3, files = $4, enforced = COALESCE($5, enforced)
+const FINISH: &str = "
+    UPDATE run SET state = 'ended', reason = $2, ended_ms = $3, started_ms = $4, usage = $5,
+                   value = $6, files = $7, enforced = $8
      WHERE id = $1";
 
 const REQUEST_CANCEL: &str = "
@@ -74,6 +83,10 @@ const REQUEST_CANCEL: &str = "
 
 impl Store {
     /// Writes how a run ended. The second time it changes nothing.
+    ///
+    /// # Errors
+    ///
+    /// [`StoreError::Conflict`] when its last lines do not go on where its log is.
     pub async fn run_finish(
         &self,
         id: &RunId,
@@ -83,6 +96,29 @@ impl Store {
         let id = id.clone();
         self.change("finish a run", move |tx| {
             Box::pin(async move { write_finish(tx, &id, finish, now_ms).await })
+        })
+        .await
+    }
+
+    /// Writes how a run ended, and gives its place to the next run in the queue.
+    ///
+    /// # Errors
+    ///
+    /// As [`Store::run_finish`].
+    pub async fn run_finish_and_claim(
+        &self,
+        id: &RunId,
+        finish: Finish,
+        boot: &str,
+        now_ms: i64,
+    ) -> Result<(RunRow, Option<ClaimedRun>), StoreError> {
+        let (id, boot, turns) = (id.clone(), boot.to_owned(), self.turns());
+        self.change("finish a run", move |tx| {
+            Box::pin(async move {
+                let row = write_finish(tx, &id, finish, now_ms).await?;
+                let next = claim::claim(tx, &turns, &boot, now_ms).await?;
+                Ok((row, next))
+            })
         })
         .await
     }
@@ -141,20 +177,35 @@ async fn write_finish(
     if row.state == State::Ended {
         return Ok(row);
     }
-    let finish = bounded(finish, row.cancel_requested_by);
-    if row.started_ms.is_none() {
+    log::append(tx, id, &finish.log).await?;
+    let began = row.started_ms.is_some() && !finish.never_began;
+    if !began {
         verdict::give_back(tx, &row.request).await?;
     }
-    end(tx, id, &finish.reason, now_ms).await?;
-    let question = query(RESULT)
+    let finish = bounded(finish, row.cancel_requested_by.clone());
+    let row = RunRow {
+        state: State::Ended,
+        ended_ms: Some(now_ms),
+        started_ms: row.started_ms.filter(|_| began),
+        usage: finish.usage,
+        value: finish.value,
+        files: finish.files,
+        enforced: finish.enforced.or(row.enforced),
+        reason: Some(finish.reason.clone()),
+        ..row
+    };
+    let question = query(FINISH)
         .bind(id.as_str())
-        .bind(finish.usage.as_ref().map(canonical_of))
-        .bind(finish.value.as_ref().map(canonical))
-        .bind(canonical_of(&finish.files))
-        .bind(finish.enforced.as_ref().map(canonical_of));
+        .bind(canonical_of(&finish.reason))
+        .bind(now_ms)
+        .bind(row.started_ms)
+        .bind(row.usage.as_ref().map(canonical_of))
+        .bind(row.value.as_ref().map(canonical))
+        .bind(canonical_of(&row.files))
+        .bind(row.enforced.as_ref().map(canonical_of));
     tx.execute(question).await?;
     note(tx, id, STATION, ("run.finish", now_ms), &finish.reason).await?;
-    reload(tx, id).await
+    Ok(row)
 }
 
 /// What is kept of a result: nothing of a cancelled run's, and no value that
@@ -219,11 +270,6 @@ async fn end_before_start(
 ) -> Result<(), StoreError> {
     verdict::give_back(tx, request).await?;
     end(tx, id, reason, now_ms).await
-}
-
-async fn reload(tx: &mut Tx, id: &RunId) -> Result<RunRow, StoreError> {
-    let row = run::load(tx, id).await?;
-    row.ok_or_else(|| StoreError::corrupt(format!("there is no run {id}")))
 }
 
 /// An event with the reason's code only: its text may be a guest's.

@@ -35,6 +35,7 @@ mod log;
 mod page;
 mod plan;
 mod question;
+mod recent;
 mod recover;
 mod request;
 mod revoke;
@@ -51,6 +52,8 @@ mod view;
 mod writer;
 
 use std::{fs::File, path::Path, sync::Arc};
+
+use strongroom_core::digest::Digest;
 
 pub use crate::{
     answer::NewApproval,
@@ -75,9 +78,11 @@ pub use crate::{
     user::UserRow,
 };
 use crate::{
+    claim::Turns,
     connection::Connection,
     database::{Connections, Reader},
     fields::Fields,
+    recent::Recent,
     writer::{Tx, Work},
 };
 
@@ -91,6 +96,9 @@ pub struct Store {
 struct Inner {
     connections: Connections,
     blobs: Blobs,
+    turns: Turns,
+    /// What functions are, by their versions.
+    contents: Recent<Digest, Arc<FunctionContent>>,
     /// Locked for as long as the store is open.
     _lock: File,
 }
@@ -113,6 +121,8 @@ impl Store {
         let inner = Arc::new(Inner {
             connections,
             blobs,
+            turns: Turns::default(),
+            contents: Recent::new(content::RECENT_MAX),
             _lock: lock,
         });
         Ok(Self { inner })
@@ -126,6 +136,10 @@ impl Store {
     /// Closes every connection. Whatever was acknowledged is on the disk without it.
     pub async fn close(&self) {
         self.inner.connections.close().await;
+    }
+
+    fn turns(&self) -> Turns {
+        self.inner.turns.clone()
     }
 
     async fn change<T, F>(&self, attempt: &'static str, work: F) -> Result<T, StoreError>

@@ -46,17 +46,9 @@ impl Store {
     ///
     /// [`StoreError::Conflict`] when it does not begin where the last one ended.
     pub async fn log_append(&self, run: &RunId, lines: &[LogLine]) -> Result<(), StoreError> {
-        let (Some(first), Some(last)) = (lines.first(), lines.last()) else {
-            return Ok(());
-        };
-        let without_gaps = lines.windows(2).all(|two| two[0].seq + 1 == two[1].seq);
-        if !without_gaps {
-            return Err(StoreError::conflict("the lines have gaps"));
-        }
-        let content = canonical_of(&lines);
-        let (run, ends) = (run.clone(), (first.seq, last.seq));
+        let (run, lines) = (run.clone(), lines.to_vec());
         self.change("write a log", move |tx| {
-            Box::pin(async move { append(tx, &run, ends, &content).await })
+            Box::pin(async move { append(tx, &run, &lines).await })
         })
         .await
     }
@@ -84,22 +76,30 @@ impl Store {
     }
 }
 
-async fn append(
-    tx: &mut Tx,
-    run: &RunId,
-    (first, last): (i64, i64),
-    content: &str,
-) -> Result<(), StoreError> {
+/// Appends a batch as part of a change; an empty one is none.
+pub(crate) async fn append(tx: &mut Tx, run: &RunId, lines: &[LogLine]) -> Result<(), StoreError> {
+    let (Some(first), Some(last)) = (lines.first(), lines.last()) else {
+        return Ok(());
+    };
+    let without_gaps = lines.windows(2).all(|two| two[0].seq + 1 == two[1].seq);
+    if !without_gaps {
+        return Err(StoreError::conflict("the lines have gaps"));
+    }
+    let (first, last) = (first.seq, last.seq);
+    let content = canonical_of(&lines);
     let written = tx.count(query(LAST).bind(run.as_str())).await?;
     if first == written + 1 {
         let question = query(ADD)
             .bind(run.as_str())
             .bind(first)
             .bind(last)
-            .bind(content);
+            .bind(content.as_str());
         return tx.execute(question).await.map(drop);
     }
-    let same = query(SAME).bind(run.as_str()).bind(last).bind(content);
+    let same = query(SAME)
+        .bind(run.as_str())
+        .bind(last)
+        .bind(content.as_str());
     match tx.count(same).await? {
         0 => Err(StoreError::conflict(format!(
             "the log has {written} lines; the next is not {first}"

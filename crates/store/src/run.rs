@@ -25,7 +25,7 @@ use crate::{
     judge,
     page::{Page, Paged},
     question::query,
-    request as asked, verdict,
+    request::{self as asked, RequestRow},
 };
 
 /// What a run is a run of.
@@ -184,31 +184,43 @@ impl Store {
         let mut connection = self.read("look at a run's approvals").await?;
         let row = load(&mut connection, id).await?;
         let row = row.ok_or(StoreError::NotFound)?;
-        let request = row.request;
-        let found = asked::load(&mut connection, &request).await?;
+        let found = asked::load(&mut connection, &row.request).await?;
         let found = found.ok_or_else(|| StoreError::corrupt(format!("{id} has no request")))?;
-        let rules = match (&row.kind, &found.plan) {
-            (Kind::Function { name }, Some(plan)) => {
-                let asked = judge::Asked {
-                    caller: &found.caller,
-                    function: name,
-                    plan,
-                    inputs: &found.inputs,
-                    purpose: &found.purpose,
-                };
-                asked.rules(&mut connection, now_ms).await?
-            }
-            _ => BTreeMap::new(),
-        };
-        Ok(Standing {
-            rules,
-            state: found.state,
-            owners: judge::owners(&found.inputs).into_keys().collect(),
-            verdicts: verdict::of(&mut connection, &request).await?,
-            approvals: approval::of_request(&mut connection, &request).await?,
-            caller: found.caller,
-        })
+        standing(&mut connection, &row.kind, &found, now_ms).await
     }
+}
+
+/// What a permit for the run of this request has to be minted from.
+pub(crate) async fn standing(
+    connection: &mut Connection,
+    kind: &Kind,
+    asked: &RequestRow,
+    now_ms: i64,
+) -> Result<Standing, StoreError> {
+    let mut standing = Standing {
+        state: asked.state,
+        caller: asked.caller.clone(),
+        owners: judge::owners(&asked.inputs).into_keys().collect(),
+        verdicts: asked.verdicts.clone(),
+        approvals: Vec::new(),
+        rules: BTreeMap::new(),
+    };
+    // Where nobody has a say, nobody's answers are looked for.
+    if standing.owners.is_empty() && standing.verdicts.is_empty() {
+        return Ok(standing);
+    }
+    standing.approvals = approval::of_request(connection, &asked.id).await?;
+    if let (Kind::Function { name }, Some(plan)) = (kind, &asked.plan) {
+        let question = judge::Asked {
+            caller: &asked.caller,
+            function: name,
+            plan,
+            inputs: &asked.inputs,
+            purpose: &asked.purpose,
+        };
+        standing.rules = question.rules(connection, now_ms).await?;
+    }
+    Ok(standing)
 }
 
 /// Everybody whom a run concerns: its caller and the owners of its inputs.

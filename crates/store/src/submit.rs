@@ -8,14 +8,18 @@ use strongroom_core::{
     digest::Digest,
     id::{RequestId, RunId},
     json::canonical_of,
-    name::Name,
+    manifest::Manifest,
+    name::{Name, ObjectName},
     plan::{InputVersion, Inputs, Plan},
     request::{self, Verdicts},
     run::State,
+    tree::Tree,
 };
 
 use crate::{
-    Store, Tx, content, dataset,
+    Store, Tx,
+    claim::{self, ClaimedRun, Turns},
+    content, dataset,
     error::StoreError,
     event::Note,
     fields::without_nul,
@@ -23,6 +27,7 @@ use crate::{
     judge::Asked,
     plan,
     question::query,
+    request::RequestRow,
     run::{self, Kind, RunRow},
     verdict,
 };
@@ -41,6 +46,8 @@ pub struct NewRun {
     /// What the plan's inputs are called.
     pub inputs: Inputs<InputVersion>,
     pub purpose: String,
+    /// What a script is, which has no name and is kept with its run.
+    pub script: Option<(Tree, Manifest)>,
     /// From a caller who may send the same twice: his key, and the digest of
     /// what he sent.
     pub idempotency: Option<(String, Digest)>,
@@ -52,6 +59,14 @@ pub struct Submitted {
     pub run: RunRow,
     /// It is the run of an earlier submission with the same key and body.
     pub replayed: bool,
+    /// It was given the free place that the caller offered.
+    pub claimed: Option<ClaimedRun>,
+}
+
+/// A free place to run in, held by whoever submits.
+struct Place {
+    boot: String,
+    turns: Turns,
 }
 
 const EARLIER: &str = "SELECT body, run FROM idempotency WHERE caller = $1 AND label = $2";
@@ -69,8 +84,8 @@ const ADD_REQUEST: &str = "
     VALUES ($1, $2, $3, $4, $5, $6, $7, $8, $9, $10)";
 
 const ADD_RUN: &str = "
-    INSERT INTO run (id, request, caller, kind, plan, state, at_ms, ended_ms, reason)
-    VALUES ($1, $2, $3, $4, $5, $6, $7, $8, $9)";
+    INSERT INTO run (id, request, caller, kind, plan, state, at_ms, ended_ms, reason, boot)
+    VALUES ($1, $2, $3, $4, $5, $6, $7, $8, $9, $10)";
 
 impl Store {
     /// Asks for a run. It is queued, waits for owners, or was refused.
@@ -81,21 +96,61 @@ impl Store {
     /// when plan, inputs and function do not belong together;
     /// [`StoreError::TooMany`] when the caller has too many open runs.
     pub async fn run_submit(&self, new: NewRun, now_ms: i64) -> Result<Submitted, StoreError> {
+        self.submit(new, None, now_ms).await
+    }
+
+    /// Asks for a run which the station's start `boot` has a free place for.
+    /// It takes the place at once if it may run and nobody waits before it.
+    ///
+    /// # Errors
+    ///
+    /// As [`Store::run_submit`].
+    pub async fn run_submit_and_claim(
+        &self,
+        new: NewRun,
+        boot: &str,
+        now_ms: i64,
+    ) -> Result<Submitted, StoreError> {
+        let place = Place {
+            boot: boot.to_owned(),
+            turns: self.turns(),
+        };
+        self.submit(new, Some(place), now_ms).await
+    }
+
+    async fn submit(
+        &self,
+        new: NewRun,
+        place: Option<Place>,
+        now_ms: i64,
+    ) -> Result<Submitted, StoreError> {
+        if let Some((tree, _)) = &new.script {
+            self.blobs().check(tree).await?;
+        }
         self.change("submit a run", move |tx| {
-            Box::pin(async move { submit(tx, &new, now_ms).await })
+            Box::pin(async move { submit(tx, new, place, now_ms).await })
         })
         .await
     }
 }
 
-async fn submit(tx: &mut Tx, new: &NewRun, now_ms: i64) -> Result<Submitted, StoreError> {
-    if let Some(run) = earlier(tx, new).await? {
+async fn submit(
+    tx: &mut Tx,
+    new: NewRun,
+    place: Option<Place>,
+    now_ms: i64,
+) -> Result<Submitted, StoreError> {
+    if let Some(run) = earlier(tx, &new).await? {
         return Ok(Submitted {
             run,
             replayed: true,
+            claimed: None,
         });
     }
-    check(tx, new).await?;
+    if let Some((tree, manifest)) = &new.script {
+        content::keep(tx, tree, manifest).await?;
+    }
+    check(tx, &new).await?;
     let verdicts = match &new.kind {
         Kind::Script { .. } => Verdicts::new(),
         Kind::Function { name } => {
@@ -109,21 +164,103 @@ async fn submit(tx: &mut Tx, new: &NewRun, now_ms: i64) -> Result<Submitted, Sto
             asked.verdicts(tx, now_ms).await?
         }
     };
-    let state = request::state_of(verdicts.values());
-    let digest = new.plan.digest();
-    plan::keep(tx, &digest, &new.plan).await?;
-    add_request(tx, new, state, &digest, now_ms).await?;
-    add_verdicts(tx, new, state, &verdicts).await?;
-    add_run(tx, new, (state, &verdicts), &digest, now_ms).await?;
+    let request = request_of(&new, verdicts, now_ms);
+    plan::keep(tx, &request.plan_digest, &new.plan).await?;
+    add_request(tx, &request).await?;
+    add_verdicts(tx, &request).await?;
+    let place = match place {
+        Some(place) if request.state == request::State::Approved => {
+            (!claim::is_queued(tx).await?).then_some(place)
+        }
+        _ => None,
+    };
+    let run = run_of(&request, &new.kind, place.is_some());
+    add_run(tx, &run, place.as_ref()).await?;
     if let Some((key, body)) = &new.idempotency {
-        remember(tx, new, key, body).await?;
+        remember(tx, &new, key, body).await?;
     }
-    note(tx, new, (state, &verdicts), &digest, now_ms).await?;
-    let run = run::load(tx, &new.run).await?;
+    note(tx, &request).await?;
+    let claimed = match place {
+        Some(place) => Some(claimed(tx, new, request, &place, now_ms).await?),
+        None => None,
+    };
     Ok(Submitted {
-        run: run.ok_or_else(|| StoreError::corrupt("a run that was just added is not there"))?,
+        run,
         replayed: false,
+        claimed,
     })
+}
+
+/// The request as it will be read back.
+fn request_of(new: &NewRun, verdicts: Verdicts, now_ms: i64) -> RequestRow {
+    RequestRow {
+        id: new.request.clone(),
+        state: request::state_of(verdicts.values()),
+        caller: new.caller.clone(),
+        run: new.run.clone(),
+        purpose: without_nul(&new.purpose).into_owned(),
+        function: match &new.kind {
+            Kind::Function { name } => Some(name.clone()),
+            Kind::Script { .. } => None,
+        },
+        function_version: new.plan.function,
+        plan_digest: new.plan.digest(),
+        plan: Some(new.plan.clone()),
+        inputs: new.inputs.clone(),
+        at_ms: now_ms,
+        verdicts,
+    }
+}
+
+/// The run as it will be read back.
+fn run_of(request: &RequestRow, kind: &Kind, is_claimed: bool) -> RunRow {
+    let reason = verdict::refusal(&request.verdicts);
+    let state = match request.state {
+        request::State::Pending => State::Waiting,
+        request::State::Approved if is_claimed => State::Starting,
+        request::State::Approved => State::Queued,
+        _ => State::Ended,
+    };
+    RunRow {
+        id: request.run.clone(),
+        request: request.id.clone(),
+        caller: request.caller.clone(),
+        kind: kind.clone(),
+        plan: request.plan_digest,
+        state,
+        waits_for: request.waits_for(),
+        ended_ms: reason.as_ref().map(|_| request.at_ms),
+        reason,
+        at_ms: request.at_ms,
+        started_ms: None,
+        usage: None,
+        value: None,
+        files: Vec::new(),
+        enforced: None,
+        cancel_requested_by: None,
+        viewer_is_caller: true,
+    }
+}
+
+/// What the worker gets that holds the place.
+async fn claimed(
+    tx: &mut Tx,
+    new: NewRun,
+    request: RequestRow,
+    place: &Place,
+    now_ms: i64,
+) -> Result<ClaimedRun, StoreError> {
+    let claimed = ClaimedRun {
+        standing: run::standing(tx, &new.kind, &request, now_ms).await?,
+        run: new.run,
+        request: new.request,
+        caller: new.caller,
+        kind: new.kind,
+        plan: new.plan,
+        inputs: new.inputs,
+    };
+    claim::note(tx, &claimed, &place.turns, now_ms).await?;
+    Ok(claimed)
 }
 
 async fn earlier(tx: &mut Tx, new: &NewRun) -> Result<Option<RunRow>, StoreError> {
@@ -182,41 +319,27 @@ async fn check(tx: &mut Tx, new: &NewRun) -> Result<(), StoreError> {
     Ok(())
 }
 
-async fn add_request(
-    tx: &mut Tx,
-    new: &NewRun,
-    state: request::State,
-    plan: &Digest,
-    now_ms: i64,
-) -> Result<(), StoreError> {
-    let function = match &new.kind {
-        Kind::Function { name } => Some(name.to_string()),
-        Kind::Script { .. } => None,
-    };
+async fn add_request(tx: &mut Tx, request: &RequestRow) -> Result<(), StoreError> {
+    let function = request.function.as_ref().map(ObjectName::to_string);
     let question = query(ADD_REQUEST)
-        .bind(new.request.as_str())
-        .bind(state.as_str())
-        .bind(new.caller.as_str())
-        .bind(new.run.as_str())
+        .bind(request.id.as_str())
+        .bind(request.state.as_str())
+        .bind(request.caller.as_str())
+        .bind(request.run.as_str())
         .bind(function)
-        .bind(new.plan.function.to_string())
-        .bind(plan.to_string())
-        .bind(canonical_of(&new.inputs))
-        .bind(without_nul(&new.purpose).into_owned())
-        .bind(now_ms);
+        .bind(request.function_version.to_string())
+        .bind(request.plan_digest.to_string())
+        .bind(canonical_of(&request.inputs))
+        .bind(request.purpose.as_str())
+        .bind(request.at_ms);
     tx.execute(question).await.map(drop)
 }
 
 /// Writes the answers, and spends the approvals they rest on unless it is all over.
-async fn add_verdicts(
-    tx: &mut Tx,
-    new: &NewRun,
-    state: request::State,
-    verdicts: &Verdicts,
-) -> Result<(), StoreError> {
-    for (owner, answer) in verdicts {
-        verdict::put(tx, &new.request, owner, answer).await?;
-        if state != request::State::Rejected
+async fn add_verdicts(tx: &mut Tx, request: &RequestRow) -> Result<(), StoreError> {
+    for (owner, answer) in &request.verdicts {
+        verdict::put(tx, &request.id, owner, answer).await?;
+        if request.state != request::State::Rejected
             && let Some(approval) = verdict::approval_of(answer)
         {
             verdict::spend(tx, approval).await?;
@@ -225,33 +348,19 @@ async fn add_verdicts(
     Ok(())
 }
 
-async fn add_run(
-    tx: &mut Tx,
-    new: &NewRun,
-    (state, verdicts): (request::State, &Verdicts),
-    plan: &Digest,
-    now_ms: i64,
-) -> Result<(), StoreError> {
-    let reason = verdict::refusal(verdicts);
+async fn add_run(tx: &mut Tx, run: &RunRow, place: Option<&Place>) -> Result<(), StoreError> {
     let question = query(ADD_RUN)
-        .bind(new.run.as_str())
-        .bind(new.request.as_str())
-        .bind(new.caller.as_str())
-        .bind(canonical_of(&new.kind))
-        .bind(plan.to_string())
-        .bind(run_state(state).as_str())
-        .bind(now_ms)
-        .bind(reason.as_ref().map(|_| now_ms))
-        .bind(reason.as_ref().map(canonical_of));
+        .bind(run.id.as_str())
+        .bind(run.request.as_str())
+        .bind(run.caller.as_str())
+        .bind(canonical_of(&run.kind))
+        .bind(run.plan.to_string())
+        .bind(run.state.as_str())
+        .bind(run.at_ms)
+        .bind(run.ended_ms)
+        .bind(run.reason.as_ref().map(canonical_of))
+        .bind(place.map(|place| place.boot.clone()));
     tx.execute(question).await.map(drop)
-}
-
-fn run_state(state: request::State) -> State {
-    match state {
-        request::State::Pending => State::Waiting,
-        request::State::Approved => State::Queued,
-        _ => State::Ended,
-    }
 }
 
 async fn remember(tx: &mut Tx, new: &NewRun, key: &str, body: &Digest) -> Result<(), StoreError> {
@@ -263,25 +372,19 @@ async fn remember(tx: &mut Tx, new: &NewRun, key: &str, body: &Digest) -> Result
     tx.execute(question).await.map(drop)
 }
 
-async fn note(
-    tx: &mut Tx,
-    new: &NewRun,
-    (state, verdicts): (request::State, &Verdicts),
-    plan: &Digest,
-    now_ms: i64,
-) -> Result<(), StoreError> {
+async fn note(tx: &mut Tx, request: &RequestRow) -> Result<(), StoreError> {
     tx.note(Note {
-        at_ms: now_ms,
-        actor: new.caller.as_str(),
+        at_ms: request.at_ms,
+        actor: request.caller.as_str(),
         action: "run.submit",
-        subject: new.run.to_string(),
+        subject: request.run.to_string(),
         detail: json!({
-            "request": new.request,
-            "function": new.plan.function,
-            "plan": plan,
-            "state": state,
+            "request": request.id,
+            "function": request.function_version,
+            "plan": request.plan_digest,
+            "state": request.state,
         }),
-        parties: verdicts.keys().collect(),
+        parties: request.verdicts.keys().collect(),
     })
     .await
 }

@@ -21,6 +21,9 @@ use crate::{
     error::StoreError,
 };
 
+/// How many files are looked at without another thread.
+const CHECK_HERE_MAX: usize = 16;
+
 const BUILD: &str = "lay out a tree's files";
 const BOOT_ID: &str = "/proc/sys/kernel/random/boot_id";
 
@@ -31,34 +34,47 @@ impl Blobs {
     ///
     /// [`BlobError::Missing`] for a file that was never put.
     pub async fn view(&self, tree: &Tree) -> Result<PathBuf, StoreError> {
+        // To see that it is there takes less than to ask another thread to look.
+        if let Some(path) = self.view_there(tree)? {
+            return Ok(path);
+        }
         let (blobs, tree) = (self.clone(), tree.clone());
         blocking(move || blobs.view_now(&tree)).await
     }
 
+    fn view_there(&self, tree: &Tree) -> Result<Option<PathBuf>, StoreError> {
+        let path = self.views().join(tree.digest().hex());
+        if !path.is_dir() {
+            return Ok(None);
+        }
+        check(&path, tree)?;
+        Ok(Some(path))
+    }
+
     /// Refuses a tree with a file that was never put, or in another size.
     pub(crate) async fn check(&self, tree: &Tree) -> Result<(), StoreError> {
+        if tree.file_count() <= CHECK_HERE_MAX {
+            return self.check_now(tree);
+        }
         let (blobs, tree) = (self.clone(), tree.clone());
-        blocking(move || {
-            for (path, file) in tree.files() {
-                let found = fs::metadata(blobs.path(&file.digest));
-                if !found.is_ok_and(|found| found.len() == file.size_bytes) {
-                    return Err(StoreError::BlobMissing {
-                        path: path.clone(),
-                        digest: file.digest,
-                    });
-                }
+        blocking(move || blobs.check_now(&tree)).await
+    }
+
+    fn check_now(&self, tree: &Tree) -> Result<(), StoreError> {
+        for (path, file) in tree.files() {
+            let found = fs::metadata(self.path(&file.digest));
+            if !found.is_ok_and(|found| found.len() == file.size_bytes) {
+                return Err(StoreError::BlobMissing {
+                    path: path.clone(),
+                    digest: file.digest,
+                });
             }
-            Ok(())
-        })
-        .await
+        }
+        Ok(())
     }
 
     fn view_now(&self, tree: &Tree) -> Result<PathBuf, StoreError> {
         let path = self.views().join(tree.digest().hex());
-        if path.is_dir() {
-            check(&path, tree)?;
-            return Ok(path);
-        }
         let building = tempfile::Builder::new()
             .tempdir_in(self.views().join("tmp"))
             .map_err(StoreError::io(BUILD))?;

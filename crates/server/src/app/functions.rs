@@ -4,6 +4,8 @@
 //! of themselves and their digests. The source is for its developer, and for
 //! the owners who are asked to let it run.
 
+use std::sync::Arc;
+
 use strongroom_core::{
     digest::Digest,
     json,
@@ -96,6 +98,7 @@ impl App {
         version: &Digest,
     ) -> Result<FunctionContent, AppError> {
         let found = self.store.function_content(version).await?;
-        found.ok_or(AppError::NotFound("function version"))
+        let found = found.ok_or(AppError::NotFound("function version"))?;
+        Ok(Arc::unwrap_or_clone(found))
     }
 }

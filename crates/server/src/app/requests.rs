@@ -101,7 +101,7 @@ impl App {
             .request_approve(&actor.user, id, approval, self.now_ms())
             .await?;
         // This answer may have freed other runs of the same caller too.
-        self.queued.notify_one();
+        self.queue.wake();
         self.watch.all_changed();
         show::request(row, &actor.user, None).ok_or(AppError::NotFound("request"))
     }

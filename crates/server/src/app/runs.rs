@@ -4,6 +4,8 @@
 //! from then on nothing that is renamed or pushed can change what runs. Only
 //! the caller sees what came out; an owner of the data sees that it ran.
 
+use std::sync::Arc;
+
 use strongroom_core::{
     digest::Digest,
     id::{RequestId, RunId},
@@ -13,9 +15,9 @@ use strongroom_core::{
     run::State,
     tree::TreePath,
 };
-use strongroom_store::{CancelEffect, FunctionVersionRow, Kind, NewRun, Page, RunRow, Submitted};
+use strongroom_store::{CancelEffect, FunctionVersionRow, Kind, NewRun, Page, RunRow};
 
-use super::{Actor, App, AppError, clock::random, data::OpenFile, show};
+use super::{Actor, App, AppError, clock::random, data::OpenFile, show, watch::Ended};
 use crate::api;
 
 /// The longest purpose, in characters.
@@ -39,9 +41,19 @@ impl App {
         let kind = Kind::Function {
             name: asked.function.name,
         };
-        let idempotency = key.map(|key| (key, body));
-        self.submit(actor, kind, plan, inputs, asked.purpose, idempotency)
-            .await
+        let now_ms = self.now_ms();
+        let new = NewRun {
+            run: RunId::new(now_ms, random()),
+            request: RequestId::new(now_ms, random()),
+            caller: actor.user.clone(),
+            kind,
+            plan,
+            inputs,
+            purpose: asked.purpose,
+            script: None,
+            idempotency: key.map(|key| (key, body)),
+        };
+        Ok(show::run(self.submit(new, now_ms).await?))
     }
 
     async fn pinned(
@@ -89,31 +101,23 @@ impl App {
         references.try_map(|_| versions.next().ok_or(AppError::NotFound("dataset")))
     }
 
-    pub(super) async fn submit(
-        &self,
-        actor: &Actor,
-        kind: Kind,
-        plan: Plan,
-        inputs: Inputs<InputVersion>,
-        purpose: String,
-        idempotency: Option<(String, Digest)>,
-    ) -> Result<api::Run, AppError> {
-        let now_ms = self.now_ms();
-        let new = NewRun {
-            run: RunId::new(now_ms, random()),
-            request: RequestId::new(now_ms, random()),
-            caller: actor.user.clone(),
-            kind,
-            plan,
-            inputs,
-            purpose,
-            idempotency,
+    /// Submits a run, which takes a free place at once if nobody waits for it.
+    pub(super) async fn submit(&self, new: NewRun, now_ms: i64) -> Result<RunRow, AppError> {
+        let place = self.queue.place();
+        let submitted = match &place {
+            Some(_) => {
+                let boot = &self.queue.boot;
+                self.store.run_submit_and_claim(new, boot, now_ms).await?
+            }
+            None => self.store.run_submit(new, now_ms).await?,
         };
-        let Submitted { run, .. } = self.store.run_submit(new, now_ms).await?;
-        if run.state == State::Queued {
-            self.queued.notify_one();
+        if let (Some(claimed), Some(place)) = (submitted.claimed, place) {
+            self.queue.hand(claimed, place);
         }
-        Ok(show::run(run))
+        if submitted.run.state == State::Queued {
+            self.queue.wake();
+        }
+        Ok(submitted.run)
     }
 
     pub async fn run_list(
@@ -143,26 +147,42 @@ impl App {
         id: &RunId,
         patience: impl Future<Output = ()>,
     ) -> Result<api::Run, AppError> {
+        Ok(show::run(self.awaited(actor, id, patience).await?.run))
+    }
+
+    /// As [`App::run_ended`], with the log where that is at hand. Who waits as
+    /// its caller gets the end as it was stored, and the store is not read for it.
+    pub(super) async fn awaited(
+        &self,
+        actor: &Actor,
+        id: &RunId,
+        patience: impl Future<Output = ()>,
+    ) -> Result<Ended, AppError> {
         let Some(_place) = self.watch.place(&actor.user) else {
-            return self.run(actor, id).await;
+            return Ok(self.run_row(actor, id).await?.into());
         };
         let mut patience = std::pin::pin!(patience);
         let mut ear = self.watch.listen(id);
         loop {
             let row = self.run_row(actor, id).await?;
             if row.state == State::Ended {
-                return Ok(show::run(row));
+                return Ok(row.into());
             }
             tokio::select! {
                 () = ear.news() => {}
                 () = self.token_ends(actor) => {}
                 () = &mut patience => {
                     self.still(actor).await?;
-                    return self.run(actor, id).await;
+                    return Ok(self.run_row(actor, id).await?.into());
                 }
-                () = self.stop.cancelled() => return Ok(show::run(row)),
+                () = self.stop.cancelled() => return Ok(row.into()),
             }
             self.still(actor).await?;
+            if row.viewer_is_caller
+                && let Some(ended) = ear.ended()
+            {
+                return Ok(Arc::unwrap_or_clone(ended));
+            }
         }
     }
 

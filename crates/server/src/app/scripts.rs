@@ -6,7 +6,7 @@
 //! that follow the laws of names; neither ever becomes a path on the host.
 
 use strongroom_core::{
-    id::RunId,
+    id::{RequestId, RunId},
     limits::Limits,
     manifest::{Files, Manifest},
     name::Name,
@@ -15,9 +15,9 @@ use strongroom_core::{
     runtime::RuntimeName,
     tree::TreePath,
 };
-use strongroom_store::{Kind, RunRow};
+use strongroom_store::{FunctionContent, Kind, LogLine, NewRun, RunRow};
 
-use super::{Actor, App, AppError};
+use super::{Actor, App, AppError, clock::random, watch::Ended};
 use crate::api;
 
 /// The file that is run when there is more than one.
@@ -117,10 +117,9 @@ impl App {
             .source_store(&script.files, config.upload_bytes_max)
             .await?;
         let manifest = script.manifest(config.limits);
-        let function = self.store.function_keep(&tree, &manifest).await?;
         let plan = plan::pin(
             &manifest,
-            function,
+            FunctionContent::version_of(&tree, &manifest),
             self.runtime(&manifest.runtime)?,
             Inputs::None,
             serde_json::json!({}),
@@ -135,15 +134,31 @@ impl App {
             script_name: script.entry.to_string(),
             token: actor.token.clone(),
         };
-        let run = self
-            .submit(actor, kind, plan, Inputs::None, String::new(), None)
-            .await?;
-        Ok(run.id)
+        let now_ms = self.now_ms();
+        let new = NewRun {
+            run: RunId::new(now_ms, random()),
+            request: RequestId::new(now_ms, random()),
+            caller: actor.user.clone(),
+            kind,
+            plan,
+            inputs: Inputs::None,
+            purpose: String::new(),
+            script: Some((tree, manifest)),
+            idempotency: None,
+        };
+        Ok(self.submit(new, now_ms).await?.id)
     }
 
     /// What became of a script that this token sent.
     pub async fn script(&self, actor: &Actor, id: &RunId) -> Result<api::ScriptStatus, AppError> {
-        let row = self.run_row(actor, id).await?;
+        self.script_shown(self.run_row(actor, id).await?.into())
+            .await
+    }
+
+    async fn script_shown(
+        &self,
+        Ended { run: row, log }: Ended,
+    ) -> Result<api::ScriptStatus, AppError> {
         let Kind::Script {
             client,
             script_name,
@@ -152,7 +167,12 @@ impl App {
         else {
             return Err(AppError::NotFound("script"));
         };
-        let (stdout, stderr) = self.script_voices(&row).await?;
+        let mut voices = Voices::default();
+        match log {
+            Some(lines) => voices.hear(&lines),
+            None => self.script_voices(&row, &mut voices).await?,
+        }
+        let Voices { stdout, stderr } = voices;
         Ok(api::ScriptStatus {
             id: row.id,
             client,
@@ -174,31 +194,43 @@ impl App {
         id: &RunId,
     ) -> Result<api::ScriptStatus, AppError> {
         let most = std::time::Duration::from_millis(self.config.script.wait_ms_max);
-        self.run_ended(actor, id, tokio::time::sleep(most)).await?;
-        self.script(actor, id).await
+        let awaited = self.awaited(actor, id, tokio::time::sleep(most)).await?;
+        self.script_shown(awaited).await
     }
 
-    /// Both voices as texts. The log's bound bounds them.
-    async fn script_voices(&self, row: &RunRow) -> Result<(String, String), AppError> {
-        let (mut stdout, mut stderr) = (String::new(), String::new());
+    /// Both voices as they are stored. The log's bound bounds them.
+    async fn script_voices(&self, row: &RunRow, voices: &mut Voices) -> Result<(), AppError> {
         if matches!(row.state, State::Waiting | State::Queued) {
-            return Ok((stdout, stderr));
+            return Ok(());
         }
         let mut after = 0;
         loop {
             let lines = self.store.log_page(&row.id, after, LINES_PER_READ).await?;
             let Some(last) = lines.last() else {
-                return Ok((stdout, stderr));
+                return Ok(());
             };
             after = last.seq;
-            for line in lines {
-                let voice = match line.stream {
-                    Stream::Stdout => &mut stdout,
-                    Stream::Stderr => &mut stderr,
-                };
-                voice.push_str(&line.text);
-                voice.push('\n');
-            }
+            voices.hear(&lines);
+        }
+    }
+}
+
+/// What a script said, as two texts.
+#[derive(Default)]
+struct Voices {
+    stdout: String,
+    stderr: String,
+}
+
+impl Voices {
+    fn hear(&mut self, lines: &[LogLine]) {
+        for line in lines {
+            let voice = match line.stream {
+                Stream::Stdout => &mut self.stdout,
+                Stream::Stderr => &mut self.stderr,
+            };
+            voice.push_str(&line.text);
+            voice.push('\n');
         }
     }
 }

@@ -2,7 +2,8 @@
 //!
 //! News says only *that* something changed; the listener reads the store for
 //! what. So nothing is lost when a listener is slow, nothing is shown before
-//! it is stored, and a listener costs no memory per log line. Nobody polls.
+//! it is stored, and a listener costs no memory per log line. The end alone is
+//! handed round as it was stored, to those who listen then. Nobody polls.
 //! A listener holds a connection for as long as he likes, so each user has a
 //! bounded number of places to wait in.
 
@@ -12,13 +13,23 @@ use std::{
 };
 
 use strongroom_core::{id::RunId, name::Name};
+use strongroom_store::{LogLine, RunRow};
 use tokio::sync::watch;
 
 /// How many of one user's calls wait for news at once; a quarter of all
 /// connections.
 pub const PLACES_MAX: usize = 256;
 
-type Listened = HashMap<RunId, watch::Sender<()>>;
+/// A run that has ended, as it was stored.
+#[derive(Debug, Clone)]
+pub struct Ended {
+    pub run: RunRow,
+    /// All that its guest wrote, where that was little.
+    pub log: Option<Vec<LogLine>>,
+}
+
+type End = Option<Arc<Ended>>;
+type Listened = HashMap<RunId, watch::Sender<End>>;
 
 /// The runs that somebody listens to.
 #[derive(Debug, Clone, Default)]
@@ -39,7 +50,13 @@ pub struct Place {
 pub struct Ear {
     watch: Watch,
     run: RunId,
-    news: watch::Receiver<()>,
+    news: watch::Receiver<End>,
+}
+
+impl From<RunRow> for Ended {
+    fn from(run: RunRow) -> Self {
+        Self { run, log: None }
+    }
 }
 
 impl Watch {
@@ -47,7 +64,7 @@ impl Watch {
     pub fn listen(&self, run: &RunId) -> Ear {
         let news = self.with(|runs| {
             runs.entry(run.clone())
-                .or_insert_with(|| watch::Sender::new(()))
+                .or_insert_with(|| watch::Sender::new(None))
                 .subscribe()
         });
         Ear {
@@ -75,7 +92,16 @@ impl Watch {
     pub fn changed(&self, run: &RunId) {
         self.with(|runs| {
             if let Some(sender) = runs.get(run) {
-                sender.send_replace(());
+                sender.send_modify(|_| {});
+            }
+        });
+    }
+
+    /// Tells the listeners of one run how it ended, once that is stored.
+    pub fn ended(&self, ended: Ended) {
+        self.with(|runs| {
+            if let Some(sender) = runs.get(&ended.run.id) {
+                sender.send_replace(Some(Arc::new(ended)));
             }
         });
     }
@@ -84,7 +110,7 @@ impl Watch {
     pub fn all_changed(&self) {
         self.with(|runs| {
             for sender in runs.values() {
-                sender.send_replace(());
+                sender.send_modify(|_| {});
             }
         });
     }
@@ -99,6 +125,11 @@ impl Ear {
     pub async fn news(&mut self) {
         // The sender lives as long as an ear does, so this cannot fail.
         let _ = self.news.changed().await;
+    }
+
+    /// How the run ended, if it did while this ear listened.
+    pub fn ended(&self) -> Option<Arc<Ended>> {
+        self.news.borrow().clone()
     }
 }
 

@@ -1,9 +1,10 @@
 //! One run from its claim to its end.
 //!
-//! The permit is minted from what the owners' answers are *now*. The store
-//! hears that the guest begins before it does, and if the run was ended
-//! meanwhile it never begins. Whatever happens here, the run ends with a
-//! reason, and the store is told until it has heard.
+//! The permit is minted from the owners' answers as they were when the run was
+//! claimed, a moment ago. While the sandbox is built the store is told that the
+//! guest begins; the guest waits for both, and never begins if the run was
+//! ended meanwhile. Whatever happens here, the run ends with a reason, and the
+//! store is told until it has heard.
 
 use std::{panic::AssertUnwindSafe, time::Duration};
 
@@ -12,14 +13,17 @@ use futures::FutureExt as _;
 use strongroom_core::{
     limits::Limits,
     permit::{self, Permit},
-    run::Reason,
+    run::{Enforced, OutputFile, Reason},
 };
-use strongroom_run::{Job, Local, PrepareError, Prepared};
-use strongroom_store::{ClaimedRun, Finish, StoreError};
-use tokio::{sync::mpsc, time::sleep};
+use strongroom_run::{Job, Local, OutFolder, PrepareError, Prepared};
+use strongroom_store::{ClaimedRun, Finish, LogLine, RunRow, StoreError};
+use tokio::{
+    sync::mpsc,
+    time::{sleep, timeout},
+};
 
 use super::{log, outputs};
-use crate::app::{App, error::chain};
+use crate::app::{App, error::chain, watch::Ended};
 
 /// The first rest after the store did not take a run's end; it doubles.
 const FINISH_REST: Duration = Duration::from_millis(100);
@@ -31,32 +35,43 @@ const LINES_WAITING_MAX: usize = 256;
 
 const INTERRUPTED: &str = "interrupted: the station was stopped";
 
-/// Runs what was claimed. Should this very code fail, the run still ends.
-pub async fn whatever_happens(app: &App, local: &Local, claimed: ClaimedRun) {
-    let run = AssertUnwindSafe(execute(app, local, claimed.clone()));
-    if run.catch_unwind().await.is_err() {
-        let what = "the station failed while it ran this".to_owned();
-        finish(app, &claimed, Finish::because(Reason::HostError { what })).await;
-        app.watch.changed(&claimed.run);
+/// Runs what was claimed; the run that has its place now. Should this very code
+/// fail, the run still ends.
+pub async fn whatever_happens(app: &App, local: &Local, claimed: ClaimedRun) -> Option<ClaimedRun> {
+    let run = AssertUnwindSafe(execute(app, local, &claimed));
+    match run.catch_unwind().await {
+        Ok(next) => next,
+        Err(_) => {
+            let what = "the station failed while it ran this".to_owned();
+            finish(app, &claimed, Finish::because(Reason::HostError { what })).await
+        }
     }
 }
 
 /// Runs what was claimed, and tells the store how it ended.
-async fn execute(app: &App, local: &Local, claimed: ClaimedRun) {
-    let run = claimed.run.clone();
-    let (_alive, cancel) = app.live.enter(&run);
-    let outcome = match prepare(app, local, &claimed).await {
-        Ok((prepared, limits)) => match begin(app, &claimed, &prepared).await {
-            Ok(true) => guest(app, &claimed, prepared, limits, cancel).await,
-            Ok(false) => return app.watch.changed(&run),
-            Err(reason) => Finish::because(reason),
-        },
+async fn execute(app: &App, local: &Local, claimed: &ClaimedRun) -> Option<ClaimedRun> {
+    let (_alive, cancel) = app.live.enter(&claimed.run);
+    let readied = match ready(app, claimed).await {
+        Ok(readied) => readied,
         // It has not begun, so the next start takes it up again.
-        Err(_) if app.stop.is_cancelled() => return,
-        Err(reason) => Finish::because(reason),
+        Err(_) if app.stop.is_cancelled() => return None,
+        Err(reason) => return finish(app, claimed, Finish::because(reason)).await,
     };
-    finish(app, &claimed, outcome).await;
-    app.watch.changed(&run);
+    let limits = readied.1.limits();
+    let (prepared, begins) = tokio::join!(prepare(local, claimed, readied), begin(app, claimed));
+    let outcome = match (prepared, begins) {
+        (_, Ok(false)) => {
+            app.watch.changed(&claimed.run);
+            return None;
+        }
+        (_, Err(reason)) => Finish::because(reason),
+        (Err(reason), Ok(true)) => Finish {
+            never_began: true,
+            ..Finish::because(reason)
+        },
+        (Ok(prepared), Ok(true)) => guest(app, claimed, prepared, limits, cancel).await,
+    };
+    finish(app, claimed, outcome).await
 }
 
 fn host_error(what: &str, error: &dyn std::error::Error) -> Reason {
@@ -67,50 +82,37 @@ fn host_error(what: &str, error: &dyn std::error::Error) -> Reason {
     }
 }
 
-/// Builds the sandbox, up to the moment before the guest begins.
-async fn prepare(
-    app: &App,
-    local: &Local,
-    claimed: &ClaimedRun,
-) -> Result<(Prepared, Limits), Reason> {
+/// Lays out what the guest will see, and mints its permit.
+async fn ready(app: &App, claimed: &ClaimedRun) -> Result<(Job, Permit), Reason> {
     let job = job(app, claimed).await?;
-    // Last of all, so that no answer can have changed since.
-    let permit = mint(app, claimed).await?;
-    let limits = permit.limits();
-    match local.prepare(permit, job).await {
-        Ok(prepared) => Ok((prepared, limits)),
-        Err(error) => {
-            match &error {
-                PrepareError::Refused { .. } | PrepareError::RuntimeChanged => {}
-                other => {
-                    tracing::error!(run.id = %claimed.run, error = chain(other), "could not prepare a run")
-                }
-            }
-            Err(match error.reason() {
-                // Its causes are in the log; paths of this host stay here.
-                Reason::HostError { .. } => Reason::HostError {
-                    what: error.to_string(),
-                },
-                reason => reason,
-            })
-        }
-    }
+    let standing = claimed.standing.as_core();
+    let permit = permit::mint(claimed.run.clone(), &claimed.plan, &standing, app.now_ms());
+    let permit = permit.map_err(|error| Reason::Refused {
+        why: error.to_string(),
+    })?;
+    Ok((job, permit))
 }
 
-async fn mint(app: &App, claimed: &ClaimedRun) -> Result<Permit, Reason> {
-    let standing = app
-        .store
-        .run_standing(&claimed.run, app.now_ms())
-        .await
-        .map_err(|error| host_error("could not read the owners' answers", &error))?;
-    permit::mint(
-        claimed.run.clone(),
-        &claimed.plan,
-        &standing.as_core(),
-        app.now_ms(),
-    )
-    .map_err(|error| Reason::Refused {
-        why: error.to_string(),
+/// Builds the sandbox, up to the moment before the guest begins.
+async fn prepare(
+    local: &Local,
+    claimed: &ClaimedRun,
+    (job, permit): (Job, Permit),
+) -> Result<Prepared, Reason> {
+    local.prepare(permit, job).await.map_err(|error| {
+        match &error {
+            PrepareError::Refused { .. } | PrepareError::RuntimeChanged => {}
+            other => {
+                tracing::error!(run.id = %claimed.run, error = chain(other), "could not prepare a run")
+            }
+        }
+        match error.reason() {
+            // Its causes are in the log; paths of this host stay here.
+            Reason::HostError { .. } => Reason::HostError {
+                what: error.to_string(),
+            },
+            reason => reason,
+        }
     })
 }
 
@@ -140,17 +142,23 @@ async fn job(app: &App, claimed: &ClaimedRun) -> Result<Job, Reason> {
     Ok(Job {
         tenant: claimed.caller.clone(),
         plan: claimed.plan.clone(),
-        entry: content.manifest.entry,
+        entry: content.manifest.entry.clone(),
         function_dir,
         inputs,
     })
 }
 
-/// Whether the guest may begin: not if the run was ended meanwhile.
-async fn begin(app: &App, claimed: &ClaimedRun, prepared: &Prepared) -> Result<bool, Reason> {
+/// Whether the guest may begin: not if the run was ended meanwhile. What will
+/// stand around it is known from the jail's start; its end says what stood.
+async fn begin(app: &App, claimed: &ClaimedRun) -> Result<bool, Reason> {
+    let walls = app.walls.iter().filter(|wall| wall.enforced);
+    let enforced = Enforced {
+        tier: app.tier.clone(),
+        walls: walls.map(|wall| wall.name.clone()).collect(),
+    };
     let started = app
         .store
-        .run_start(&claimed.run, prepared.enforced(), app.now_ms())
+        .run_start(&claimed.run, &enforced, app.now_ms())
         .await;
     let started =
         started.map_err(|error| host_error("could not record that the guest begins", &error))?;
@@ -186,10 +194,14 @@ async fn guest(
         return finish;
     };
     finish.reason = ended.reason;
+    match kept {
+        Ok(lines) => finish.log = lines,
+        Err(error) => finish.reason = host_error("could not store the log", &error),
+    }
     let mut usage = ended.usage;
     if matches!(finish.reason, Reason::Succeeded | Reason::Failed { .. }) {
         finish.value = ended.value;
-        match outputs::collect(app, ended.out, limits).await {
+        match collect(app, claimed, (ended.out, limits), &mut finish.log).await {
             Ok(files) => {
                 usage.out_bytes += files.iter().map(|file| file.size_bytes).sum::<u64>();
                 finish.files = files;
@@ -198,15 +210,31 @@ async fn guest(
             Err(_) => {}
         }
     }
-    if let Err(error) = kept {
-        finish.reason = host_error("could not store the log", &error);
-    }
     finish.usage = Some(usage);
     finish
 }
 
-/// Tells the store until it has heard, or until trying is over.
-async fn finish(app: &App, claimed: &ClaimedRun, outcome: Finish) {
+/// Takes the files. Where that takes long, the last lines are stored meanwhile.
+async fn collect(
+    app: &App,
+    claimed: &ClaimedRun,
+    (out, limits): (Option<OutFolder>, Limits),
+    log: &mut Vec<LogLine>,
+) -> Result<Vec<OutputFile>, Reason> {
+    let mut collecting = std::pin::pin!(outputs::collect(app, out, limits));
+    if let Ok(files) = timeout(log::GATHER, &mut collecting).await {
+        return files;
+    }
+    let kept = log::append(app, &claimed.run, &std::mem::take(log)).await;
+    let files = collecting.await;
+    kept.map_err(|error| host_error("could not store the log", &error))?;
+    files
+}
+
+/// Tells the store until it has heard, or until trying is over; the run that
+/// has the place now.
+async fn finish(app: &App, claimed: &ClaimedRun, outcome: Finish) -> Option<ClaimedRun> {
+    let log = whole_log(&outcome.log);
     let mut rest = FINISH_REST;
     for attempt in 1..=FINISH_TRIES {
         // A store that does not take the outcome may still take the bare end.
@@ -216,12 +244,13 @@ async fn finish(app: &App, claimed: &ClaimedRun, outcome: Finish) {
             }),
             _ => outcome.clone(),
         };
-        match app
-            .store
-            .run_finish(&claimed.run, outcome, app.now_ms())
-            .await
-        {
-            Ok(_) => return,
+        match store_finish(app, claimed, outcome).await {
+            Ok((run, next)) => {
+                // What the last try stored is not what the guest wrote.
+                let log = log.filter(|_| attempt < FINISH_TRIES);
+                app.watch.ended(Ended { run, log });
+                return next;
+            }
             Err(error) => {
                 let error = chain(&error);
                 tracing::error!(run.id = %claimed.run, attempt, error, "could not record a run's end");
@@ -230,4 +259,27 @@ async fn finish(app: &App, claimed: &ClaimedRun, outcome: Finish) {
         sleep(rest).await;
         rest *= 2;
     }
+    None
+}
+
+/// A station that stops takes no more runs.
+async fn store_finish(
+    app: &App,
+    claimed: &ClaimedRun,
+    outcome: Finish,
+) -> Result<(RunRow, Option<ClaimedRun>), StoreError> {
+    let (store, now_ms) = (&app.store, app.now_ms());
+    if app.stop.is_cancelled() {
+        let run = store.run_finish(&claimed.run, outcome, now_ms).await?;
+        return Ok((run, None));
+    }
+    store
+        .run_finish_and_claim(&claimed.run, outcome, &app.queue.boot, now_ms)
+        .await
+}
+
+/// The last lines, if they are all there were. Where there is none, there may
+/// have been some before.
+fn whole_log(lines: &[LogLine]) -> Option<Vec<LogLine>> {
+    (lines.first()?.seq == 1).then(|| lines.to_vec())
 }

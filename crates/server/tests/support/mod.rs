@@ -18,16 +18,14 @@ use strongroom_server::{
         access::{new_secret, secret_hash},
         clock::{Clock, random},
         live::Live,
+        queue::Queue,
         watch::Watch,
     },
     http,
 };
 use strongroom_store::{Database, NewToken, Store};
 use tempfile::TempDir;
-use tokio::{
-    sync::{Notify, Semaphore},
-    task::JoinHandle,
-};
+use tokio::{sync::Semaphore, task::JoinHandle};
 use tokio_util::sync::CancellationToken;
 use tower::ServiceExt as _;
 
@@ -65,7 +63,7 @@ impl Station {
             store,
             clock: Clock::default(),
             watch: Watch::default(),
-            queued: Notify::new(),
+            queue: Queue::default(),
             live: Live::default(),
             unpacking: Semaphore::new(UNPACKING_MAX),
             stop: CancellationToken::new(),

@@ -264,7 +264,7 @@ async fn content_is_kept_without_a_name_and_read_back_whole() {
             .unwrap()
             .unwrap();
         assert_eq!(
-            (content.tree, content.manifest),
+            (content.tree.clone(), content.manifest.clone()),
             (files.clone(), manifest.clone())
         );
         assert_eq!(

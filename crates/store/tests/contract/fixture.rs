@@ -246,6 +246,7 @@ pub fn new_run(
         plan: plan.unwrap(),
         inputs,
         purpose: "teaching".to_owned(),
+        script: None,
         idempotency: None,
     }
 }

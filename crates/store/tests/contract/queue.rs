@@ -34,6 +34,8 @@ fn result() -> Finish {
             size_bytes: 4,
         }],
         enforced: None,
+        log: Vec::new(),
+        never_began: false,
     }
 }
 

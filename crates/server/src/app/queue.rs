@@ -1,0 +1,77 @@
+//! The way from the app to the worker: free places, and runs handed over.
+//!
+//! Whoever submits a run holds a place while he does, if there is a free one;
+//! a run that was claimed by its own submission goes to the worker together
+//! with the place. Every other run waits in the store, and the worker is told
+//! that it does. The worker brings the places, so where there is none every
+//! run waits.
+
+use std::sync::{Arc, Mutex, PoisonError};
+
+use strongroom_store::ClaimedRun;
+use tokio::sync::{Notify, OwnedSemaphorePermit, Semaphore, mpsc};
+
+use super::clock::random;
+
+/// A run that was claimed, and the place it runs in.
+#[derive(Debug)]
+pub struct Handed {
+    pub claimed: ClaimedRun,
+    pub place: OwnedSemaphorePermit,
+}
+
+/// The way from the app to the worker.
+#[derive(Debug)]
+pub struct Queue {
+    /// Names this start of the station in the runs that it claims.
+    pub boot: String,
+    /// Where a guest could run now.
+    pub places: Arc<Semaphore>,
+    /// Never holds more than there are places, since each message holds one.
+    handing: mpsc::UnboundedSender<Handed>,
+    handed: Mutex<Option<mpsc::UnboundedReceiver<Handed>>>,
+    queued: Notify,
+}
+
+impl Default for Queue {
+    fn default() -> Self {
+        let (handing, handed) = mpsc::unbounded_channel();
+        let boot = random::<8>().into_iter().map(|byte| format!("{byte:02x}"));
+        Self {
+            boot: boot.collect(),
+            places: Arc::new(Semaphore::new(0)),
+            handing,
+            handed: Mutex::new(Some(handed)),
+            queued: Notify::new(),
+        }
+    }
+}
+
+impl Queue {
+    /// A free place, if there is one at this moment.
+    pub fn place(&self) -> Option<OwnedSemaphorePermit> {
+        Arc::clone(&self.places).try_acquire_owned().ok()
+    }
+
+    /// Gives a run to the worker. Where it has gone already, the next start of
+    /// the station takes the run up.
+    pub fn hand(&self, claimed: ClaimedRun, place: OwnedSemaphorePermit) {
+        let _ = self.handing.send(Handed { claimed, place });
+    }
+
+    /// Says that a run waits in the store.
+    pub fn wake(&self) {
+        self.queued.notify_one();
+    }
+
+    /// Waits until it was said that a run waits in the store.
+    pub async fn queued(&self) {
+        self.queued.notified().await;
+    }
+
+    /// The runs that are handed over, for the one worker.
+    pub fn handed(&self) -> Option<mpsc::UnboundedReceiver<Handed>> {
+        let mut handed = self.handed.lock().unwrap_or_else(PoisonError::into_inner);
+        handed.take()
+    }
+}
