@@ -2,30 +2,28 @@
 //!
 //! There is one [`writer`](crate::writer), on a thread of its own for SQLite,
 //! whose commits wait for the disk, and as a task for PostgreSQL, where an
-//! advisory lock keeps strangers out. Reading goes through other connections
-//! and never waits for a change.
+//! advisory lock keeps strangers out. Reading goes through
+//! [other connections](crate::readers) and never waits for a change.
 
 use std::{
-    ops::{Deref, DerefMut},
     path::{Path, PathBuf},
-    sync::{Arc, Mutex, PoisonError},
+    sync::{Mutex, PoisonError},
     thread::JoinHandle,
     time::Duration,
 };
 
 use sqlx::{ConnectOptions as _, PgPool, postgres::PgConnectOptions, postgres::PgPoolOptions};
-use tokio::sync::{OwnedSemaphorePermit, Semaphore, mpsc, oneshot};
+use tokio::sync::{mpsc, oneshot};
 
 use crate::{
     connection::{Connection, Link},
     error::{DatabaseError, StoreError},
     home::make_private,
     question::query,
+    readers::{READERS_MAX, Reader, Readers},
     writer::{Asked, Change, Tx, WAITING_MAX, Work, write},
 };
 
-/// Connections that read.
-const READERS_MAX: u32 = 4;
 /// How long a question waits for a free connection before it is an error.
 const ACQUIRE_TIMEOUT: Duration = Duration::from_secs(30);
 /// How long SQLite waits for a stranger who holds its file.
@@ -53,26 +51,6 @@ pub(crate) struct Connections {
     readers: Readers,
 }
 
-#[derive(Clone, Debug)]
-enum Readers {
-    Sqlite(Arc<SqliteReaders>),
-    Postgres(PgPool),
-}
-
-#[derive(Debug)]
-struct SqliteReaders {
-    file: PathBuf,
-    places: Arc<Semaphore>,
-    idle: Mutex<Vec<rusqlite::Connection>>,
-}
-
-/// A connection that reads. Dropping it lets the next question have it.
-pub(crate) struct Reader {
-    /// Taken when it is dropped only.
-    connection: Option<Connection>,
-    home: Option<(Arc<SqliteReaders>, OwnedSemaphorePermit)>,
-}
-
 /// Where the writer's connection comes from.
 pub(crate) enum Source {
     Sqlite {
@@ -94,8 +72,6 @@ const PRAGMAS_SQLITE: &str = "
     PRAGMA foreign_keys = ON;
     PRAGMA trusted_schema = OFF;";
 
-const PRAGMA_READER: &str = "PRAGMA query_only = ON;";
-
 impl Connections {
     pub async fn open(home: &Path, database: &Database) -> Result<Self, StoreError> {
         let attempt = "open the database";
@@ -107,7 +83,7 @@ impl Connections {
                 // What SQLite puts beside it takes its mode.
                 make_private(&file).map_err(StoreError::io(attempt))?;
                 let idle = Some(open_sqlite(&file).map_err(StoreError::db(attempt))?);
-                let readers = Readers::Sqlite(Arc::new(SqliteReaders::new(&file)));
+                let readers = Readers::sqlite(&file);
                 let source = Source::Sqlite { file, idle };
                 let thread = std::thread::Builder::new().name("store".to_owned());
                 let thread = thread.spawn(move || {
@@ -157,17 +133,7 @@ impl Connections {
     }
 
     pub async fn read(&self, attempt: &'static str) -> Result<Reader, StoreError> {
-        match &self.readers {
-            Readers::Sqlite(readers) => SqliteReaders::take(readers, attempt).await,
-            Readers::Postgres(pool) => {
-                let link = pool.acquire().await.map_err(StoreError::db(attempt))?;
-                let link = Link::Postgres(link);
-                Ok(Reader {
-                    connection: Some(Connection { link, attempt }),
-                    home: None,
-                })
-            }
-        }
+        self.readers.take(attempt).await
     }
 
     /// Takes no more questions, and waits until every change that was asked
@@ -179,13 +145,7 @@ impl Connections {
             // It never sends, it only ends.
             let _ = ended.await;
         }
-        match &self.readers {
-            Readers::Sqlite(readers) => {
-                readers.places.close();
-                lock(&readers.idle).clear();
-            }
-            Readers::Postgres(pool) => pool.close().await,
-        }
+        self.readers.close().await;
     }
 }
 
@@ -199,7 +159,7 @@ impl Drop for Connections {
     }
 }
 
-fn lock<T>(mutex: &Mutex<T>) -> std::sync::MutexGuard<'_, T> {
+pub(crate) fn lock<T>(mutex: &Mutex<T>) -> std::sync::MutexGuard<'_, T> {
     mutex.lock().unwrap_or_else(PoisonError::into_inner)
 }
 
@@ -211,7 +171,7 @@ fn postgres(connections_max: u32) -> PgPoolOptions {
         .max_lifetime(None)
 }
 
-fn open_sqlite(file: &Path) -> Result<rusqlite::Connection, rusqlite::Error> {
+pub(crate) fn open_sqlite(file: &Path) -> Result<rusqlite::Connection, rusqlite::Error> {
     use rusqlite::OpenFlags;
     // Without the flag for URIs: the file's name is a name, whatever is in it.
     let flags = OpenFlags::SQLITE_OPEN_READ_WRITE
@@ -222,65 +182,6 @@ fn open_sqlite(file: &Path) -> Result<rusqlite::Connection, rusqlite::Error> {
     sqlite.set_prepared_statement_cache_capacity(PREPARED_MAX);
     sqlite.execute_batch(PRAGMAS_SQLITE)?;
     Ok(sqlite)
-}
-
-impl SqliteReaders {
-    fn new(file: &Path) -> Self {
-        Self {
-            file: file.to_owned(),
-            places: Arc::new(Semaphore::new(READERS_MAX as usize)),
-            idle: Mutex::new(Vec::new()),
-        }
-    }
-
-    async fn take(readers: &Arc<Self>, attempt: &'static str) -> Result<Reader, StoreError> {
-        let places = Arc::clone(&readers.places);
-        let place = places.acquire_owned().await;
-        let place = place.map_err(|_| StoreError::db(attempt)(DatabaseError::Closed))?;
-        let idle = lock(&readers.idle).pop();
-        let sqlite = match idle {
-            Some(sqlite) => sqlite,
-            None => {
-                let opened = open_sqlite(&readers.file).and_then(|sqlite| {
-                    sqlite.execute_batch(PRAGMA_READER)?;
-                    Ok(sqlite)
-                });
-                opened.map_err(StoreError::db(attempt))?
-            }
-        };
-        let link = Link::Sqlite(sqlite);
-        Ok(Reader {
-            connection: Some(Connection { link, attempt }),
-            home: Some((Arc::clone(readers), place)),
-        })
-    }
-}
-
-impl Drop for Reader {
-    fn drop(&mut self) {
-        if let Some(connection) = self.connection.take()
-            && let Link::Sqlite(sqlite) = connection.link
-            && let Some((readers, _place)) = self.home.take()
-        {
-            lock(&readers.idle).push(sqlite);
-        }
-    }
-}
-
-const THERE: &str = "a reader has its connection until it is dropped";
-
-impl Deref for Reader {
-    type Target = Connection;
-
-    fn deref(&self) -> &Connection {
-        self.connection.as_ref().expect(THERE)
-    }
-}
-
-impl DerefMut for Reader {
-    fn deref_mut(&mut self) -> &mut Connection {
-        self.connection.as_mut().expect(THERE)
-    }
 }
 
 impl Source {

@@ -35,6 +35,7 @@ mod log;
 mod page;
 mod plan;
 mod question;
+mod readers;
 mod recent;
 mod recover;
 mod request;
@@ -80,8 +81,9 @@ pub use crate::{
 use crate::{
     claim::Turns,
     connection::Connection,
-    database::{Connections, Reader},
+    database::Connections,
     fields::Fields,
+    readers::Reader,
     recent::Recent,
     writer::{Tx, Work},
 };

@@ -182,7 +182,7 @@ async fn steps(tx: &mut Tx) -> Result<(), StoreError> {
             continue;
         }
         for statement in *step {
-            tx.execute(query(*statement)).await?;
+            tx.execute(query(statement)).await?;
         }
         tx.execute(query(RECORD).bind(version)).await?;
     }

@@ -3,6 +3,8 @@
 //! The answers are found inside the change, so an approval that is good for
 //! three runs is good for three, however many ask at once.
 
+mod rows;
+
 use serde_json::json;
 use strongroom_core::{
     digest::Digest,
@@ -12,7 +14,6 @@ use strongroom_core::{
     name::{Name, ObjectName},
     plan::{InputVersion, Inputs, Plan},
     request::{self, Verdicts},
-    run::State,
     tree::Tree,
 };
 
@@ -164,7 +165,7 @@ async fn submit(
             asked.verdicts(tx, now_ms).await?
         }
     };
-    let request = request_of(&new, verdicts, now_ms);
+    let request = rows::request_of(&new, verdicts, now_ms);
     plan::keep(tx, &request.plan_digest, &new.plan).await?;
     add_request(tx, &request).await?;
     add_verdicts(tx, &request).await?;
@@ -174,7 +175,7 @@ async fn submit(
         }
         _ => None,
     };
-    let run = run_of(&request, &new.kind, place.is_some());
+    let run = rows::run_of(&request, &new.kind, place.is_some());
     add_run(tx, &run, place.as_ref()).await?;
     if let Some((key, body)) = &new.idempotency {
         remember(tx, &new, key, body).await?;
@@ -189,57 +190,6 @@ async fn submit(
         replayed: false,
         claimed,
     })
-}
-
-/// The request as it will be read back.
-fn request_of(new: &NewRun, verdicts: Verdicts, now_ms: i64) -> RequestRow {
-    RequestRow {
-        id: new.request.clone(),
-        state: request::state_of(verdicts.values()),
-        caller: new.caller.clone(),
-        run: new.run.clone(),
-        purpose: without_nul(&new.purpose).into_owned(),
-        function: match &new.kind {
-            Kind::Function { name } => Some(name.clone()),
-            Kind::Script { .. } => None,
-        },
-        function_version: new.plan.function,
-        plan_digest: new.plan.digest(),
-        plan: Some(new.plan.clone()),
-        inputs: new.inputs.clone(),
-        at_ms: now_ms,
-        verdicts,
-    }
-}
-
-/// The run as it will be read back.
-fn run_of(request: &RequestRow, kind: &Kind, is_claimed: bool) -> RunRow {
-    let reason = verdict::refusal(&request.verdicts);
-    let state = match request.state {
-        request::State::Pending => State::Waiting,
-        request::State::Approved if is_claimed => State::Starting,
-        request::State::Approved => State::Queued,
-        _ => State::Ended,
-    };
-    RunRow {
-        id: request.run.clone(),
-        request: request.id.clone(),
-        caller: request.caller.clone(),
-        kind: kind.clone(),
-        plan: request.plan_digest,
-        state,
-        waits_for: request.waits_for(),
-        ended_ms: reason.as_ref().map(|_| request.at_ms),
-        reason,
-        at_ms: request.at_ms,
-        started_ms: None,
-        usage: None,
-        value: None,
-        files: Vec::new(),
-        enforced: None,
-        cancel_requested_by: None,
-        viewer_is_caller: true,
-    }
 }
 
 /// What the worker gets that holds the place.

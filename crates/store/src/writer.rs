@@ -131,8 +131,10 @@ pub(crate) async fn write(mut source: Source, mut waiting: mpsc::Receiver<Waitin
         }
         for change in group {
             let attempt = change.attempt();
-            let told = outcome.as_ref().map(|()| ());
-            change.tell(told.map_err(|error| error.alike(attempt)));
+            change.tell(match &outcome {
+                Ok(()) => Ok(()),
+                Err(error) => Err(error.alike(attempt)),
+            });
         }
     }
 }
