@@ -1,6 +1,8 @@
 //! What guests wrote, line by line.
 //!
-//! Lines are kept in the batches they came in: one row and one change each.
+//! Lines are kept in the batches they came in: one row and one change each. A
+//! line costs four bytes beside its text, which JSON makes at most six times
+//! as long, so the bound on a log bounds what it takes here.
 //! They are numbered by whoever appends, from 1 without gaps, and a batch may
 //! be appended again by somebody who does not know whether he did. There is no
 //! audit event: the run is the event.
@@ -26,6 +28,65 @@ pub struct LogLine {
     pub text: String,
 }
 
+/// Lines as they are kept: when, and how many of them; who said it, as the
+/// first letter of each line, and what.
+#[derive(Serialize, Deserialize)]
+struct Kept {
+    at_ms: Vec<(i64, usize)>,
+    lines: Vec<String>,
+}
+
+impl Kept {
+    fn new(lines: &[LogLine]) -> Self {
+        let mut at_ms: Vec<(i64, usize)> = Vec::new();
+        for line in lines {
+            match at_ms.last_mut() {
+                Some((last, count)) if *last == line.at_ms => *count += 1,
+                _ => at_ms.push((line.at_ms, 1)),
+            }
+        }
+        let lines = lines.iter().map(|line| {
+            let voice = match line.stream {
+                Stream::Stdout => 'o',
+                Stream::Stderr => 'e',
+            };
+            format!("{voice}{}", line.text)
+        });
+        Self {
+            at_ms,
+            lines: lines.collect(),
+        }
+    }
+
+    /// The lines again, the first with the number `seq`.
+    fn lines(self, seq: i64) -> Result<Vec<LogLine>, StoreError> {
+        let times = self
+            .at_ms
+            .into_iter()
+            .flat_map(|(at_ms, count)| std::iter::repeat_n(at_ms, count));
+        let line = |((seq, at_ms), kept): ((i64, i64), &String)| {
+            let stream = match kept.get(..1) {
+                Some("o") => Stream::Stdout,
+                Some("e") => Stream::Stderr,
+                _ => return Err(StoreError::corrupt("a line of a log has no voice")),
+            };
+            let text = kept[1..].to_owned();
+            Ok(LogLine {
+                seq,
+                at_ms,
+                stream,
+                text,
+            })
+        };
+        let found = (seq..).zip(times).zip(&self.lines).map(line);
+        let found = found.collect::<Result<Vec<_>, _>>()?;
+        match found.len() == self.lines.len() {
+            true => Ok(found),
+            false => Err(StoreError::corrupt("a line of a log has no time")),
+        }
+    }
+}
+
 const LAST: &str = "
     SELECT COALESCE(MAX(seq_last), 0) AS number FROM log_chunk WHERE run = $1";
 
@@ -36,7 +97,7 @@ const SAME: &str = "
     SELECT COUNT(*) AS number FROM log_chunk WHERE run = $1 AND seq_last = $2 AND content = $3";
 
 const PAGE: &str = "
-    SELECT seq_last, content FROM log_chunk WHERE run = $1 AND $2 < seq_last
+    SELECT seq_first, seq_last, content FROM log_chunk WHERE run = $1 AND $2 < seq_last
      ORDER BY seq_last LIMIT $3";
 
 impl Store {
@@ -86,7 +147,7 @@ pub(crate) async fn append(tx: &mut Tx, run: &RunId, lines: &[LogLine]) -> Resul
         return Err(StoreError::conflict("the lines have gaps"));
     }
     let (first, last) = (first.seq, last.seq);
-    let content = canonical_of(&lines);
+    let content = canonical_of(&Kept::new(lines));
     let written = tx.count(query(LAST).bind(run.as_str())).await?;
     if first == written + 1 {
         let question = query(ADD)
@@ -118,8 +179,58 @@ async fn read_some(
     let question = query(PAGE).bind(run.as_str()).bind(after).bind(CHUNKS_STEP);
     let mut seq_last = None;
     for row in connection.all(question).await? {
-        lines.extend(row.json::<Vec<LogLine>>("content")?);
+        let kept: Kept = row.json("content")?;
+        lines.extend(kept.lines(row.number("seq_first")?)?);
         seq_last = Some(row.number("seq_last")?);
     }
     Ok(seq_last)
+}
+
+#[cfg(test)]
+#[allow(clippy::unwrap_used)]
+mod tests {
+    use super::{Kept, LogLine, Stream, canonical_of};
+
+    fn line(seq: i64, at_ms: i64, stream: Stream, text: &str) -> LogLine {
+        LogLine {
+            seq,
+            at_ms,
+            stream,
+            text: text.to_owned(),
+        }
+    }
+
+    #[test]
+    fn lines_are_kept_as_they_were() {
+        let lines = [
+            line(7, 1, Stream::Stdout, ""),
+            line(8, 1, Stream::Stderr, "one\ntwo\0"),
+            line(9, 3, Stream::Stdout, "ä"),
+        ];
+        let kept: Kept = serde_json::from_str(&canonical_of(&Kept::new(&lines))).unwrap();
+        assert_eq!(kept.lines(7).unwrap(), lines);
+    }
+
+    #[test]
+    fn an_empty_line_takes_four_bytes_and_the_worst_byte_six() {
+        let empty: Vec<_> = (1..=1000)
+            .map(|seq| line(seq, 1, Stream::Stdout, ""))
+            .collect();
+        let around = canonical_of(&Kept::new(&[])).len() + 16;
+        assert!(canonical_of(&Kept::new(&empty)).len() <= 4 * 1000 + around);
+        let worst = [line(1, 1, Stream::Stdout, &"\u{1}".repeat(1000))];
+        assert!(canonical_of(&Kept::new(&worst)).len() <= 4 + 6 * 1000 + around);
+    }
+
+    #[test]
+    fn what_is_no_log_is_named() {
+        for raw in [
+            r#"{"at_ms":[[1,1]],"lines":["xa"]}"#,
+            r#"{"at_ms":[[1,1]],"lines":["oa","ob"]}"#,
+            r#"{"at_ms":[],"lines":["oa"]}"#,
+        ] {
+            let kept: Kept = serde_json::from_str(raw).unwrap();
+            assert!(kept.lines(1).is_err(), "{raw}");
+        }
+    }
 }
