@@ -11,8 +11,9 @@ use std::{cell::Cell, fmt::Write as _};
 use serde::de::{self, DeserializeSeed, Deserializer, MapAccess, SeqAccess, Visitor};
 use serde_json::{Map, Number, Value};
 
-/// The deepest nesting read. `serde_json` itself stops at 128.
-pub const DEPTH_MAX: usize = 127;
+/// The deepest nesting read. What is read here is told again inside documents
+/// of ours, a little deeper, and many readers stop at 127 by default.
+pub const DEPTH_MAX: usize = 120;
 /// The most values in one document, each inside another counted.
 pub const VALUES_MAX: u64 = 1 << 20;
 
@@ -46,7 +47,11 @@ impl From<serde_json::Error> for JsonError {
 pub fn parse(bytes: &[u8]) -> Result<Value, JsonError> {
     let mut from = serde_json::Deserializer::from_slice(bytes);
     let left = Cell::new(VALUES_MAX);
-    let value = Strict { left: &left }.deserialize(&mut from)?;
+    let value = Strict {
+        left: &left,
+        depth: 0,
+    }
+    .deserialize(&mut from)?;
     from.end()?;
     Ok(value)
 }
@@ -120,6 +125,19 @@ pub fn depth(value: &Value) -> usize {
 #[derive(Clone, Copy)]
 struct Strict<'a> {
     left: &'a Cell<u64>,
+    /// How deep the value lies.
+    depth: usize,
+}
+
+impl Strict<'_> {
+    /// As one of the values inside this one.
+    fn inside<E: de::Error>(self) -> Result<Self, E> {
+        let depth = self.depth + 1;
+        match depth <= DEPTH_MAX {
+            true => Ok(Self { depth, ..self }),
+            false => Err(E::custom(format!("it nests deeper than {DEPTH_MAX}"))),
+        }
+    }
 }
 
 impl<'de> DeserializeSeed<'de> for Strict<'_> {
@@ -170,14 +188,16 @@ impl<'de> Visitor<'de> for Strict<'_> {
     }
 
     fn visit_seq<A: SeqAccess<'de>>(self, mut items: A) -> Result<Value, A::Error> {
+        let inside = self.inside()?;
         let mut out = Vec::new();
-        while let Some(item) = items.next_element_seed(self)? {
+        while let Some(item) = items.next_element_seed(inside)? {
             out.push(item);
         }
         Ok(Value::Array(out))
     }
 
     fn visit_map<A: MapAccess<'de>>(self, mut entries: A) -> Result<Value, A::Error> {
+        let inside = self.inside()?;
         let mut out = Map::new();
         while let Some(key) = entries.next_key::<String>()? {
             if out.contains_key(&key) {
@@ -186,7 +206,7 @@ impl<'de> Visitor<'de> for Strict<'_> {
                     "the key `{shown}` is there twice"
                 )));
             }
-            let value = entries.next_value_seed(self)?;
+            let value = entries.next_value_seed(inside)?;
             out.insert(key, value);
         }
         Ok(Value::Object(out))
