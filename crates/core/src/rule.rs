@@ -59,6 +59,8 @@ pub struct Ask<'a> {
     pub limits: Limits,
     /// The datasets of this owner that the plan reads.
     pub datasets: &'a [ObjectName],
+    /// All datasets that the plan reads, whoever owns them.
+    pub inputs: &'a [ObjectName],
 }
 
 /// A policy that determined an answer.
@@ -226,7 +228,9 @@ fn cedar_request(ask: &Ask<'_>, now_ms: i64) -> Result<(Request, Entities), Stri
         "now": { "__extn": { "fn": "datetime", "arg": format!("{now:.3}") } },
         "args": { "__entity": entity("Texts", "args") },
         "numbers": { "__entity": entity("Numbers", "args") },
-        "datasets": ask.datasets.iter().map(|dataset| dataset.to_string()).collect::<Vec<_>>(),
+        "datasets": texts_of(ask.datasets),
+        "inputs": texts_of(ask.inputs),
+        "owners": ask.inputs.iter().map(|input| entity("User", input.owner.as_str())).map(|user| json!({ "__entity": user })).collect::<Vec<_>>(),
         "limits": limits(ask.limits),
     });
     let uid =
@@ -243,6 +247,10 @@ fn cedar_request(ask: &Ask<'_>, now_ms: i64) -> Result<(Request, Entities), Stri
     let entities =
         Entities::from_json_value(unique(entities), Some(schema)).map_err(|e| e.to_string())?;
     Ok((request, entities))
+}
+
+fn texts_of(names: &[ObjectName]) -> Vec<String> {
+    names.iter().map(ObjectName::to_string).collect()
 }
 
 /// Cedar refuses an entity that is there twice: a caller who is the developer.

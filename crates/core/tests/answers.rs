@@ -171,6 +171,7 @@ fn ask<'a>(
         args,
         limits: Limits::DEFAULT,
         datasets,
+        inputs: datasets,
     }
 }
 
@@ -193,6 +194,7 @@ fn rules_speak_of_function_digest_developer_user_purpose_arguments_and_time() {
         r#"permit(principal, action, resource) when { context.args.hasTag("by") && context.args.getTag("by") == "species" };"#.to_owned(),
         r#"permit(principal, action, resource) when { context.numbers.hasTag("min") && context.numbers.getTag("min") >= 5 };"#.to_owned(),
         r#"permit(principal, action, resource) when { context.now < datetime("2030-01-01") && context.datasets.contains("lab/penguins") };"#.to_owned(),
+        r#"permit(principal, action, resource) when { context.inputs == ["lab/penguins"] && context.owners == [User::"lab"] };"#.to_owned(),
         r#"permit(principal, action, resource) when { context.limits.memory_bytes <= 268435456 };"#.to_owned(),
     ];
     let args = json!({"by": "species", "min": 5});

@@ -64,7 +64,8 @@ impl Asked<'_> {
     ) -> Result<Verdict, StoreError> {
         let rules = rule::load(connection, owner).await?;
         let datasets = self.datasets_of(owner);
-        let ask = self.ask(&datasets);
+        let inputs = self.input_names();
+        let ask = self.ask(&datasets, &inputs);
         let desk = Desk {
             owner,
             rules: rules.as_ref(),
@@ -83,7 +84,8 @@ impl Asked<'_> {
         for owner in owners(self.inputs).into_keys() {
             if let Some(rules) = rule::load(connection, &owner).await? {
                 let datasets = self.datasets_of(&owner);
-                let answer = rules.answer(&self.ask(&datasets), now_ms);
+                let inputs = self.input_names();
+                let answer = rules.answer(&self.ask(&datasets, &inputs), now_ms);
                 answers.insert(owner, answer);
             }
         }
@@ -95,8 +97,13 @@ impl Asked<'_> {
         datasets.into_iter().collect()
     }
 
+    fn input_names(&self) -> Vec<ObjectName> {
+        let names = self.inputs.iter().map(|(_, input)| input.dataset.clone());
+        names.collect::<BTreeSet<_>>().into_iter().collect()
+    }
+
     /// The question as the rules of the owner of `datasets` see it.
-    fn ask<'b>(&'b self, datasets: &'b [ObjectName]) -> Ask<'b> {
+    fn ask<'b>(&'b self, datasets: &'b [ObjectName], inputs: &'b [ObjectName]) -> Ask<'b> {
         Ask {
             caller: self.caller,
             function: self.function,
@@ -105,6 +112,7 @@ impl Asked<'_> {
             args: &self.plan.args,
             limits: self.plan.limits,
             datasets,
+            inputs,
         }
     }
 }
