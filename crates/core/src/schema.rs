@@ -22,6 +22,13 @@ pub const NODES_MAX: u64 = 10_000;
 pub const PATTERNS_MAX: u64 = 64;
 /// The most that one check may come to: schemas times values.
 pub const WORK_MAX: u64 = 20_000_000;
+/// What the schemas come to, at most, that one owner approved for one caller:
+/// each may have to be read when that caller asks, while others wait.
+pub const TOGETHER_MAX: Weight = Weight {
+    bytes: 1 << 20,
+    nodes: 2 * NODES_MAX,
+    patterns: 2 * PATTERNS_MAX,
+};
 /// The most memory that one compiled pattern takes, in bytes.
 const PATTERN_BYTES_MAX: usize = 1 << 20;
 /// The one dialect.
@@ -83,6 +90,49 @@ const MANY: [&str; 4] = ["allOf", "anyOf", "oneOf", "prefixItems"];
 /// Keywords whose value is schemas by name.
 const NAMED: [&str; 3] = ["properties", "patternProperties", "dependentSchemas"];
 
+/// How much work a schema is to read.
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
+pub struct Weight {
+    /// Of canonical JSON.
+    pub bytes: u64,
+    /// Schemas, with every reference written out.
+    pub nodes: u64,
+    pub patterns: u64,
+}
+
+impl Weight {
+    pub fn and(self, other: Self) -> Self {
+        Self {
+            bytes: self.bytes.saturating_add(other.bytes),
+            nodes: self.nodes.saturating_add(other.nodes),
+            patterns: self.patterns.saturating_add(other.patterns),
+        }
+    }
+
+    /// Whether none of it is over its bound.
+    pub fn is_within(self, most: Self) -> bool {
+        self.bytes <= most.bytes && self.nodes <= most.nodes && self.patterns <= most.patterns
+    }
+}
+
+/// Weighs a schema without compiling it.
+///
+/// # Errors
+///
+/// What is wrong with it, in words.
+pub fn weigh(schema: &Value) -> Result<Weight, String> {
+    let bytes = json::canonical(schema).len();
+    if LEN_MAX < bytes {
+        return Err(format!("it is longer than {LEN_MAX} bytes"));
+    }
+    let survey = Survey::of(schema)?;
+    Ok(Weight {
+        bytes: bytes as u64,
+        nodes: survey.nodes,
+        patterns: survey.patterns,
+    })
+}
+
 /// A schema that can be checked against.
 #[derive(Debug)]
 pub struct Compiled {
@@ -104,10 +154,7 @@ pub struct Fault {
 ///
 /// What is wrong with it, in words.
 pub fn compile(schema: &Value) -> Result<Compiled, String> {
-    if LEN_MAX < json::canonical(schema).len() {
-        return Err(format!("it is longer than {LEN_MAX} bytes"));
-    }
-    let nodes = Survey::of(schema)?;
+    let Weight { nodes, .. } = weigh(schema)?;
     let patterns = PatternOptions::regex()
         .size_limit(PATTERN_BYTES_MAX)
         .dfa_size_limit(PATTERN_BYTES_MAX);
@@ -151,8 +198,8 @@ struct Survey<'a> {
 }
 
 impl<'a> Survey<'a> {
-    /// The number of schemas in `schema`, if it keeps the laws.
-    fn of(schema: &'a Value) -> Result<u64, String> {
+    /// Counts what is in `schema`, if it keeps the laws.
+    fn of(schema: &'a Value) -> Result<Self, String> {
         let definitions = schema.get("$defs").and_then(Value::as_object);
         let mut survey = Self {
             definitions,
@@ -164,7 +211,7 @@ impl<'a> Survey<'a> {
         for (name, definition) in definitions.into_iter().flatten() {
             survey.definition(name, definition)?;
         }
-        Ok(survey.nodes)
+        Ok(survey)
     }
 
     fn visit(&mut self, schema: &'a Value, is_root: bool) -> Result<(), String> {

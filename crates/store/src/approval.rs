@@ -2,11 +2,13 @@
 //!
 //! A row changes in two ways only: its uses are counted, and it is revoked.
 
+use serde_json::Value;
 use strongroom_core::{
-    approval::Approval,
+    approval::{Approval, Scope},
     id::{ApprovalId, RequestId},
     json,
     name::Name,
+    schema,
 };
 
 use crate::{
@@ -69,6 +71,9 @@ impl Store {
 }
 
 pub(crate) async fn add(tx: &mut Tx, approval: &Approval) -> Result<(), StoreError> {
+    if let Scope::Domain { args_schema, .. } = &approval.scope {
+        check_together(tx, approval, args_schema).await?;
+    }
     let count = query(COUNT)
         .bind(approval.owner.as_str())
         .bind(approval.caller.as_str())
@@ -90,6 +95,29 @@ pub(crate) async fn add(tx: &mut Tx, approval: &Approval) -> Result<(), StoreErr
         .bind(approval.until_ms)
         .bind(approval.at_ms);
     tx.execute(question).await.map(drop)
+}
+
+/// Refuses a schema which, with those approved before, would be too much to
+/// read whenever the caller asks.
+async fn check_together(
+    tx: &mut Tx,
+    approval: &Approval,
+    args_schema: &Value,
+) -> Result<(), StoreError> {
+    let weigh = |schema: &Value| schema::weigh(schema).map_err(StoreError::conflict);
+    let mut weight = weigh(args_schema)?;
+    let earlier = usable(tx, &approval.owner, &approval.caller, approval.at_ms).await?;
+    for earlier in &earlier {
+        if let Scope::Domain { args_schema, .. } = &earlier.scope {
+            weight = weight.and(weigh(args_schema)?);
+        }
+    }
+    match weight.is_within(schema::TOGETHER_MAX) {
+        true => Ok(()),
+        false => Err(StoreError::conflict(
+            "the schemas that you approved for this caller come to too much together; revoke some",
+        )),
+    }
 }
 
 /// An owner's approvals for a caller that are good for something, in the

@@ -483,3 +483,29 @@ async fn what_was_approved_before_is_what_this_owner_approved_in_person() {
     })
     .await;
 }
+
+#[tokio::test]
+async fn the_schemas_that_an_owner_approved_for_a_caller_are_bounded_together() {
+    each_store(async |world| {
+        let mean = function(world, "devs/mean", "print(1)").await;
+        let data = dataset(world, "lab/a", "1").await;
+        let patterns: serde_json::Map<_, _> = (0..64)
+            .map(|n| (format!("p{n}"), json!({ "pattern": "^a+$" })))
+            .collect();
+        let mut outcomes = Vec::new();
+        for n in 1..=3 {
+            let new = new_run("guest", &mean, &[&data], json!({ "n": n }));
+            let mut properties = patterns.clone();
+            properties.insert("n".to_owned(), json!({ "const": n }));
+            let scope = Scope::domain(&new.plan, json!({ "properties": properties }));
+            let run = world.submit(new).await;
+            outcomes.push(world.approve_with("lab", &run, approval(scope, None)).await);
+        }
+        let third = outcomes.pop().unwrap();
+        for outcome in outcomes {
+            outcome.unwrap();
+        }
+        is_conflict(third, "too much together");
+    })
+    .await;
+}
