@@ -11,7 +11,10 @@ mod execute;
 mod log;
 mod outputs;
 
-use std::{sync::Arc, time::Duration};
+use std::{
+    sync::Arc,
+    time::{Duration, Instant},
+};
 
 use strongroom_run::Local;
 use strongroom_store::{ClaimedRun, StoreError};
@@ -114,17 +117,50 @@ impl Worker {
     }
 }
 
+/// Whether the time of day went far ahead of the time that has passed.
+fn has_jumped(by_ms: i64, passed: Duration) -> bool {
+    /// More than a clock is put right by, and less than what matters in days.
+    const TOLERATED_MS: i64 = 3600 * 1000;
+    let passed_ms = i64::try_from(passed.as_millis()).unwrap_or(i64::MAX);
+    TOLERATED_MS < by_ms.saturating_sub(passed_ms)
+}
+
 /// Ends requests that nobody answers, from time to time, until the station stops.
 pub async fn expire(app: App) {
     /// Fine enough for a bound that is counted in days.
     const EVERY: Duration = Duration::from_secs(600);
+    let mut last = (app.now_ms(), Instant::now());
     loop {
-        if let Err(error) = app.requests_expire().await {
+        let now = (app.now_ms(), Instant::now());
+        if has_jumped(now.0 - last.0, now.1 - last.1) {
+            // What expires is gone for good. A clock that stays where it is is
+            // believed the next time.
+            tracing::warn!("the clock has jumped ahead; requests expire later");
+        } else if let Err(error) = app.requests_expire().await {
             tracing::error!(error = chain(&error), "could not expire requests");
         }
+        last = now;
         tokio::select! {
             () = sleep(EVERY) => {}
             () = app.stop.cancelled() => return,
+        }
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::{Duration, has_jumped};
+
+    #[test]
+    fn a_clock_that_jumps_ahead_is_not_believed_at_once_and_one_that_is_put_right_is() {
+        let passed = Duration::from_secs(600);
+        for (by_ms, jumped) in [
+            (600_000, false),
+            (630_000, false),
+            (-9_000_000, false),
+            (86_400_000, true),
+        ] {
+            assert_eq!(has_jumped(by_ms, passed), jumped, "{by_ms}");
         }
     }
 }

@@ -429,3 +429,29 @@ async fn every_answer_is_in_the_audit_record_of_those_it_concerns() {
         first["items"][1]["seq"].as_i64().unwrap() + 1
     );
 }
+
+#[tokio::test]
+async fn a_clock_that_jumps_changes_no_order_and_ends_no_wait() {
+    let station = Station::new().await;
+    station.push_function("devs/f", "print(1)\n").await;
+    let mut asked = Vec::new();
+    for jump_ms in [0, -3_600_000, 7_200_000, -86_400_000] {
+        station.app.clock.advance(jump_ms);
+        let run = station.ask("guest", "devs/f", &[], json!({})).await;
+        asked.push(text(&run, "id").to_owned());
+    }
+    let listed = station.get("guest", "/v1/runs").await.ok();
+    let listed: Vec<_> = listed["items"].as_array().unwrap().iter().rev().collect();
+    let listed: Vec<_> = listed.into_iter().map(|run| text(run, "id")).collect();
+    assert_eq!(listed, asked, "newest first, whatever the clock said");
+    for id in &asked {
+        let claimed = station.app.store.run_claim("boot", 1).await.unwrap();
+        assert_eq!(claimed.unwrap().run.as_str(), id, "oldest first");
+    }
+    // A wait is as long as was asked for, though the day is another by its end.
+    let path = format!("/v1/runs/{}?wait=1s", asked[0]);
+    let began = std::time::Instant::now();
+    let waited = station.get("guest", &path).await.ok();
+    assert_eq!(waited["state"], "starting");
+    assert!(began.elapsed() < support::PATIENCE);
+}

@@ -1,7 +1,8 @@
 //! The one place that reads the clock and draws random numbers.
 //!
-//! Core takes both as arguments. A test moves its own clock forward; nothing
-//! waits for real time to pass.
+//! Core takes both as arguments. A test moves its own clock; nothing waits for
+//! real time to pass. The time of day may jump in either direction, so waits
+//! are measured by the runtime's timers, which do not, and ids never go back.
 
 use std::{
     sync::{
@@ -15,6 +16,8 @@ use std::{
 #[derive(Debug, Clone, Default)]
 pub struct Clock {
     ahead_ms: Arc<AtomicI64>,
+    /// The latest time that an id was given.
+    id_ms: Arc<AtomicI64>,
 }
 
 impl Clock {
@@ -26,7 +29,22 @@ impl Clock {
         i64::try_from(since.as_millis()).unwrap_or(i64::MAX) + self.ahead_ms.load(Ordering::Relaxed)
     }
 
-    /// Moves this clock and its clones forward.
+    /// The time for a new id: now, or a moment after the id before, since ids
+    /// are the order of queues and lists.
+    pub fn id_ms(&self) -> i64 {
+        let now_ms = self.now_ms();
+        let mut last = self.id_ms.load(Ordering::Relaxed);
+        loop {
+            let next = now_ms.max(last.saturating_add(1));
+            let (done, failed) = (Ordering::Relaxed, Ordering::Relaxed);
+            match self.id_ms.compare_exchange_weak(last, next, done, failed) {
+                Ok(_) => return next,
+                Err(other) => last = other,
+            }
+        }
+    }
+
+    /// Moves this clock and its clones, forward or back.
     pub fn advance(&self, by_ms: i64) {
         self.ahead_ms.fetch_add(by_ms, Ordering::Relaxed);
     }

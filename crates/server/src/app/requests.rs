@@ -144,7 +144,7 @@ impl App {
             }
         };
         Ok(NewApproval {
-            id: ApprovalId::new(now_ms, random()),
+            id: ApprovalId::new(self.clock.id_ms(), random()),
             scope,
             limits_max,
             uses: new.uses,

@@ -134,10 +134,10 @@ impl App {
             script_name: script.entry.to_string(),
             token: actor.token.clone(),
         };
-        let now_ms = self.now_ms();
+        let (now_ms, id_ms) = (self.now_ms(), self.clock.id_ms());
         let new = NewRun {
-            run: RunId::new(now_ms, random()),
-            request: RequestId::new(now_ms, random()),
+            run: RunId::new(id_ms, random()),
+            request: RequestId::new(id_ms, random()),
             caller: actor.user.clone(),
             kind,
             plan,
