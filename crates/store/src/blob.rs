@@ -19,7 +19,7 @@ use tempfile::TempPath;
 use tokio::io::{AsyncRead, AsyncReadExt as _, AsyncWriteExt as _};
 
 use crate::{
-    error::{StoreError, is_full},
+    error::{Lack, StoreError},
     recent::Recent,
 };
 
@@ -55,8 +55,8 @@ pub enum BlobError {
     /// Whoever sent the file stopped, or never was able to.
     #[error("could not read what was sent")]
     Read { source: io::Error },
-    #[error("could not {attempt}: the disk is full")]
-    DiskFull { attempt: &'static str },
+    #[error("could not {attempt}: {lack}")]
+    Lacking { attempt: &'static str, lack: Lack },
     #[error("could not {attempt}")]
     Io {
         attempt: &'static str,
@@ -66,9 +66,9 @@ pub enum BlobError {
 
 impl BlobError {
     pub(crate) fn io(attempt: &'static str) -> impl FnOnce(io::Error) -> Self {
-        move |source| match is_full(&source) {
-            true => Self::DiskFull { attempt },
-            false => Self::Io { attempt, source },
+        move |source| match Lack::of(&source) {
+            Some(lack) => Self::Lacking { attempt, lack },
+            None => Self::Io { attempt, source },
         }
     }
 }

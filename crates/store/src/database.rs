@@ -65,12 +65,14 @@ const BEGIN: &str = "BEGIN";
 /// The number is the word "strongro" as bytes; it only has to be ours.
 const LOCK_POSTGRES: &str = "SELECT pg_advisory_xact_lock(8319684158430114671)";
 
-/// `FULL`: what was acknowledged is on the disk. The rest is safe defaults.
+/// `FULL`: what was acknowledged is on the disk. Nothing of the database is
+/// put anywhere else. The rest is safe defaults.
 const PRAGMAS_SQLITE: &str = "
     PRAGMA journal_mode = WAL;
     PRAGMA synchronous = FULL;
     PRAGMA foreign_keys = ON;
-    PRAGMA trusted_schema = OFF;";
+    PRAGMA trusted_schema = OFF;
+    PRAGMA temp_store = MEMORY;";
 
 impl Connections {
     pub async fn open(home: &Path, database: &Database) -> Result<Self, StoreError> {
@@ -83,7 +85,7 @@ impl Connections {
                 // What SQLite puts beside it takes its mode.
                 make_private(&file).map_err(StoreError::io(attempt))?;
                 let idle = Some(open_sqlite(&file).map_err(StoreError::db(attempt))?);
-                let readers = Readers::sqlite(&file);
+                let readers = Readers::sqlite(&file).map_err(StoreError::db(attempt))?;
                 let source = Source::Sqlite { file, idle };
                 let thread = std::thread::Builder::new().name("store".to_owned());
                 let thread = thread.spawn(move || {

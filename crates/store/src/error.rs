@@ -4,7 +4,7 @@
 //! After any of them nothing is half done and the next call works. What the
 //! database said is in `source`, for the station's own log and for nobody else.
 
-use std::{io, path::PathBuf};
+use std::{fs::File, io, path::PathBuf};
 
 use strongroom_core::{digest::Digest, tree::TreePath};
 
@@ -24,8 +24,9 @@ pub enum StoreError {
     Cursor,
     #[error("file `{path}` ({digest}) was not uploaded in this size")]
     BlobMissing { path: TreePath, digest: Digest },
-    #[error("could not {attempt}: the disk is full")]
-    DiskFull { attempt: &'static str },
+    /// The host is at fault, and may be mended while the store is open.
+    #[error("could not {attempt}: {lack}")]
+    Lacking { attempt: &'static str, lack: Lack },
     #[error("the store holds something that breaks its own laws: {what}")]
     Corrupt { what: String },
     #[error("the audit record is broken at event {seq}")]
@@ -68,9 +69,9 @@ impl StoreError {
     pub(crate) fn db<E: Into<DatabaseError>>(attempt: &'static str) -> impl FnOnce(E) -> Self {
         move |source| {
             let source = source.into();
-            match source.is_disk_full() {
-                true => Self::DiskFull { attempt },
-                false => Self::Db { attempt, source },
+            match source.lack() {
+                Some(lack) => Self::Lacking { attempt, lack },
+                None => Self::Db { attempt, source },
             }
         }
     }
@@ -78,7 +79,10 @@ impl StoreError {
     /// The same trouble for another change of the same group.
     pub(crate) fn alike(&self, attempt: &'static str) -> Self {
         match self {
-            Self::DiskFull { .. } => Self::DiskFull { attempt },
+            Self::Lacking { lack, .. } => Self::Lacking {
+                attempt,
+                lack: *lack,
+            },
             other => {
                 let why = match std::error::Error::source(other) {
                     Some(source) => source.to_string(),
@@ -90,21 +94,43 @@ impl StoreError {
     }
 
     pub(crate) fn io(attempt: &'static str) -> impl FnOnce(io::Error) -> Self {
-        move |source| {
-            if is_full(&source) {
-                return Self::DiskFull { attempt };
-            }
-            Self::Io { attempt, source }
+        move |source| match Lack::of(&source) {
+            Some(lack) => Self::Lacking { attempt, lack },
+            None => Self::Io { attempt, source },
         }
     }
 }
 
-/// Whether the disk, or the share of it that we may use, is full.
-pub(crate) fn is_full(error: &io::Error) -> bool {
-    matches!(
-        error.kind(),
-        io::ErrorKind::StorageFull | io::ErrorKind::QuotaExceeded
-    )
+/// What a host may be without for a while.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, thiserror::Error)]
+pub enum Lack {
+    #[error("the disk is full")]
+    Disk,
+    #[error("the disk can only be read")]
+    Writing,
+    #[error("no descriptors are left")]
+    Descriptors,
+}
+
+impl Lack {
+    /// What the host lacks, if that is why something failed.
+    pub(crate) fn of(error: &io::Error) -> Option<Self> {
+        /// `ENFILE` and `EMFILE`, for which Rust has no kind.
+        const DESCRIPTORS: [i32; 2] = [23, 24];
+        match error.kind() {
+            // The disk, or the share of it that we may use.
+            io::ErrorKind::StorageFull | io::ErrorKind::QuotaExceeded => Some(Self::Disk),
+            io::ErrorKind::ReadOnlyFilesystem => Some(Self::Writing),
+            _ => match error.raw_os_error() {
+                Some(code) => DESCRIPTORS.contains(&code).then_some(Self::Descriptors),
+                // An error that was wrapped has lost its number, so we look ourselves.
+                None => {
+                    let code = File::open("/dev/null").err()?.raw_os_error()?;
+                    DESCRIPTORS.contains(&code).then_some(Self::Descriptors)
+                }
+            },
+        }
+    }
 }
 
 /// What a database said.
@@ -130,17 +156,24 @@ const DISK_FULL_SQLITE: [i32; 3] = [13, 4874, 778];
 /// `disk_full` of PostgreSQL.
 const DISK_FULL_POSTGRES: &str = "53100";
 
+/// SQLITE_READONLY.
+const READ_ONLY_SQLITE: i32 = 8;
+
 impl DatabaseError {
-    fn is_disk_full(&self) -> bool {
+    fn lack(&self) -> Option<Lack> {
         match self {
-            Self::Sqlite(error) => error
-                .sqlite_error()
-                .is_some_and(|error| DISK_FULL_SQLITE.contains(&error.extended_code)),
+            Self::Sqlite(error) => match error.sqlite_error()?.extended_code {
+                code if DISK_FULL_SQLITE.contains(&code) => Some(Lack::Disk),
+                // The primary code is in the low byte.
+                code if code & 0xff == READ_ONLY_SQLITE => Some(Lack::Writing),
+                _ => None,
+            },
+            Self::Postgres(sqlx::Error::Io(error)) => Lack::of(error),
             Self::Postgres(error) => {
                 let code = error.as_database_error().and_then(|error| error.code());
-                code.is_some_and(|code| code == DISK_FULL_POSTGRES)
+                (code? == DISK_FULL_POSTGRES).then_some(Lack::Disk)
             }
-            _ => false,
+            _ => None,
         }
     }
 }

@@ -64,7 +64,7 @@ pub use crate::{
     content::FunctionContent,
     database::Database,
     dataset::{DatasetRow, DatasetVersionRow},
-    error::{DatabaseError, StoreError},
+    error::{DatabaseError, Lack, StoreError},
     finish::{CancelEffect, Finish, VALUE_BYTES_MAX},
     function::{FunctionRow, FunctionVersionRow},
     log::{LOG_PAGE_MAX, LogLine},

@@ -5,7 +5,7 @@
 
 use std::{
     ops::{Deref, DerefMut},
-    path::{Path, PathBuf},
+    path::Path,
     sync::{Arc, Mutex},
 };
 
@@ -31,7 +31,6 @@ pub(crate) enum Readers {
 
 #[derive(Debug)]
 pub(crate) struct SqliteReaders {
-    file: PathBuf,
     places: Arc<Semaphore>,
     idle: Mutex<Vec<rusqlite::Connection>>,
 }
@@ -44,12 +43,18 @@ pub(crate) struct Reader {
 }
 
 impl Readers {
-    pub fn sqlite(file: &Path) -> Self {
-        Self::Sqlite(Arc::new(SqliteReaders {
-            file: file.to_owned(),
+    /// All of them, opened at once: later there may be no descriptors left.
+    pub fn sqlite(file: &Path) -> Result<Self, rusqlite::Error> {
+        let open = |_| -> Result<_, rusqlite::Error> {
+            let sqlite = open_sqlite(file)?;
+            sqlite.execute_batch(PRAGMA_READER)?;
+            Ok(sqlite)
+        };
+        let idle = (0..READERS_MAX).map(open).collect::<Result<_, _>>()?;
+        Ok(Self::Sqlite(Arc::new(SqliteReaders {
             places: Arc::new(Semaphore::new(READERS_MAX as usize)),
-            idle: Mutex::new(Vec::new()),
-        }))
+            idle: Mutex::new(idle),
+        })))
     }
 
     /// A connection for one question.
@@ -84,17 +89,8 @@ impl SqliteReaders {
         let places = Arc::clone(&readers.places);
         let place = places.acquire_owned().await;
         let place = place.map_err(|_| StoreError::db(attempt)(DatabaseError::Closed))?;
-        let idle = lock(&readers.idle).pop();
-        let sqlite = match idle {
-            Some(sqlite) => sqlite,
-            None => {
-                let opened = open_sqlite(&readers.file).and_then(|sqlite| {
-                    sqlite.execute_batch(PRAGMA_READER)?;
-                    Ok(sqlite)
-                });
-                opened.map_err(StoreError::db(attempt))?
-            }
-        };
+        let sqlite = lock(&readers.idle).pop();
+        let sqlite = sqlite.ok_or_else(|| StoreError::db(attempt)(DatabaseError::Closed))?;
         let link = Link::Sqlite(sqlite);
         Ok(Reader {
             connection: Some(Connection { link, attempt }),

@@ -7,7 +7,7 @@
 use std::{error::Error, fmt::Write as _};
 
 use strongroom_core::{manifest::ManifestError, plan::PlanError, rule::RuleError, tree::TreeError};
-use strongroom_store::{BlobError, StoreError};
+use strongroom_store::{BlobError, Lack, StoreError};
 
 use super::incoming::IncomingError;
 
@@ -34,8 +34,9 @@ pub enum AppError {
     /// There is a bound on how many; some have to end first.
     #[error("{0}")]
     TooMany(String),
-    #[error("the disk of the station is full")]
-    DiskFull,
+    /// The station's host lacks something, and may be mended.
+    #[error("on the station's host, {0}")]
+    Lacking(Lack),
     #[error(transparent)]
     Incoming(#[from] IncomingError),
     /// The station is at fault.
@@ -117,7 +118,7 @@ impl From<StoreError> for AppError {
                 detail: format!("after: {error}"),
             },
             StoreError::BlobMissing { .. } => Self::invalid("blob_missing", &error),
-            StoreError::DiskFull { .. } => Self::DiskFull,
+            StoreError::Lacking { lack, .. } => Self::Lacking(lack),
             StoreError::Blob(blob) => blob.into(),
             other => Self::internal("use the store")(other),
         }
@@ -129,7 +130,7 @@ impl From<BlobError> for AppError {
         match error {
             BlobError::TooLarge { .. } => Self::TooLarge(error.to_string()),
             BlobError::Mismatch { .. } => Self::invalid("digest_mismatch", &error),
-            BlobError::DiskFull { .. } => Self::DiskFull,
+            BlobError::Lacking { lack, .. } => Self::Lacking(lack),
             other => Self::internal("store a file")(other),
         }
     }

@@ -9,6 +9,8 @@ use axum::{
     response::{IntoResponse, Response},
 };
 
+use strongroom_store::Lack;
+
 use crate::{
     api::Problem,
     app::{AppError, error::chain, incoming::IncomingError},
@@ -71,9 +73,14 @@ impl From<AppError> for Refusal {
             AppError::Conflict(_) => Self::new(StatusCode::CONFLICT, "conflict", detail),
             AppError::TooLarge(_) => Self::new(StatusCode::PAYLOAD_TOO_LARGE, "too_large", detail),
             AppError::TooMany(_) => Self::new(StatusCode::TOO_MANY_REQUESTS, "too_many", detail),
-            AppError::DiskFull => {
-                tracing::error!("the disk of the station is full");
-                Self::new(StatusCode::INSUFFICIENT_STORAGE, "disk_full", detail)
+            AppError::Lacking(lack) => {
+                tracing::error!(%lack, "request failed");
+                let (status, code) = match lack {
+                    Lack::Disk => (StatusCode::INSUFFICIENT_STORAGE, "disk_full"),
+                    Lack::Writing => (StatusCode::SERVICE_UNAVAILABLE, "read_only"),
+                    Lack::Descriptors => (StatusCode::SERVICE_UNAVAILABLE, "no_descriptors"),
+                };
+                Self::new(status, code, detail)
             }
             AppError::Incoming(fault) => fault.into(),
             AppError::Internal { .. } => {

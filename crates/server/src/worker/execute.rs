@@ -16,7 +16,7 @@ use strongroom_core::{
     run::{Enforced, OutputFile, Reason},
 };
 use strongroom_run::{Job, Local, OutFolder, PrepareError, Prepared};
-use strongroom_store::{ClaimedRun, Finish, LogLine, RunRow, StoreError};
+use strongroom_store::{BlobError, ClaimedRun, Finish, LogLine, RunRow, StoreError};
 use tokio::{
     sync::mpsc,
     time::{sleep, timeout},
@@ -74,12 +74,16 @@ async fn execute(app: &App, local: &Local, claimed: &ClaimedRun) -> Option<Claim
     finish(app, claimed, outcome).await
 }
 
-fn host_error(what: &str, error: &dyn std::error::Error) -> Reason {
+fn host_error(what: &str, error: &StoreError) -> Reason {
     tracing::error!(error = chain(error), "{what}");
-    // Paths and what the database says stay here.
-    Reason::HostError {
-        what: what.to_owned(),
-    }
+    // Paths and what the database says stay here; what the host lacks does not.
+    let what = match error {
+        StoreError::Lacking { lack, .. } | StoreError::Blob(BlobError::Lacking { lack, .. }) => {
+            format!("{what}: {lack}")
+        }
+        _ => what.to_owned(),
+    };
+    Reason::HostError { what }
 }
 
 /// Lays out what the guest will see, and mints its permit.

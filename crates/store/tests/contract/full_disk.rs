@@ -4,7 +4,7 @@ use std::{fs, path::Path};
 
 use rustix::mount::{MountFlags, UnmountFlags, mount, unmount};
 use strongroom_core::{digest::Digest, run::State};
-use strongroom_store::{BlobError, Database, Store, StoreError};
+use strongroom_store::{BlobError, Database, Lack, Store, StoreError};
 use tempfile::TempDir;
 
 use crate::fixture::{World, function, name, now};
@@ -59,7 +59,13 @@ async fn a_full_disk_is_a_named_error_and_nothing_is_corrupt() {
         .put(tokio::io::repeat(1), None, u64::MAX)
         .await;
     assert!(
-        matches!(too_big, Err(BlobError::DiskFull { .. })),
+        matches!(
+            too_big,
+            Err(BlobError::Lacking {
+                lack: Lack::Disk,
+                ..
+            })
+        ),
         "{too_big:?}"
     );
     let small = store.blobs().put_bytes(b"small").await.unwrap();
@@ -77,13 +83,40 @@ async fn a_full_disk_is_a_named_error_and_nothing_is_corrupt() {
         }
         assert!(claimed < 100_000, "the disk never gets full");
     };
-    assert!(matches!(error, StoreError::DiskFull { .. }), "{error:?}");
+    assert!(
+        matches!(
+            error,
+            StoreError::Lacking {
+                lack: Lack::Disk,
+                ..
+            }
+        ),
+        "{error:?}"
+    );
     let user = store
         .user_add(&name("admin"), &name("late"), false, now())
         .await;
-    assert!(matches!(user, Err(StoreError::DiskFull { .. })), "{user:?}");
+    assert!(
+        matches!(
+            user,
+            Err(StoreError::Lacking {
+                lack: Lack::Disk,
+                ..
+            })
+        ),
+        "{user:?}"
+    );
     let file = store.blobs().put_bytes(&[5; 100_000]).await;
-    assert!(matches!(file, Err(BlobError::DiskFull { .. })), "{file:?}");
+    assert!(
+        matches!(
+            file,
+            Err(BlobError::Lacking {
+                lack: Lack::Disk,
+                ..
+            })
+        ),
+        "{file:?}"
+    );
     // Reading goes on.
     assert_eq!(
         store.blobs().read(&small.digest, 10).await.unwrap(),
