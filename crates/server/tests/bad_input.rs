@@ -40,7 +40,12 @@ async fn a_body_that_is_no_json_document_is_refused_with_its_place() {
         "`on` is there twice",
     );
     let deep = format!("{}{}", "[".repeat(100_000), "]".repeat(100_000));
-    refused(&run(&station, &*deep).await, 400, "bad_json", "nests deeper");
+    refused(
+        &run(&station, &*deep).await,
+        400,
+        "bad_json",
+        "nests deeper",
+    );
     refused(
         &run(&station, r#"{"args":1e999}"#).await,
         400,

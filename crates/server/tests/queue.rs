@@ -83,3 +83,35 @@ async fn a_thousand_runs_queued_at_once_all_end_right_and_who_comes_late_has_his
     assert!(passed.count() <= 4, "he waited behind a queue: {late}");
     station.stop().await;
 }
+
+#[tokio::test]
+async fn a_caller_who_hangs_up_at_any_moment_leaves_no_run_that_nobody_runs() {
+    let mut station = Station::working().await;
+    let body = json!({ "files": { "main.sh": "true\n" } });
+    station
+        .post("devs", "/v1/functions/devs/none/versions", body)
+        .await
+        .ok();
+    for moments in 0..40 {
+        let hangs_up = async {
+            for _ in 0..moments {
+                tokio::task::yield_now().await;
+            }
+        };
+        tokio::select! {
+            biased;
+            _ = station.ask("guest", "devs/none", &[], json!({})) => {}
+            () = hangs_up => {}
+        }
+    }
+    // Whatever was accepted before this one is there now.
+    let last = station.ask("guest", "devs/none", &[], json!({})).await;
+    let deadline = Instant::now() + PATIENCE;
+    for run in runs_of(&station, "guest").await.iter().chain([&last]) {
+        let path = format!("/v1/runs/{}?wait=30s", text(run, "id"));
+        while station.get("guest", &path).await.ok()["state"] != "ended" {
+            assert!(Instant::now() < deadline, "never ended: {run}");
+        }
+    }
+    station.stop().await;
+}

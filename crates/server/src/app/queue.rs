@@ -33,6 +33,16 @@ pub struct Queue {
     queued: Notify,
 }
 
+/// Wakes the worker when it is dropped.
+#[must_use]
+pub struct Waking<'a>(&'a Queue);
+
+impl Drop for Waking<'_> {
+    fn drop(&mut self) {
+        self.0.wake();
+    }
+}
+
 impl Default for Queue {
     fn default() -> Self {
         let (handing, handed) = mpsc::unbounded_channel();
@@ -62,6 +72,12 @@ impl Queue {
     /// Says that a run waits in the store.
     pub fn wake(&self) {
         self.queued.notify_one();
+    }
+
+    /// Says so when it is dropped, for a change that may be made though nobody
+    /// waits for it any more. A claim is made after all changes before it.
+    pub fn wake_after(&self) -> Waking<'_> {
+        Waking(self)
     }
 
     /// Waits until it was said that a run waits in the store.

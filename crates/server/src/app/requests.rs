@@ -96,12 +96,13 @@ impl App {
         let row = found.filter(|row| row.verdicts.contains_key(&actor.user));
         let row = row.ok_or(AppError::NotFound("request"))?;
         let approval = self.approval_of(&row, new)?;
+        // This answer may free other runs of the same caller too.
+        let waking = self.queue.wake_after();
         let row = self
             .store
             .request_approve(&actor.user, id, approval, self.now_ms())
             .await?;
-        // This answer may have freed other runs of the same caller too.
-        self.queue.wake();
+        drop(waking);
         self.watch.all_changed();
         show::request(row, &actor.user, None).ok_or(AppError::NotFound("request"))
     }

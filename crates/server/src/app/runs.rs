@@ -102,7 +102,18 @@ impl App {
     }
 
     /// Submits a run, which takes a free place at once if nobody waits for it.
+    ///
+    /// A caller who hangs up in the middle drops what asks here, and a run that
+    /// was given a place has to get to the worker all the same.
     pub(super) async fn submit(&self, new: NewRun, now_ms: i64) -> Result<RunRow, AppError> {
+        let app = self.clone();
+        let submitted = tokio::spawn(async move { app.submit_whole(new, now_ms).await });
+        submitted
+            .await
+            .map_err(AppError::internal("submit a run"))?
+    }
+
+    async fn submit_whole(&self, new: NewRun, now_ms: i64) -> Result<RunRow, AppError> {
         let place = self.queue.place();
         let submitted = match &place {
             Some(_) => {

@@ -50,6 +50,10 @@ pub async fn whatever_happens(app: &App, local: &Local, claimed: ClaimedRun) -> 
 
 /// Runs what was claimed, and tells the store how it ended.
 async fn execute(app: &App, local: &Local, claimed: &ClaimedRun) -> Option<ClaimedRun> {
+    if app.stop.is_cancelled() {
+        // It has not begun, so the next start takes it up again.
+        return None;
+    }
     let (_alive, cancel) = app.live.enter(&claimed.run);
     let readied = match ready(app, claimed).await {
         Ok(readied) => readied,
