@@ -90,23 +90,26 @@ async fn no_two_copies_share_randomness_and_no_two_callers_a_hash_seed_or_layout
             ..Task::python(STREAMS)
         };
         let mut seen = BTreeSet::new();
-        for _ in 0..3 {
-            // Where no copy is at hand a run begins another way.
-            copying(&house, tenant).await;
+        let mut copies = 0;
+        let until = Instant::now() + PATIENCE;
+        // Where no copy is at hand a run begins another way.
+        while copies < 3 {
+            assert!(Instant::now() < until, "no three runs became copies");
             let text = house.run(task.clone()).await.stdout();
-            let (_, rest) = text.split_once('\n').unwrap();
+            let (is_copy, rest) = text.split_once('\n').unwrap();
             let (streams, seed) = rest.rsplit_once('\n').unwrap();
-            let is_copy = text.starts_with("True");
             for word in streams.split_whitespace() {
                 assert!(seen.insert(word.to_owned()), "{word} twice: {text}");
             }
-            if is_copy {
-                seeds.insert((tenant, seed.to_owned()));
+            if is_copy == "True" {
+                copies += 1;
+                seeds.extend(seed.split(' ').map(|seed| (seed.to_owned(), tenant)));
             }
         }
     }
-    let tenants: BTreeSet<_> = seeds.iter().map(|(tenant, _)| tenant).collect();
-    let apart: BTreeSet<_> = seeds.iter().map(|(_, seed)| seed).collect();
-    assert_eq!(tenants.len(), 2, "{seeds:?}");
-    assert_eq!(apart.len(), seeds.len(), "{seeds:?}");
+    // One number is the hash of a text, the other the place of an object.
+    for pair in seeds.iter().collect::<Vec<_>>().windows(2) {
+        assert!(pair[0].0 != pair[1].0, "{seeds:?}");
+    }
+    assert!(4 <= seeds.len(), "{seeds:?}");
 }

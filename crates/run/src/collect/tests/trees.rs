@@ -198,7 +198,7 @@ fn make(place: &Place, tree: &[(PathBuf, Left)]) {
 }
 
 fn make_one(place: &Place, whole: &Path, left: &Left, tree: &[(PathBuf, Left)]) -> io::Result<()> {
-    fs::create_dir_all(whole.parent().unwrap())?;
+    make_folders(&place.out(), whole.parent().unwrap())?;
     let node = |kind, device| Ok(rustix::fs::mknodat(CWD, whole, kind, Mode::RWXU, device)?);
     let other = |index: &Index| place.out().join(&index.get(tree).0);
     match left {
@@ -208,7 +208,9 @@ fn make_one(place: &Place, whole: &Path, left: &Left, tree: &[(PathBuf, Left)]) 
         }
         Left::Sparse(size) => fs::File::create_new(whole)?.set_len(u64::from(*size)),
         Left::Folder => fs::create_dir(whole),
-        Left::Deep(depth) => fs::create_dir_all(whole.join("d/".repeat(usize::from(*depth)))),
+        Left::Deep(depth) => {
+            make_folders(&place.out(), &whole.join("d/".repeat(usize::from(*depth))))
+        }
         Left::LinkOut(to) => symlink(to, whole),
         Left::LinkMagic(to) => symlink(to, whole),
         Left::LinkIn(to) => symlink(other(to), whole),
@@ -227,6 +229,21 @@ fn make_one(place: &Place, whole: &Path, left: &Left, tree: &[(PathBuf, Left)]) 
             fs::remove_file(whole)
         }
     }
+}
+
+/// Makes the folders from `out` down to `folder`. Goes through no link that was
+/// left before: what it leads to is not this test's to write.
+fn make_folders(out: &Path, folder: &Path) -> io::Result<()> {
+    let mut at = out.to_owned();
+    for part in folder.strip_prefix(out).unwrap() {
+        at.push(part);
+        match fs::create_dir(&at) {
+            Err(error) if error.kind() != io::ErrorKind::AlreadyExists => return Err(error),
+            _ if fs::symlink_metadata(&at)?.is_dir() => {}
+            _ => return Err(io::ErrorKind::NotADirectory.into()),
+        }
+    }
+    Ok(())
 }
 
 /// Every file below `dir` with its content, or `None` if anything else is there.
@@ -356,6 +373,11 @@ fn disturb(place: &Place, tree: &[(PathBuf, Left)], steps: &[(Index, Index, u8)]
     let aside = place.around.path().join("aside");
     for (one, other, what) in steps {
         let (one, other) = (at(one), at(other));
+        // Whoever holds the folder could change what a link leads to only where he
+        // may write, which is nowhere outside.
+        if leads_out(&place.out(), &one) || leads_out(&place.out(), &other) {
+            continue;
+        }
         let _ = match what {
             0 => fs::rename(&one, &other),
             1 => {
@@ -371,6 +393,12 @@ fn disturb(place: &Place, tree: &[(PathBuf, Left)], steps: &[(Index, Index, u8)]
         let _ = fs::remove_dir_all(&aside);
         let _ = fs::remove_file(&aside);
     }
+}
+
+/// Whether a folder on the way to `path` is a link.
+fn leads_out(out: &Path, path: &Path) -> bool {
+    let mut above = path.ancestors().skip(1).take_while(|above| *above != out);
+    above.any(|above| fs::symlink_metadata(above).is_ok_and(|meta| meta.is_symlink()))
 }
 
 /// Gives a file another size. Goes through no link and no second name, since the
