@@ -7,6 +7,9 @@ use std::{
 
 use anyhow::{Context, bail};
 
+/// The Starlark guest, which is a workspace of its own.
+pub const STAR: &str = "crates/star/Cargo.toml";
+
 /// The repository's root.
 pub fn root() -> PathBuf {
     let here = Path::new(env!("CARGO_MANIFEST_DIR"));

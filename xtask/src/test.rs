@@ -3,7 +3,7 @@
 use crate::{
     needs::{self, COMPILER, CURL, LIBC, POSTGRES, PYTHON},
     openapi::{self, OpenapiArgs},
-    shell::{cargo, read, say},
+    shell::{STAR, cargo, read, say},
     tidy,
 };
 
@@ -19,6 +19,7 @@ pub fn run(args: &TestArgs) -> anyhow::Result<()> {
     needs::install(&[COMPILER, LIBC, PYTHON, POSTGRES, CURL])?;
     // The tests start these programs, so they are built first.
     run_cargo(&["build", "--workspace", "--bins"])?;
+    run_cargo(&["build", "--manifest-path", STAR, "--target-dir", "target"])?;
     let mut command = if has_nextest() {
         cargo(&["nextest", "run", "--workspace", "--no-fail-fast"])
     } else {
@@ -32,17 +33,31 @@ pub fn run(args: &TestArgs) -> anyhow::Result<()> {
             "--test-threads=1",
         ])
     };
-    run_command(command.args(&args.filter))
+    run_command(command.args(&args.filter))?;
+    let star = ["test", "--manifest-path", STAR, "--target-dir", "target"];
+    run_command(cargo(&star).args(&args.filter))
 }
 
 /// What continuous integration does, in the order that fails soonest.
 pub fn ci() -> anyhow::Result<()> {
     needs::install(&[COMPILER, LIBC, PYTHON, POSTGRES, CURL])?;
     run_cargo(&["fmt", "--all", "--check"])?;
+    run_cargo(&["fmt", "--manifest-path", STAR, "--check"])?;
     tidy::run()?;
     run_cargo(&[
         "clippy",
         "--workspace",
+        "--all-targets",
+        "--",
+        "-D",
+        "warnings",
+    ])?;
+    run_cargo(&[
+        "clippy",
+        "--manifest-path",
+        STAR,
+        "--target-dir",
+        "target",
         "--all-targets",
         "--",
         "-D",

@@ -1,0 +1,41 @@
+//! The standard modules, by their load paths.
+//!
+//! `load("encoding/base64.star", "base64")` finds its module here and nowhere
+//! else: no path ever names a file. A module is built when it is first loaded,
+//! since starting fast is a feature. To add one: a file below `modules/` with
+//! a function that fills a builder, and a line in [`SHIPPED`].
+
+mod base64;
+
+use starlark::environment::{FrozenModule, GlobalsBuilder};
+
+/// A module: where it is loaded from, and what fills it.
+struct Shipped {
+    path: &'static str,
+    exports: fn(&mut GlobalsBuilder),
+}
+
+const SHIPPED: &[Shipped] = &[Shipped {
+    path: "encoding/base64.star",
+    exports: base64::exports,
+}];
+
+/// The paths of all modules.
+pub fn paths() -> impl Iterator<Item = &'static str> {
+    SHIPPED.iter().map(|module| module.path)
+}
+
+/// The module of a load path, or `None` when there is no such module.
+///
+/// # Errors
+///
+/// When it cannot be frozen: a fault of the module itself.
+pub fn find(path: &str) -> starlark::Result<Option<FrozenModule>> {
+    let Some(module) = SHIPPED.iter().find(|module| module.path == path) else {
+        return Ok(None);
+    };
+    let globals = GlobalsBuilder::new().with(module.exports).build();
+    let frozen = FrozenModule::from_globals(&globals)
+        .map_err(|error| starlark::Error::new_other(anyhow::Error::from(error)))?;
+    Ok(Some(frozen))
+}
