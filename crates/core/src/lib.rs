@@ -21,8 +21,11 @@ pub mod rule;
 pub mod run;
 pub mod runtime;
 pub mod schema;
+pub mod statistics;
+pub mod structure;
 pub mod text;
 pub mod tree;
+pub mod version;
 
 #[cfg(any(test, feature = "fuzzing"))]
 #[doc(hidden)]

@@ -142,7 +142,7 @@ impl Inputs<crate::name::Reference> {
 }
 
 /// One version of a dataset, as a request shows it: the digest is what counts.
-#[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
+#[derive(Clone, Debug, PartialEq, Eq, PartialOrd, Ord, Serialize, Deserialize)]
 #[cfg_attr(feature = "openapi", derive(utoipa::ToSchema))]
 #[serde(deny_unknown_fields)]
 pub struct InputVersion {

@@ -1,26 +1,27 @@
 //! Datasets: chains of immutable versions.
 //!
-//! A version's digest covers its tree, its parent and who said what when, so
-//! it names a place in a history and not only some content. A push of what is
-//! already the newest content adds nothing.
+//! A version's digest covers its tree, its parent, what it says of itself and
+//! who said what when, so it names a place in a history and not only some
+//! content. A name is not under the digest: a renamed dataset keeps its
+//! versions.
 
-use serde_json::json;
+mod keep;
+mod origin;
+mod push;
+mod says;
+
 use strongroom_core::{
     digest::Digest,
-    json::canonical,
     name::{Name, ObjectName, Reference, VersionChoice},
-    tree::Tree,
 };
 
+pub use self::{keep::Removed, push::NewVersion};
 use crate::{
-    Connection, Fields, Store, Tx,
+    Connection, Fields, Store,
     error::StoreError,
-    event::Note,
-    fields::{as_number, without_nul},
     page::{Page, Paged},
     question::Question,
     question::query,
-    tree,
 };
 
 /// A dataset with its newest version.
@@ -40,6 +41,9 @@ pub struct DatasetVersionRow {
     pub number: u64,
     pub parent: Option<Digest>,
     pub tree: Digest,
+    /// The document of what it says of itself, if it says anything.
+    pub says: Option<Digest>,
+    pub title: String,
     pub message: String,
     pub author: Name,
     pub at_ms: i64,
@@ -50,18 +54,14 @@ pub struct DatasetVersionRow {
 }
 
 const NEWEST: &str = "
-    SELECT owner, name, number, version, parent, tree, message, at_ms, file_count, size_bytes
+    SELECT owner, name, number, version, parent, tree, says, title, message, at_ms,
+           file_count, size_bytes
       FROM dataset_version WHERE owner = $1 AND name = $2
      ORDER BY number DESC LIMIT 1";
 
-const ADD: &str = "
-    INSERT INTO dataset_version (owner, name, number, version, parent, tree, message,
-                                 at_ms, file_count, size_bytes)
-    VALUES ($1, $2, $3, $4, $5, $6, $7, $8, $9, $10)";
-
 const LIST: &str = "
-    SELECT v.owner, v.name, v.number, v.version, v.parent, v.tree, v.message, v.at_ms,
-           v.file_count, v.size_bytes
+    SELECT v.owner, v.name, v.number, v.version, v.parent, v.tree, v.says, v.title,
+           v.message, v.at_ms, v.file_count, v.size_bytes
       FROM dataset_version v
      WHERE v.owner = $1 AND $2 < v.name
        AND v.number = (SELECT MAX(o.number) FROM dataset_version o
@@ -69,48 +69,24 @@ const LIST: &str = "
      ORDER BY v.name LIMIT $3";
 
 const LOG: &str = "
-    SELECT owner, name, number, version, parent, tree, message, at_ms, file_count, size_bytes
+    SELECT owner, name, number, version, parent, tree, says, title, message, at_ms,
+           file_count, size_bytes
       FROM dataset_version WHERE owner = $1 AND name = $2 AND number < $3
      ORDER BY number DESC LIMIT $4";
 
 const EXACTLY: &str = "
-    SELECT owner, name, number, version, parent, tree, message, at_ms, file_count, size_bytes
+    SELECT owner, name, number, version, parent, tree, says, title, message, at_ms,
+           file_count, size_bytes
       FROM dataset_version WHERE owner = $1 AND name = $2 AND version = $3";
 
 const BACK: &str = "
-    SELECT owner, name, number, version, parent, tree, message, at_ms, file_count, size_bytes
+    SELECT owner, name, number, version, parent, tree, says, title, message, at_ms,
+           file_count, size_bytes
       FROM dataset_version v WHERE v.owner = $1 AND v.name = $2
        AND v.number = (SELECT MAX(o.number) FROM dataset_version o
                         WHERE o.owner = $1 AND o.name = $2) - $3";
 
 impl Store {
-    /// Adds a version to a dataset of `actor`'s own, which begins with its first.
-    ///
-    /// # Errors
-    ///
-    /// [`StoreError::NotFound`] for a dataset of somebody else,
-    /// [`StoreError::BlobMissing`] for a file that `actor` has not uploaded.
-    pub async fn dataset_push(
-        &self,
-        actor: &Name,
-        name: &ObjectName,
-        tree: &Tree,
-        message: &str,
-        now_ms: i64,
-    ) -> Result<DatasetVersionRow, StoreError> {
-        if *actor != name.owner {
-            return Err(StoreError::NotFound);
-        }
-        // Before the change begins: what somebody has brought stays brought.
-        self.tree_check(actor, tree).await?;
-        let (name, tree) = (name.clone(), tree.clone());
-        let message = without_nul(message).into_owned();
-        self.change("push a dataset", move |tx| {
-            Box::pin(async move { push(tx, &name, &tree, &message, now_ms).await })
-        })
-        .await
-    }
-
     /// The datasets of `owner` by name, each with its newest version.
     pub async fn dataset_list(
         &self,
@@ -195,79 +171,6 @@ fn exactly(name: &ObjectName, version: &Digest) -> Question<'static> {
         .bind(version.to_string())
 }
 
-async fn push(
-    tx: &mut Tx,
-    name: &ObjectName,
-    tree: &Tree,
-    message: &str,
-    now_ms: i64,
-) -> Result<DatasetVersionRow, StoreError> {
-    let digest = tree.digest();
-    let parent = newest(tx, name).await?;
-    if let Some(newest) = &parent
-        && newest.tree == digest
-    {
-        return Ok(DatasetVersionRow {
-            unchanged: true,
-            ..newest.clone()
-        });
-    }
-    let mut row = DatasetVersionRow {
-        dataset: name.clone(),
-        // Until the row is whole enough to be named.
-        version: digest,
-        number: parent.as_ref().map_or(1, |parent| parent.number + 1),
-        parent: parent.map(|parent| parent.version),
-        tree: digest,
-        message: message.to_owned(),
-        author: name.owner.clone(),
-        at_ms: now_ms,
-        file_count: tree.file_count() as u64,
-        size_bytes: tree.size_bytes(),
-        unchanged: false,
-    };
-    row.version = version_of(&row);
-    tree::keep(tx, &digest, tree).await?;
-    add(tx, &row).await?;
-    tx.note(Note {
-        at_ms: now_ms,
-        actor: name.owner.as_str(),
-        action: "dataset.push",
-        subject: name.to_string(),
-        detail: json!({ "version": row.version, "parent": row.parent, "tree": row.tree }),
-        parties: Vec::new(),
-    })
-    .await?;
-    Ok(row)
-}
-
-/// The digest over a version's place in the history and its content.
-fn version_of(row: &DatasetVersionRow) -> Digest {
-    let content = json!({
-        "parent": row.parent,
-        "tree": row.tree,
-        "message": row.message,
-        "author": row.author,
-        "at_ms": row.at_ms,
-    });
-    Digest::of(canonical(&content).as_bytes())
-}
-
-async fn add(tx: &mut Tx, row: &DatasetVersionRow) -> Result<(), StoreError> {
-    let question = query(ADD)
-        .bind(row.dataset.owner.as_str())
-        .bind(row.dataset.name.as_str())
-        .bind(as_number(row.number))
-        .bind(row.version.to_string())
-        .bind(row.parent.map(|parent| parent.to_string()))
-        .bind(row.tree.to_string())
-        .bind(row.message.as_str())
-        .bind(row.at_ms)
-        .bind(as_number(row.file_count))
-        .bind(as_number(row.size_bytes));
-    tx.execute(question).await.map(drop)
-}
-
 fn read(row: &Fields) -> Result<DatasetVersionRow, StoreError> {
     let owner: Name = row.parsed("owner")?;
     Ok(DatasetVersionRow {
@@ -280,6 +183,8 @@ fn read(row: &Fields) -> Result<DatasetVersionRow, StoreError> {
         number: row.count("number")?,
         parent: row.parsed_maybe("parent")?,
         tree: row.parsed("tree")?,
+        says: row.parsed_maybe("says")?,
+        title: row.text_maybe("title")?.unwrap_or_default(),
         message: row.text("message")?,
         at_ms: row.number("at_ms")?,
         file_count: row.count("file_count")?,

@@ -69,6 +69,10 @@ impl Fields {
         self.str(column).map(str::to_owned)
     }
 
+    pub fn text_maybe(&self, column: &'static str) -> Result<Option<String>, StoreError> {
+        Ok(self.str_maybe(column)?.map(str::to_owned))
+    }
+
     pub fn number(&self, column: &'static str) -> Result<i64, StoreError> {
         self.number_maybe(column)?
             .ok_or_else(|| fault(column, &"it is absent"))

@@ -13,7 +13,8 @@
 //!
 //! Absent on purpose: who may ask (that is the caller's to know, except where
 //! a method takes a viewer), clocks and randomness (they are arguments), and
-//! any deletion of what was once acknowledged.
+//! any deletion of what was once acknowledged: a dataset that is removed is no
+//! longer found, and its files stay.
 
 mod answer;
 mod approval;
@@ -34,6 +35,7 @@ mod judge;
 mod log;
 mod page;
 mod plan;
+mod profile;
 mod question;
 mod readers;
 mod recent;
@@ -63,7 +65,7 @@ pub use crate::{
     claim::ClaimedRun,
     content::FunctionContent,
     database::Database,
-    dataset::{DatasetRow, DatasetVersionRow},
+    dataset::{DatasetRow, DatasetVersionRow, NewVersion, Removed},
     error::{DatabaseError, Lack, StoreError},
     finish::{CancelEffect, Finish, VALUE_BYTES_MAX},
     function::{FunctionRow, FunctionVersionRow},

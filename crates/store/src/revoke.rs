@@ -119,7 +119,7 @@ async fn revoke(
 }
 
 /// Ends what stands on a yes that is no more; the run, if its guest has to be killed.
-async fn take_back(
+pub(crate) async fn take_back(
     tx: &mut Tx,
     owner: &Name,
     id: &RequestId,

@@ -14,7 +14,7 @@ const FOUND: &str = "SELECT COALESCE(MAX(version), 0) AS number FROM schema_vers
 const RECORD: &str = "INSERT INTO schema_version (version) VALUES ($1)";
 
 /// Step `n` leads from version `n` to `n + 1`.
-const STEPS: [&[&str]; 3] = [FIRST, SECOND, THIRD];
+const STEPS: [&[&str]; 4] = [FIRST, SECOND, THIRD, FOURTH];
 
 const FIRST: &[&str] = &[
     "CREATE TABLE station_user (
@@ -161,6 +161,28 @@ const THIRD: &[&str] = &["CREATE TABLE runtime (
         tree TEXT NOT NULL REFERENCES tree (digest),
         author TEXT NOT NULL REFERENCES station_user (name),
         at_ms BIGINT NOT NULL)"];
+
+/// What versions say of themselves, where they come from, and what was found
+/// by reading their bodies.
+const FOURTH: &[&str] = &[
+    "ALTER TABLE dataset_version ADD COLUMN says TEXT",
+    "ALTER TABLE dataset_version ADD COLUMN title TEXT",
+    "CREATE TABLE dataset_says (
+        digest TEXT PRIMARY KEY,
+        content TEXT NOT NULL)",
+    "CREATE TABLE dataset_origin (
+        version TEXT NOT NULL,
+        owner TEXT NOT NULL REFERENCES station_user (name),
+        name TEXT NOT NULL,
+        origin TEXT NOT NULL,
+        PRIMARY KEY (version, owner, name, origin))",
+    "CREATE INDEX dataset_origin_by_name ON dataset_origin (owner, name, version)",
+    "CREATE TABLE profile (
+        body TEXT NOT NULL,
+        reading TEXT NOT NULL,
+        content TEXT NOT NULL,
+        PRIMARY KEY (body, reading))",
+];
 
 /// Brings the tables to what this program knows.
 pub(crate) async fn migrate(connections: &Connections) -> Result<(), StoreError> {

@@ -17,3 +17,4 @@ mod postgres;
 mod queue;
 mod runtimes;
 mod submissions;
+mod versions;
