@@ -5,7 +5,20 @@
 //! since starting fast is a feature. To add one: a file below `modules/` with
 //! a function that fills a builder, and a line in [`SHIPPED`].
 
+mod assert;
 mod base64;
+mod bounds;
+mod csv;
+mod gzip;
+mod hash;
+mod json;
+mod math;
+mod quotes;
+mod raw;
+mod re;
+mod refusal;
+mod tree;
+mod yaml;
 
 use starlark::environment::{FrozenModule, GlobalsBuilder};
 
@@ -15,10 +28,44 @@ struct Shipped {
     exports: fn(&mut GlobalsBuilder),
 }
 
-const SHIPPED: &[Shipped] = &[Shipped {
-    path: "encoding/base64.star",
-    exports: base64::exports,
-}];
+const SHIPPED: &[Shipped] = &[
+    Shipped {
+        path: "assert.star",
+        exports: assert::exports,
+    },
+    Shipped {
+        path: "compress/gzip.star",
+        exports: gzip::exports,
+    },
+    Shipped {
+        path: "encoding/base64.star",
+        exports: base64::exports,
+    },
+    Shipped {
+        path: "encoding/csv.star",
+        exports: csv::exports,
+    },
+    Shipped {
+        path: "encoding/json.star",
+        exports: json::exports,
+    },
+    Shipped {
+        path: "encoding/yaml.star",
+        exports: yaml::exports,
+    },
+    Shipped {
+        path: "hash.star",
+        exports: hash::exports,
+    },
+    Shipped {
+        path: "math.star",
+        exports: math::exports,
+    },
+    Shipped {
+        path: "re.star",
+        exports: re::exports,
+    },
+];
 
 /// The paths of all modules.
 pub fn paths() -> impl Iterator<Item = &'static str> {
