@@ -18,7 +18,13 @@ pub struct SlotId(pub u32);
 #[derive(Debug)]
 pub enum Event {
     /// Every wall stands and the guest waits just before its first instruction.
-    Ready { slot: SlotId, enforced: Enforced },
+    Ready {
+        slot: SlotId,
+        enforced: Enforced,
+        /// What listens on [`GATEWAY`](crate::GATEWAY) in the guest's network,
+        /// where its jail asked for one. It does not block.
+        gateway: Option<OwnedFd>,
+    },
     /// A guest that waited has its limits and files.
     Attached { slot: SlotId },
     /// A wall could not be built. Nothing of the guest ran; all is torn down.

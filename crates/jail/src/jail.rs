@@ -3,12 +3,14 @@
 //! A [`Jail<Open>`] collects; [`Jail::seal`] checks everything at once and
 //! gives a [`Jail<Sealed>`], the only thing a warden accepts. Paths inside are
 //! absolute and normal, none lies within another, none touches the directories
-//! that the jail makes itself. Deliberately absent: writable host paths,
-//! networks, and any way to leave out a wall.
+//! that the jail makes itself. Deliberately absent: writable host paths, any
+//! network but a gateway, and any way to leave out a wall.
 
 mod attachment;
+mod gateway;
 mod input;
 mod program;
+mod shown;
 
 use std::collections::BTreeSet;
 use std::io;
@@ -24,8 +26,11 @@ use crate::limits::{LimitError, Limits};
 use crate::wire;
 
 pub use attachment::Attachment;
+pub use gateway::GATEWAY;
+pub(crate) use gateway::NO_NETWORK_OF_ITS_OWN;
 pub(crate) use input::{read_only, sealed_memory};
 pub use program::Program;
+pub(crate) use shown::Mount;
 
 /// Still being said.
 #[derive(Debug)]
@@ -53,6 +58,8 @@ pub(crate) struct Spec {
     pub(crate) program: Program,
     pub(crate) waiting: Option<Waiting>,
     pub(crate) origin: Origin,
+    /// Whether the guest has a way to a gateway.
+    pub(crate) gateway: bool,
 }
 
 /// How the guest's process comes to be.
@@ -73,14 +80,6 @@ pub enum Waiting {
     AtTheGate,
     /// It runs already, and hears of its work through a [`Door`](crate::Door).
     Launched,
-}
-
-/// A host directory shown to the guest, read-only.
-#[derive(Clone, Debug, Serialize, Deserialize)]
-pub(crate) struct Mount {
-    pub(crate) host: PathBuf,
-    pub(crate) guest: PathBuf,
-    pub(crate) executable: bool,
 }
 
 /// Why a jail cannot be sealed. Nothing was built.
@@ -104,6 +103,10 @@ pub enum SealError {
     TooMany { what: &'static str, most: usize },
     #[error("a jail's description takes at most {most} bytes")]
     TooLong { most: usize },
+    #[error("data and network never meet: a jail shows data or has a gateway, not both")]
+    DataAndNetwork,
+    #[error("a guest with a gateway is made for one run: it neither waits nor is copied")]
+    GatewayAhead,
     #[error(transparent)]
     Limit(#[from] LimitError),
     #[error("could not copy the guest's input into sealed memory")]
@@ -126,6 +129,7 @@ impl Jail<Open> {
             program: Program::default(),
             waiting: None,
             origin: Origin::Program,
+            gateway: false,
         };
         Self {
             spec,
@@ -140,26 +144,6 @@ impl Jail<Open> {
         let mut jail = Self::new(Limits::WAITING);
         jail.spec.waiting = Some(how);
         jail
-    }
-
-    /// Shows a host directory whose programs may run. Mounts below it are not shown.
-    pub fn runtime(mut self, host: PathBuf, guest: PathBuf) -> Self {
-        self.spec.mounts.push(Mount {
-            host,
-            guest,
-            executable: true,
-        });
-        self
-    }
-
-    /// Shows a host directory from which nothing runs. Mounts below it are not shown.
-    pub fn read_only(mut self, host: PathBuf, guest: PathBuf) -> Self {
-        self.spec.mounts.push(Mount {
-            host,
-            guest,
-            executable: false,
-        });
-        self
     }
 
     /// Makes a symbolic link in the private root, as `/bin` to `usr/bin`.
@@ -225,6 +209,7 @@ impl Jail<Open> {
         }
         self.spec.limits.check()?;
         self.spec.check_paths()?;
+        self.spec.check_gateway(kernel)?;
         if self.spec.waiting != Some(Waiting::AtTheGate) {
             self.spec.program.check()?;
         }

@@ -63,6 +63,8 @@ pub(crate) const NO_NEW_PRIVILEGES: &str = "no_new_privileges";
 pub(crate) const LANDLOCK: &str = "landlock";
 pub(crate) const DESCRIPTORS: &str = "descriptors";
 pub(crate) const SECCOMP: &str = "seccomp";
+/// Not a wall of every guest, but the way out that some are given.
+pub(crate) const GATEWAY: &str = "gateway";
 /// Not a wall of every guest, but what copies of a zygote need besides.
 pub(crate) const ZYGOTE: &str = "zygote";
 

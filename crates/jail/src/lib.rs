@@ -33,7 +33,7 @@ mod wire;
 pub mod fuzzing;
 
 pub use event::{Cause, Enforced, Event, Exit, SlotId, Status, Tier};
-pub use jail::{Attachment, Jail, Open, Program, SealError, Sealed, Waiting};
+pub use jail::{Attachment, GATEWAY, Jail, Open, Program, SealError, Sealed, Waiting};
 pub use kernel::{Kernel, Wall};
 pub use limits::{LimitError, Limits};
 pub use supervisor::{Door, Pipes, WORK_BYTES_MAX, Warden, WardenConfig, WardenError};

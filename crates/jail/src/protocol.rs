@@ -42,6 +42,7 @@ pub(crate) enum ToWarden {
 #[derive(Debug, Serialize, Deserialize)]
 pub(crate) enum FromWarden {
     Hello(Kernel),
+    /// With the listening socket of its gateway attached, if it has one.
     Ready {
         slot: SlotId,
         enforced: Enforced,
@@ -94,8 +95,8 @@ pub(crate) struct Graft {
 /// Keeper, init and worker to the warden.
 #[derive(Debug, Serialize, Deserialize)]
 pub(crate) enum Report {
-    /// Keeper: init exists, under this number; its pidfd is attached, and the
-    /// socket on which the worker hears of its start.
+    /// Keeper: init exists, under this number; its pidfd is attached, the
+    /// socket on which the worker hears of its start, and that of a gateway.
     Born { init: i32 },
     /// Init: the root stands; `/out` and the tmp filesystem are attached, and
     /// for a copy its namespaces (user, mounts, processes, control group) and

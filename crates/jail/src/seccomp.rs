@@ -53,6 +53,11 @@ impl Filter {
         Self(compile(table::guest()))
     }
 
+    /// The filter for guests with a gateway, who may connect by TCP.
+    pub(crate) fn client() -> Self {
+        Self(compile(table::guest().chain(table::CLIENT)))
+    }
+
     /// The filter for zygotes, which their copies keep as guests: that of guests,
     /// but calls that walk a copy into its walls pass while its keeper steers it.
     pub(crate) fn zygote() -> Self {

@@ -273,7 +273,11 @@ impl Warden {
         };
         let event = match message {
             FromWarden::Hello(_) => return Err(failed(io::Error::other("it said hello twice"))),
-            FromWarden::Ready { slot, enforced } => Event::Ready { slot, enforced },
+            FromWarden::Ready { slot, enforced } => Event::Ready {
+                slot,
+                enforced,
+                gateway: descriptors.into_iter().next(),
+            },
             FromWarden::Attached { slot } => Event::Attached { slot },
             FromWarden::Refused { slot, refusal } => {
                 self.taken().remove(&slot);

@@ -48,6 +48,27 @@ pub(crate) fn enter(namespace: impl AsFd, kind: c_int) -> io::Result<()> {
     .map(drop)
 }
 
+/// Brings up the loopback of this network namespace.
+pub(crate) fn loopback_up() -> io::Result<()> {
+    let socket = rustix::net::socket_with(
+        rustix::net::AddressFamily::INET,
+        rustix::net::SocketType::DGRAM,
+        rustix::net::SocketFlags::CLOEXEC,
+        None,
+    )?;
+    // SAFETY: all zeroes is a valid `ifreq`: arrays and integers only.
+    // JUSTIFICATION: it has no other constructor.
+    let mut request: libc::ifreq = unsafe { std::mem::zeroed() };
+    for (place, byte) in request.ifr_name.iter_mut().zip(b"lo") {
+        *place = byte.cast_signed();
+    }
+    request.ifr_ifru.ifru_flags = (libc::IFF_UP | libc::IFF_RUNNING) as libc::c_short;
+    // SAFETY: this request reads an `ifreq`, which outlives the call.
+    // JUSTIFICATION: neither std nor rustix sets the flags of an interface.
+    let answer = unsafe { libc::ioctl(socket.as_raw_fd(), libc::SIOCSIFFLAGS, &raw mut request) };
+    done(libc::c_long::from(answer)).map(drop)
+}
+
 /// Names this host, in its own UTS namespace.
 pub(crate) fn set_host_name(name: &str) -> io::Result<()> {
     // SAFETY: pointer and length describe `name`.

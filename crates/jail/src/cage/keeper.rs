@@ -13,7 +13,7 @@ use rustix::event::{PollFd, PollFlags, poll};
 
 use super::attach::{self, Inside, Place};
 use super::stem::{self, Ground};
-use super::{HOST_NAME, die_with_parent, end, init, root, steer};
+use super::{HOST_NAME, die_with_parent, end, gateway, init, root, steer};
 use crate::cgroup::Leaf;
 use crate::jail::Origin;
 use crate::mutation::{Part, stands};
@@ -83,6 +83,7 @@ pub(crate) fn spawn(leaf: Leaf, network: Network, filters: &Filters) -> io::Resu
 /// The compiled system call filters, made once.
 pub(crate) struct Filters {
     pub(crate) guest: Filter,
+    pub(crate) client: Filter,
     pub(crate) zygote: Filter,
     pub(crate) init: Filter,
 }
@@ -174,6 +175,7 @@ fn build(
     let writer = syscall::number(&go_write);
     let (mut descriptors, ground) = ground(order, descriptors)?;
     let steering = steering(order, &mut descriptors)?;
+    let gateway = gateway::open(order)?;
     let (our_gate, gate) = wire::pair().or_refuse(kernel::DESCRIPTORS, "make a gate")?;
     let init = || {
         // Only the keeper may hold the writing end, so that its death shows.
@@ -199,12 +201,10 @@ fn build(
         Some(_) => Some(Inside::of(pid).or_refuse(kernel::OTHER_NAMESPACES, "open namespaces")?),
         None => None,
     };
-    wire::send(
-        socket,
-        &Report::Born { init: pid },
-        &[pidfd.as_fd(), our_gate.as_fd()],
-    )
-    .or_refuse(kernel::USER_NAMESPACE, "report the birth")?;
+    let mut attached = vec![pidfd.as_fd(), our_gate.as_fd()];
+    attached.extend(gateway.iter().map(|listener| listener.as_fd()));
+    wire::send(socket, &Report::Born { init: pid }, &attached)
+        .or_refuse(kernel::USER_NAMESPACE, "report the birth")?;
     rustix::io::write(&go_write, b"!").or_refuse(kernel::USER_NAMESPACE, "release init")?;
     // Descriptors of the guest must not stay open here: its readers wait for
     // the last writer. Only what leads to the warden, init and a zygote is needed.

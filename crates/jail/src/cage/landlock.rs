@@ -3,19 +3,20 @@
 //! Every right that this kernel's version knows is handled, by hard
 //! requirement, and a few are given back: reading everywhere in the private
 //! root, executing in runtimes, writing plain files and directories where the
-//! guest may write. Never given: executing what was written, links, devices,
-//! sockets, pipes with names, and any address.
+//! guest may write, and the port of a gateway where there is one. Never given:
+//! executing what was written, links, devices, sockets, pipes with names, and
+//! any other port.
 
 use std::os::fd::OwnedFd;
 use std::path::Path;
 
 use landlock::{
-    ABI, Access as _, AccessFs, AccessNet, BitFlags, CompatLevel, Compatible as _, PathBeneath,
-    PathFd, Ruleset, RulesetAttr as _, RulesetCreated, RulesetCreatedAttr as _, RulesetError,
-    RulesetStatus, Scope,
+    ABI, Access as _, AccessFs, AccessNet, BitFlags, CompatLevel, Compatible as _, NetPort,
+    PathBeneath, PathFd, Ruleset, RulesetAttr as _, RulesetCreated, RulesetCreatedAttr as _,
+    RulesetError, RulesetStatus, Scope,
 };
 
-use crate::jail::Spec;
+use crate::jail::{GATEWAY, Spec};
 use crate::kernel::LANDLOCK;
 use crate::mutation::{Part, stands};
 use crate::protocol::{OrRefuse as _, Refusal};
@@ -32,14 +33,20 @@ pub(super) fn prepare(spec: &Spec, abi: u32) -> Result<RulesetCreated, Refusal> 
     }
     let read = AccessFs::ReadFile | AccessFs::ReadDir;
     let mut rules = allow(rules, Path::new("/"), read)?;
-    for mount in spec.mounts.iter().filter(|mount| mount.executable) {
+    for mount in spec.mounts.iter().filter(|mount| mount.is_executable()) {
         rules = allow(rules, &mount.guest, read | AccessFs::Execute)?;
     }
     for path in WRITABLE {
         rules = allow(rules, Path::new(path), writing(abi))?;
     }
     // The five device nodes; the directory itself is on a read-only mount.
-    allow(rules, Path::new("/dev"), read | AccessFs::WriteFile)
+    let rules = allow(rules, Path::new("/dev"), read | AccessFs::WriteFile)?;
+    match spec.gateway && !AccessNet::from_all(abi).is_empty() && stands(Part::LandlockNetwork) {
+        true => rules
+            .add_rule(NetPort::new(GATEWAY.port(), AccessNet::ConnectTcp))
+            .or_refuse(LANDLOCK, "allow the gateway's port"),
+        false => Ok(rules),
+    }
 }
 
 /// The rules of a copy, which its zygote's keeper puts in force.

@@ -79,7 +79,7 @@ pub(super) fn open_directories(mounts: &[Mount]) -> Result<Vec<OwnedFd>, Refusal
 
 fn open_directory(mount: &Mount) -> Result<OwnedFd, Refusal> {
     let attempt = format!("open the host directory for {}", mount.guest.display());
-    let flags = if mount.executable {
+    let flags = if mount.is_executable() {
         READ_ONLY
     } else {
         READ_ONLY | NO_EXEC
@@ -155,7 +155,7 @@ fn overlay(index: usize, mount: &Mount, copy: OwnedFd) -> io::Result<()> {
     }
     attach(&copy, Path::new(&stage))?;
     let layers = format!("{stage}:{STAGE}/empty");
-    let flags = if mount.executable {
+    let flags = if mount.is_executable() {
         READ_ONLY
     } else {
         READ_ONLY | NO_EXEC

@@ -66,6 +66,7 @@ pub(super) fn live(
     privileges::hide_memory()?;
     match spec.origin {
         Origin::Zygote => filters.zygote.install()?,
+        Origin::Program if spec.gateway => filters.client.install()?,
         Origin::Program | Origin::CopyOf(_) => filters.guest.install()?,
     }
     wire::send(&talk.socket, &Report::Ready, &[]).or_refuse(COMMAND, "say that all walls stand")?;

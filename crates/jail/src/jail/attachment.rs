@@ -8,6 +8,7 @@ use std::path::PathBuf;
 
 use serde::{Deserialize, Serialize};
 
+use super::shown::Holds;
 use super::{Jail, Mount, SealError};
 use crate::limits::Limits;
 
@@ -33,7 +34,7 @@ impl Attachment {
         self.mounts.push(Mount {
             host,
             guest,
-            executable: false,
+            holds: Holds::Data,
         });
         self
     }

@@ -17,7 +17,7 @@ use super::keeper::{self, Order};
 use super::place::{Place, collected};
 use super::{FromKeeper, ToKeeper, User, ending, walls, weigh};
 use crate::event::{Cause, Enforced, Exit, SlotId, Status, Tier};
-use crate::jail::{Origin, Spec};
+use crate::jail::{NO_NETWORK_OF_ITS_OWN, Origin, Spec};
 use crate::kernel::{self, Kernel, LANDLOCK, ZYGOTE};
 use crate::protocol::{FromWarden, OrRefuse as _, Refusal, ToWarden};
 use crate::seccomp::Filter;
@@ -153,6 +153,9 @@ impl House {
     ) -> Result<Slot, Refusal> {
         if spec.origin != Origin::Program {
             return Err("this tier makes no copies").or_refuse(ZYGOTE, "make one");
+        }
+        if spec.gateway {
+            return Err(NO_NETWORK_OF_ITS_OWN).or_refuse(kernel::GATEWAY, "open one");
         }
         if spec.waiting.is_some() {
             return Err("in this tier nobody waits for work")

@@ -23,7 +23,7 @@ pub(super) fn prepare(spec: &Spec, folder: &Folder, abi: u32) -> Result<RulesetC
     let mut rules = everything(abi).or_refuse(LANDLOCK, "handle every right")?;
     let read = AccessFs::ReadFile | AccessFs::ReadDir;
     for mount in &spec.mounts {
-        let access = match mount.executable {
+        let access = match mount.is_executable() {
             true => read | AccessFs::Execute,
             false => read,
         };

@@ -84,6 +84,18 @@ const AF_UNIX: &[u32] = &[1];
 /// STREAM and SEQPACKET, with or without NONBLOCK and CLOEXEC. A pair of
 /// datagram sockets sends to any name it is given, in spite of being a pair.
 const CONNECTED: &[u32] = &[1, 0x801, 0x8_0001, 0x8_0801, 5, 0x805, 0x8_0005, 0x8_0805];
+const AF_INET: &[u32] = &[2];
+/// STREAM, with or without NONBLOCK and CLOEXEC.
+const STREAMS: &[u32] = &[1, 0x801, 0x8_0001, 0x8_0801];
+/// The default of a stream, and TCP by its name; not MPTCP.
+const TCP: &[u32] = &[0, 6];
+/// SOL_SOCKET and IPPROTO_TCP.
+const LEVELS: &[u32] = &[1, 6];
+/// Those of every guest, and TCP's NODELAY, KEEPIDLE, KEEPINTVL, KEEPCNT and
+/// USER_TIMEOUT. The same numbers on the other level change nothing for others:
+/// DEBUG, ERROR, DONTROUTE, BROADCAST, RCVLOWAT; MAXSEG, SYNCNT, LINGER2,
+/// DEFER_ACCEPT, THIN_LINEAR, and two that only a repaired socket has.
+const CLIENT_OPTIONS: &[u32] = &[1, 2, 4, 5, 6, 7, 8, 9, 16, 18, 20, 21];
 const SOL_SOCKET: &[u32] = &[1];
 /// REUSEADDR, SNDBUF, RCVBUF, KEEPALIVE, PASSCRED, RCVTIMEO, SNDTIMEO.
 const SOCKET_OPTIONS: &[u32] = &[2, 7, 8, 9, 16, 20, 21];
@@ -222,6 +234,16 @@ const GUEST_LEGACY: &[Group] = groups! {
 #[rustfmt::skip]
 const GUEST_LEGACY: &[Group] = groups! {
     "older spelling of a call allowed above": Allow => SYS_renameat;
+};
+
+/// What differs for a guest with a gateway. Its network holds nothing but that
+/// gateway, and Landlock knows the port.
+#[rustfmt::skip]
+pub(crate) const CLIENT: &[Group] = groups! {
+    "a client of the gateway opens TCP connections, of version 4 and no other kind": When(&[one_of(0, AF_INET), one_of(1, STREAMS), one_of(2, TCP)], EAFNOSUPPORT) =>
+        SYS_socket;
+    "a client connects; nobody else is in its network": Allow => SYS_connect;
+    "a client also says how long to wait and to send at once": When(&[one_of(1, LEVELS), one_of(2, CLIENT_OPTIONS)], ENOPROTOOPT) => SYS_setsockopt;
 };
 
 /// What differs for a zygote and its copies. No guest can trace (see above), so

@@ -178,6 +178,7 @@ proptest! {
         for (program, groups) in [
             (guest(), table::guest().collect::<Vec<_>>()),
             (Filter::zygote().0, table::ZYGOTE.iter().chain(table::guest()).collect()),
+            (Filter::client().0, table::CLIENT.iter().chain(table::guest()).collect()),
             (Filter::init().0, table::INIT.iter().collect()),
         ] {
             for architecture in [NATIVE, I386] {

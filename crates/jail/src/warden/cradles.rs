@@ -44,6 +44,7 @@ impl Cradles {
             groups: groups.map_err(|error| error.to_string()),
             filters: Filters {
                 guest: Filter::guest(),
+                client: Filter::client(),
                 zygote: Filter::zygote(),
                 init: Filter::init(),
             },

@@ -259,8 +259,9 @@ impl House {
             proc,
             cgroup: self.cradles.version().to_owned(),
         };
+        let gateway = self.slots.get_mut(&id).and_then(Slot::take_gateway);
         self.link
-            .say(&FromWarden::Ready { slot: id, enforced }, None);
+            .say(&FromWarden::Ready { slot: id, enforced }, gateway);
     }
 
     fn say_hello(&mut self, rehearsal: &Result<bool, Refusal>) {

@@ -81,6 +81,8 @@ pub(super) struct Slot {
     init: Option<(i32, OwnedFd)>,
     /// Where the worker hears of its start.
     gate: Option<OwnedFd>,
+    /// Where its gateway listens, until it is handed over.
+    gateway: Option<OwnedFd>,
     /// Init says that everyone else inside is dead.
     alone: bool,
     rooted: Option<Rooted>,
@@ -113,6 +115,7 @@ impl Slot {
             deadline: Some(now + Duration::from_millis(PREPARE_MS_MAX)),
             init: None,
             gate: None,
+            gateway: None,
             alone: false,
             rooted: None,
             memory_watch: None,
@@ -156,6 +159,7 @@ impl Slot {
             Report::Born { init } => {
                 self.init = descriptors.next().map(|pidfd| (init, pidfd));
                 self.gate = descriptors.next();
+                self.gateway = descriptors.next();
             }
             Report::Rooted { proc } => {
                 if let (Some(out), Some(scratch)) = (descriptors.next(), descriptors.next()) {

@@ -174,6 +174,7 @@ pub struct Guest<'a> {
     pub slot: SlotId,
     pub enforced: Enforced,
     pub door: Option<Door>,
+    pub gateway: Option<OwnedFd>,
     pipes: Vec<(OwnedFd, Vec<u8>, bool)>,
     exit: Option<(Exit, OwnedFd)>,
 }
@@ -197,6 +198,7 @@ impl<'a> Guest<'a> {
             Event::Ready {
                 slot: told,
                 enforced,
+                gateway,
             } => {
                 assert_eq!(told, slot);
                 Self {
@@ -204,6 +206,7 @@ impl<'a> Guest<'a> {
                     slot,
                     enforced,
                     door,
+                    gateway,
                     pipes: pipes.collect(),
                     exit: None,
                 }

@@ -61,6 +61,11 @@ impl Slot {
         }
     }
 
+    /// Where its gateway listens; nobody else may hold it.
+    pub(in crate::warden) fn take_gateway(&mut self) -> Option<OwnedFd> {
+        self.gateway.take()
+    }
+
     pub(super) fn open_gate(&self, program: Option<Program>, input: &[OwnedFd]) -> io::Result<()> {
         let gate = self.gate.as_ref().ok_or(io::ErrorKind::NotConnected)?;
         let input: Vec<_> = input.iter().map(|fd| fd.as_fd()).collect();
