@@ -7,6 +7,7 @@
 //! lines makes them.
 
 use std::{
+    collections::BTreeMap,
     io::Write as _,
     time::{Duration, Instant},
 };
@@ -19,7 +20,7 @@ use strongroom_core::{
     plan::{Inputs, Plan, Stage},
     runtime::RuntimeName,
 };
-use strongroom_run::{Job, Local, LocalConfig};
+use strongroom_run::{Job, Local, LocalConfig, Reach};
 use tokio::sync::{mpsc, oneshot};
 
 /// Guests that wait, unless told otherwise.
@@ -77,6 +78,8 @@ async fn measure(
             entry: "hello.py".parse()?,
             function_dir: folder.to_owned(),
             inputs: Inputs::None,
+            reach: Reach::Nothing,
+            secrets: BTreeMap::new(),
         };
         let permit = Permit::trial(RunId::new(1, *b"0123456789"), &job.plan);
         let (lines, mut taken) = mpsc::channel(LINES_MAX);

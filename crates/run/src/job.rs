@@ -4,7 +4,7 @@
 //! open (the paths) changes nothing about what the guest sees.
 
 use std::{
-    collections::BTreeSet,
+    collections::{BTreeMap, BTreeSet},
     os::fd::OwnedFd,
     path::{Path, PathBuf},
     sync::Arc,
@@ -19,7 +19,7 @@ use strongroom_core::{
     plan::{Inputs, Plan},
     tree::TreePath,
 };
-use strongroom_jail::{Attachment, Jail, Open, Program};
+use strongroom_jail::{Attachment, GATEWAY, Jail, Open, Program};
 
 use crate::{
     prepare::PrepareError,
@@ -39,6 +39,20 @@ pub struct Job {
     pub function_dir: PathBuf,
     /// A folder of files for each of the plan's inputs.
     pub inputs: Inputs<PathBuf>,
+    /// What it can reach beyond its sandbox.
+    pub reach: Reach,
+    /// Secrets by name, for this stage alone.
+    pub secrets: BTreeMap<String, String>,
+}
+
+/// What a guest can reach beyond its sandbox.
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
+pub enum Reach {
+    #[default]
+    Nothing,
+    /// A gateway, whose other end [`Prepared`](crate::Prepared) hands over. A
+    /// job that has one shows no inputs.
+    Gateway,
 }
 
 impl Job {
@@ -51,8 +65,12 @@ impl Job {
     ) -> Result<Jail<Open>, PrepareError> {
         let jail = Jail::new(jail_limits(&permit.limits()));
         let mut jail = runtime.furnish(root, jail, &self.entry)?;
-        for (host, guest) in self.folders() {
-            jail = jail.read_only(host, guest);
+        jail = jail.read_only(self.function_dir.clone(), FUNCTION.into());
+        for (host, guest) in self.input_folders() {
+            jail = jail.data(host, guest);
+        }
+        if self.reach == Reach::Gateway {
+            jail = jail.gateway();
         }
         for (name, value) in self.environment(permit, runtime) {
             jail = jail.env(name, value);
@@ -63,7 +81,9 @@ impl Job {
     /// What a guest that waits is given of the host, and its limits.
     pub(crate) fn attachment(&self, permit: &Permit) -> Attachment {
         let attachment = Attachment::new(jail_limits(&permit.limits()));
-        self.folders()
+        let function = (self.function_dir.clone(), FUNCTION.into());
+        std::iter::once(function)
+            .chain(self.input_folders())
             .fold(attachment, |attachment, (host, guest)| {
                 attachment.read_only(host, guest)
             })
@@ -96,16 +116,15 @@ impl Job {
         sealed(args.as_bytes()).map_err(PrepareError::Arguments)
     }
 
-    /// Each folder of the host, and where the guest sees it.
-    fn folders(&self) -> impl Iterator<Item = (PathBuf, PathBuf)> {
-        let inputs = self.inputs.iter().map(|(name, host)| {
+    /// Each folder of data, and where the guest sees it.
+    fn input_folders(&self) -> impl Iterator<Item = (PathBuf, PathBuf)> {
+        self.inputs.iter().map(|(name, host)| {
             let guest = match name {
                 Some(name) => PathBuf::from(format!("/data/{name}")),
                 None => PathBuf::from("/data"),
             };
             (host.clone(), guest)
-        });
-        std::iter::once((self.function_dir.clone(), FUNCTION.into())).chain(inputs)
+        })
     }
 
     /// The runtime of the plan, if this is what the permit is for.
@@ -121,9 +140,11 @@ impl Job {
         if pin != self.plan.runtime {
             return Err(PrepareError::RuntimeChanged);
         }
-        match places(&self.inputs) == places(&self.plan.inputs) {
-            true => Ok(runtime),
-            false => Err(PrepareError::Inputs),
+        match (self.reach, &self.inputs) {
+            (Reach::Gateway, Inputs::None) => Ok(runtime),
+            (Reach::Gateway, _) => Err(PrepareError::DataAndNetwork),
+            (Reach::Nothing, inputs) if places(inputs) == places(&self.plan.inputs) => Ok(runtime),
+            (Reach::Nothing, _) => Err(PrepareError::Inputs),
         }
     }
 
@@ -134,14 +155,30 @@ impl Job {
             ("STRONGROOM_RUN_ID", run.as_str()),
             ("STRONGROOM_STAGE", stage),
         ];
+        let proxy = format!("http://{GATEWAY}");
+        let proxies = match self.reach {
+            Reach::Gateway => &PROXIES[..],
+            Reach::Nothing => &[],
+        };
+        let proxies = proxies.iter().map(|name| (*name, proxy.as_str()));
+        let secrets = json::canonical_of(&self.secrets);
+        let secrets = match self.secrets.is_empty() {
+            true => None,
+            false => Some(("STRONGROOM_SECRETS", secrets.as_str())),
+        };
         let all = own
             .into_iter()
             .chain(VARIABLES)
-            .chain(runtime.environment());
+            .chain(runtime.environment())
+            .chain(proxies)
+            .chain(secrets);
         all.map(|(name, value)| (name.to_owned(), value.to_owned()))
             .collect()
     }
 }
+
+/// What clients look for to find a proxy; some know the one spelling alone.
+const PROXIES: [&str; 4] = ["HTTP_PROXY", "HTTPS_PROXY", "http_proxy", "https_proxy"];
 
 /// What every run has in its environment.
 pub(crate) const VARIABLES: [(&str, &str); 4] = [

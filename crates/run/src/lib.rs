@@ -25,7 +25,7 @@ mod zygotes;
 pub mod fuzzing;
 
 pub use collect::{CollectError, OutFolder};
-pub use job::Job;
+pub use job::{Job, Reach};
 pub use local::{Local, LocalConfig, StartError};
 pub use log::LogChunk;
 pub use prepare::PrepareError;

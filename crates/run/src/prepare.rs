@@ -3,14 +3,14 @@
 //! Nothing of the guest has run when this fails. Preparing and running are
 //! apart so that a sandbox can be built before there is work for it.
 
-use std::{io, sync::Arc, time::Duration};
+use std::{io, os::fd::OwnedFd, sync::Arc, time::Duration};
 
 use strongroom_core::{permit::Permit, run::Reason};
 use strongroom_jail::{Event, Jail, Pipes, SealError, Sealed, WardenError};
 use tokio::{sync::OwnedSemaphorePermit, time::timeout};
 
 use crate::{
-    job::Job,
+    job::{Job, Reach},
     local::{Local, Shared, StartError},
     pool::Taken,
     prepared::{Beginning, Prepared, Readers},
@@ -33,6 +33,8 @@ pub enum PrepareError {
     RuntimeChanged,
     #[error("the inputs are not those in the plan")]
     Inputs,
+    #[error("data and network never meet: a job with a gateway shows no inputs")]
+    DataAndNetwork,
     #[error("{wall}: {detail}")]
     Refused { wall: String, detail: String },
     #[error("could not write down what the guest is to see: {0}")]
@@ -95,7 +97,11 @@ impl Local {
     pub async fn prepare(&self, permit: Permit, job: Job) -> Result<Prepared, PrepareError> {
         let runtime = job.checked(&permit, &self.shared.runtimes)?;
         let mut place = self.place().await?;
-        let ahead = self.ahead(&permit, &job, &runtime).await;
+        let ahead = match job.reach {
+            Reach::Nothing => self.ahead(&permit, &job, &runtime).await,
+            // What reaches a network is made for its one run.
+            Reach::Gateway => None,
+        };
         if let Some(waiting) = ahead {
             let root = self.shared.runtimes.root();
             match waiting.give(place, &permit, &job, &runtime, root).await {
@@ -113,16 +119,10 @@ impl Local {
         let jail = jail.seal(live.warden.kernel()).map_err(of_seal)?;
         live.dispatch();
         let mut slot = live.take(place).ok_or(PrepareError::WardenDied)?;
-        let (pipes, enforced) = ready(&mut slot, jail).await?;
+        let (pipes, enforced, gateway) = ready(&mut slot, jail).await?;
         let pipes = Readers::new(pipes).map_err(PrepareError::Pipes)?;
         let limits = permit.limits();
-        Ok(Prepared::new(
-            slot,
-            pipes,
-            enforced,
-            limits,
-            Beginning::Plain,
-        ))
+        Ok(Prepared::new(slot, pipes, enforced, limits, Beginning::Plain).with_gateway(gateway))
     }
 
     /// A guest that was made ahead, or one that is quickly made.
@@ -168,13 +168,15 @@ pub(crate) async fn live(shared: &Arc<Shared>) -> Result<Arc<Live>, PrepareError
 pub(crate) async fn ready(
     slot: &mut Slot,
     jail: Jail<Sealed>,
-) -> Result<(Pipes, strongroom_jail::Enforced), PrepareError> {
+) -> Result<(Pipes, strongroom_jail::Enforced, Option<OwnedFd>), PrepareError> {
     let pipes = slot
         .warden()
         .prepare(slot.id(), jail)
         .map_err(PrepareError::Warden)?;
     match timeout(Duration::from_millis(PREPARE_MS_MAX), slot.event()).await {
-        Ok(Some(Event::Ready { enforced, .. })) => Ok((pipes, enforced)),
+        Ok(Some(Event::Ready {
+            enforced, gateway, ..
+        })) => Ok((pipes, enforced, gateway)),
         Ok(Some(Event::Refused { wall, detail, .. })) => {
             Err(PrepareError::Refused { wall, detail })
         }

@@ -7,6 +7,7 @@
 
 use std::{
     io,
+    net::TcpListener,
     os::fd::OwnedFd,
     sync::atomic::{AtomicBool, Ordering},
     time::Duration,
@@ -50,6 +51,7 @@ pub struct Prepared {
     enforced: Enforced,
     limits: Limits,
     beginning: Beginning,
+    gateway: Option<TcpListener>,
 }
 
 /// What comes out of a guest, and the way in to one that was launched.
@@ -156,7 +158,20 @@ impl Prepared {
             enforced,
             limits,
             beginning,
+            gateway: None,
         }
+    }
+
+    pub(crate) fn with_gateway(mut self, gateway: Option<OwnedFd>) -> Self {
+        self.gateway = gateway.map(TcpListener::from);
+        self
+    }
+
+    /// What listens for the guest, if its job has a gateway. It does not block;
+    /// nobody answers the guest until somebody accepts from it, and it has to
+    /// be closed for the guest's network to end.
+    pub fn take_gateway(&mut self) -> Option<TcpListener> {
+        self.gateway.take()
     }
 
     /// The walls that stand around this guest.

@@ -41,7 +41,7 @@ impl Waiting {
         live.dispatch();
         let mut slot = live.take(place).ok_or(PrepareError::WardenDied)?;
         slot.keep(zygote);
-        let (pipes, enforced) = ready(&mut slot, jail).await?;
+        let (pipes, enforced, _) = ready(&mut slot, jail).await?;
         let mut pipes = Readers::new(pipes).map_err(PrepareError::Pipes)?;
         if pipes.door.is_some() {
             // Its main program says one byte when everything is loaded.

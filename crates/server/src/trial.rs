@@ -27,7 +27,7 @@ use strongroom_core::{
     run::{Enforced, OutputFile, Reason, Stream, Usage},
     tree::TreeError,
 };
-use strongroom_run::{Job, Local, LocalConfig, LogChunk, RuntimeError, StartError};
+use strongroom_run::{Job, Local, LocalConfig, LogChunk, Reach, RuntimeError, StartError};
 use tokio::sync::{mpsc, oneshot};
 
 use crate::{
@@ -222,6 +222,8 @@ fn lay_out(
         entry: manifest.entry,
         function_dir,
         inputs,
+        reach: Reach::Nothing,
+        secrets: BTreeMap::new(),
     })
 }
 

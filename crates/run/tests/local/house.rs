@@ -1,6 +1,7 @@
 //! A backend with one job at a time, and what came out of it.
 
 use std::{
+    collections::BTreeMap,
     fs,
     path::{Path, PathBuf},
     time::{Duration, Instant},
@@ -19,7 +20,7 @@ use strongroom_core::{
     tree::TreePath,
 };
 use strongroom_run::{
-    CollectError, Ended, Job, Local, LocalConfig, LogChunk, PrepareError, Prepared,
+    CollectError, Ended, Job, Local, LocalConfig, LogChunk, PrepareError, Prepared, Reach,
 };
 use tokio::sync::{mpsc, oneshot};
 
@@ -44,6 +45,8 @@ pub struct Task {
     /// Another than the file's name says.
     pub runtime: Option<RuntimeName>,
     pub tenant: &'static str,
+    pub reach: Reach,
+    pub secrets: BTreeMap<String, String>,
 }
 
 /// What a run left.
@@ -62,6 +65,8 @@ impl Task {
             limits: Limits::DEFAULT,
             runtime: None,
             tenant: "tester",
+            reach: Reach::Nothing,
+            secrets: BTreeMap::new(),
         }
     }
 
@@ -162,6 +167,8 @@ impl House {
             entry: task.files[0].0.parse().unwrap(),
             function_dir: place(&task.files),
             inputs: inputs.try_map(|files| Ok::<_, ()>(place(&files))).unwrap(),
+            reach: task.reach,
+            secrets: task.secrets.clone(),
         }
     }
 

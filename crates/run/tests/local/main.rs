@@ -8,6 +8,7 @@ mod ahead;
 #[cfg(target_arch = "x86_64")]
 mod copies;
 mod ends;
+mod gateway;
 mod house;
 mod leaving;
 mod logs;

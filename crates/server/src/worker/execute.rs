@@ -6,7 +6,7 @@
 //! ended meanwhile. Whatever happens here, the run ends with a reason, and the
 //! store is told until it has heard.
 
-use std::{panic::AssertUnwindSafe, time::Duration};
+use std::{collections::BTreeMap, panic::AssertUnwindSafe, time::Duration};
 
 use futures::FutureExt as _;
 
@@ -15,7 +15,7 @@ use strongroom_core::{
     permit::{self, Permit},
     run::{Enforced, OutputFile, Reason},
 };
-use strongroom_run::{Job, Local, OutFolder, PrepareError, Prepared};
+use strongroom_run::{Job, Local, OutFolder, PrepareError, Prepared, Reach};
 use strongroom_store::{BlobError, ClaimedRun, Finish, LogLine, RunRow, StoreError};
 use tokio::{
     sync::mpsc,
@@ -153,6 +153,8 @@ async fn job(app: &App, claimed: &ClaimedRun) -> Result<Job, Reason> {
         entry: content.manifest.entry.clone(),
         function_dir,
         inputs,
+        reach: Reach::Nothing,
+        secrets: BTreeMap::new(),
     })
 }
 
