@@ -135,6 +135,7 @@ fn file_faults(file: &Path, text: &str) -> Vec<String> {
                 || line.contains("unsafe impl")
                 || line.contains("allow(unsafe_code)"))
             && !file.starts_with("xtask")
+            && !(file.starts_with("crates/star") && is_signature_of_starlark(line))
         {
             faults.push(format!(
                 "{shown}:{place}: unsafe code lives in crates/jail only"
@@ -151,6 +152,14 @@ fn file_faults(file: &Path, text: &str) -> Vec<String> {
         faults.extend(long_functions(file, &code));
     }
     faults
+}
+
+/// The functions that `starlark` marks `unsafe` in its trait for values. Their
+/// bodies may do nothing unsafe: that would take an `unsafe` block.
+fn is_signature_of_starlark(line: &str) -> bool {
+    ["iterate(", "iter_next(", "iter_stop("]
+        .iter()
+        .any(|name| line.trim_start().starts_with(&format!("unsafe fn {name}")))
 }
 
 fn is_test(file: &Path) -> bool {

@@ -5,8 +5,22 @@
 //! Absent: any crate of the station, unsafe code, and any way to a file that
 //! the contract with guests does not name.
 
+mod builtins;
+mod context;
+pub mod dataset;
 pub mod dialect;
+pub mod events;
+pub mod failure;
+pub mod gateway;
+pub mod guest;
 pub mod host;
+pub mod input;
 pub mod loader;
 pub mod modules;
 pub mod network;
+pub mod output;
+pub mod rows;
+pub mod run;
+pub mod script;
+pub mod source;
+pub mod value;

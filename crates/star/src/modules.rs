@@ -9,10 +9,12 @@ mod assert;
 mod base64;
 mod bounds;
 mod csv;
+mod dataset;
 mod gzip;
 mod hash;
-mod json;
+pub(crate) mod json;
 mod math;
+mod qri;
 mod quotes;
 mod raw;
 mod re;
@@ -38,6 +40,10 @@ const SHIPPED: &[Shipped] = &[
         exports: gzip::exports,
     },
     Shipped {
+        path: "dataset.star",
+        exports: dataset::exports,
+    },
+    Shipped {
         path: "encoding/base64.star",
         exports: base64::exports,
     },
@@ -60,6 +66,10 @@ const SHIPPED: &[Shipped] = &[
     Shipped {
         path: "math.star",
         exports: math::exports,
+    },
+    Shipped {
+        path: "qri.star",
+        exports: qri::exports,
     },
     Shipped {
         path: "re.star",

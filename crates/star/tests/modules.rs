@@ -13,10 +13,7 @@ fn evaluate(script: &str) -> Result<String, String> {
     let ast = AstModule::parse("script.star", script.to_owned(), &dialect::dialect())
         .map_err(|error| error.to_string())?;
     let globals = dialect::globals().build();
-    let host = Host {
-        stage: Stage::Transform,
-        network: Box::new(Disabled),
-    };
+    let host = Host::new(Stage::Transform, Box::new(Disabled));
     Module::with_temp_heap(|module| {
         let mut eval = Evaluator::new(&module);
         eval.set_loader(&StandardModules);

@@ -1,0 +1,6 @@
+//! Scripts of both generations, run as the jail runs them: one process a stage.
+
+mod first;
+mod limits;
+mod second;
+mod trial;
