@@ -8,19 +8,27 @@
 mod assert;
 mod base64;
 mod bounds;
+mod bsoup;
 mod csv;
 mod dataset;
+mod geo;
 mod gzip;
 mod hash;
+mod html;
+mod http;
 pub(crate) mod json;
+mod markup;
 mod math;
 mod qri;
 mod quotes;
 mod raw;
 mod re;
 mod refusal;
+mod time;
 mod tree;
+mod xlsx;
 mod yaml;
+mod zipfile;
 
 use starlark::environment::{FrozenModule, GlobalsBuilder};
 
@@ -34,6 +42,10 @@ const SHIPPED: &[Shipped] = &[
     Shipped {
         path: "assert.star",
         exports: assert::exports,
+    },
+    Shipped {
+        path: "bsoup.star",
+        exports: bsoup::exports,
     },
     Shipped {
         path: "compress/gzip.star",
@@ -60,8 +72,20 @@ const SHIPPED: &[Shipped] = &[
         exports: yaml::exports,
     },
     Shipped {
+        path: "geo.star",
+        exports: geo::exports,
+    },
+    Shipped {
         path: "hash.star",
         exports: hash::exports,
+    },
+    Shipped {
+        path: "html.star",
+        exports: html::exports,
+    },
+    Shipped {
+        path: "http.star",
+        exports: http::exports,
     },
     Shipped {
         path: "math.star",
@@ -74,6 +98,18 @@ const SHIPPED: &[Shipped] = &[
     Shipped {
         path: "re.star",
         exports: re::exports,
+    },
+    Shipped {
+        path: "time.star",
+        exports: time::exports,
+    },
+    Shipped {
+        path: "xlsx.star",
+        exports: xlsx::exports,
+    },
+    Shipped {
+        path: "zipfile.star",
+        exports: zipfile::exports,
     },
 ];
 

@@ -5,19 +5,23 @@ use strongroom_star::{
     dialect,
     host::{Host, Stage},
     loader::StandardModules,
-    network::Disabled,
+    network::{Answer, Disabled, Network, NetworkError, Request},
 };
 
 /// What the last statement of a script evaluates to, as `repr` shows it.
 fn evaluate(script: &str) -> Result<String, String> {
+    let host = Host::new(Stage::Transform, Box::new(Disabled));
+    evaluate_in(&host, script)
+}
+
+fn evaluate_in(host: &Host, script: &str) -> Result<String, String> {
     let ast = AstModule::parse("script.star", script.to_owned(), &dialect::dialect())
         .map_err(|error| error.to_string())?;
     let globals = dialect::globals().build();
-    let host = Host::new(Stage::Transform, Box::new(Disabled));
     Module::with_temp_heap(|module| {
         let mut eval = Evaluator::new(&module);
         eval.set_loader(&StandardModules);
-        eval.extra = Some(&host);
+        eval.extra = Some(host);
         let value: Result<Value, _> = eval.eval_module(ast, &globals);
         value.map(Value::to_repr).map_err(|error| error.to_string())
     })
@@ -37,6 +41,74 @@ fn holds(name: &str) {
     if let Err(error) = evaluate(&script) {
         panic!("{name}.star: {error}");
     }
+}
+
+/// Answers every request with the request itself, as JSON.
+struct Echo;
+
+impl Network for Echo {
+    fn fetch(&self, request: &Request) -> Result<Answer, NetworkError> {
+        let headers: serde_json::Map<String, serde_json::Value> = request
+            .headers
+            .iter()
+            .map(|(name, value)| (name.clone(), value.clone().into()))
+            .collect();
+        let shown = serde_json::json!({
+            "method": request.method,
+            "url": request.url,
+            "headers": headers,
+            "body": String::from_utf8_lossy(&request.body),
+        });
+        let pairs = [
+            ("content-type", "application/json"),
+            ("x-two", "1"),
+            ("X-Two", "2"),
+        ];
+        Ok(Answer {
+            url: request.url.clone(),
+            status: 200,
+            headers: pairs
+                .map(|(name, value)| (name.into(), value.into()))
+                .into(),
+            body: shown.to_string().into_bytes(),
+        })
+    }
+}
+
+#[test]
+fn requests_are_built_as_asked_and_bad_ones_are_never_sent() {
+    let path = format!("{}/tests/modules/http.star", env!("CARGO_MANIFEST_DIR"));
+    let script = std::fs::read_to_string(&path).expect("the script is there");
+    let host = Host::new(Stage::Download, Box::new(Echo));
+    if let Err(error) = evaluate_in(&host, &script) {
+        panic!("http.star: {error}");
+    }
+}
+
+#[test]
+fn there_is_no_http_outside_of_download() {
+    for call in ["get('http://h/')", "post('http://h/', body = 'x')"] {
+        fails(
+            &format!("load('http.star', 'http')\nhttp.{call}"),
+            "network use is disabled. http can only be used during download step",
+        );
+    }
+}
+
+#[test]
+fn html_is_selected_and_walked() {
+    holds("html");
+    holds("bsoup");
+}
+
+#[test]
+fn archives_and_workbooks_are_read_and_their_bombs_are_refused() {
+    holds("archives");
+}
+
+#[test]
+fn geometries_are_measured_and_compared() {
+    holds("geo");
 }
 
 #[test]
@@ -72,6 +144,11 @@ fn patterns_find_split_and_replace_in_linear_time() {
 #[test]
 fn functions_of_numbers_answer_as_the_reference_says() {
     holds("math");
+}
+
+#[test]
+fn moments_and_durations_are_read_shown_and_reckoned_with() {
+    holds("time");
 }
 
 #[test]

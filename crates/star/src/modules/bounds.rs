@@ -8,6 +8,15 @@ const MIB: usize = 1024 * 1024;
 /// What one call may unpack: from gzip, from a member of a zip, from a workbook.
 pub const UNPACKED_BYTES_MAX: usize = 256 * MIB;
 
+/// All that one archive may unpack over its life.
+pub const ARCHIVE_BYTES_MAX: u64 = 1024 * MIB as u64;
+
+/// Members of one archive.
+pub const ARCHIVE_MEMBERS_MAX: usize = 65_536;
+
+/// Cells of one sheet, the empty ones between the first and the last included.
+pub const SHEET_CELLS_MAX: u64 = 20_000_000;
+
 /// Nesting of JSON, YAML and of what is turned into either.
 pub const DEPTH_MAX: usize = 120;
 
@@ -28,3 +37,12 @@ pub const PATTERN_COMPILED_BYTES_MAX: usize = 10 * MIB;
 
 /// Text that one function may build: by repetition, replacement or encoding.
 pub const TEXT_BYTES_MAX: usize = 256 * MIB;
+
+/// HTML that is parsed at once.
+pub const HTML_BYTES_MAX: usize = 32 * MIB;
+
+/// A selector for HTML; its nesting is followed by recursion.
+pub const SELECTOR_BYTES_MAX: usize = 1024;
+
+/// Points of one geometry.
+pub const POINTS_MAX: usize = 1_000_000;

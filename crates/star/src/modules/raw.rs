@@ -48,3 +48,18 @@ pub fn unpack(what: &'static str, from: impl Read) -> starlark::Result<Vec<u8>> 
     }
     Ok(unpacked)
 }
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn what_unfolds_without_end_is_refused_at_the_bound() {
+        let error = unpack("gzip data", std::io::repeat(0)).expect_err("it has no end");
+        assert!(
+            error
+                .to_string()
+                .contains("gzip data is larger than 268435456 bytes")
+        );
+    }
+}
