@@ -12,7 +12,8 @@ import os, sys
 def transform(data, ctx):
     rows = list(data.rows())
     print("read", len(rows), "rows", file=sys.stderr)
-    (ctx.out / "count.txt").write_text(str(len(rows)))
+    import strongroom
+    strongroom.write("count.txt", str(len(list(strongroom.read().rows()))))
     return {"rows": len(rows), "by": ctx.args.get("by"), "cwd": sorted(os.listdir("."))}
 "#;
 

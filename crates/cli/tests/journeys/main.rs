@@ -9,6 +9,7 @@
 mod access;
 mod data;
 mod ends;
+mod kit;
 mod relay;
 mod rules;
 mod runtimes;

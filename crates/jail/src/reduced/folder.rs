@@ -6,6 +6,7 @@
 //! of the sandbox is rewritten, and `STRONGROOM_ROOT` says where the rest is.
 //! Folders that have the same path inside and outside stay where they are.
 
+use std::collections::BTreeSet;
 use std::io;
 use std::os::fd::OwnedFd;
 use std::os::unix::fs::{DirBuilderExt as _, PermissionsExt as _};
@@ -69,6 +70,15 @@ impl Folder {
 
     pub(super) fn writable(&self) -> [PathBuf; 2] {
         [OUT, TMP].map(|path| self.seen(Path::new(path)))
+    }
+
+    /// The folders in which the sandbox's own files lie.
+    pub(super) fn of_files(&self, spec: &Spec) -> BTreeSet<PathBuf> {
+        let parents = own_files(spec).filter_map(|(guest, _)| guest.ancestors().nth(1));
+        let tops = parents.map(|parent| parent.iter().take(2).collect::<PathBuf>());
+        // What lies at the top cannot be read: that would be a rule for all of it.
+        let tops = tops.filter(|top| top != Path::new("/"));
+        tops.map(|top| self.seen(&top)).collect()
     }
 
     /// What runs, in real paths.
@@ -154,6 +164,7 @@ fn make_within(root: &Path, spec: &Spec, user: User) -> io::Result<Folder> {
             io::Error::new(error.kind(), format!("{}: {error}", mount.guest.display()))
         })?;
     }
+    write_files(root, spec)?;
     let [out, tmp] = [OUT, TMP].map(|path| root.join(&path[1..]));
     for path in [&out, &tmp] {
         make_folder(path, 0o700)?;
@@ -173,6 +184,27 @@ fn make_within(root: &Path, spec: &Spec, user: User) -> io::Result<Folder> {
         out_bound,
         tmp_bound,
     })
+}
+
+/// The sandbox's own files that have a place here. Those of `/etc` have none:
+/// who reads them looks at the real path and finds the host's.
+fn own_files(spec: &Spec) -> impl Iterator<Item = (&Path, &[u8])> {
+    let files = spec.files.iter();
+    let files = files.map(|(guest, content)| (guest.as_path(), content.as_slice()));
+    files.filter(|(guest, _)| !guest.starts_with("/etc"))
+}
+
+fn write_files(root: &Path, spec: &Spec) -> io::Result<()> {
+    for (guest, content) in own_files(spec) {
+        let path = root.join(guest.strip_prefix("/").map_err(io::Error::other)?);
+        if let Some(parent) = path.parent() {
+            let mut folders = std::fs::DirBuilder::new();
+            folders.recursive(true).mode(0o755).create(parent)?;
+        }
+        std::fs::write(&path, content)?;
+        std::fs::set_permissions(&path, std::fs::Permissions::from_mode(0o444))?;
+    }
+    Ok(())
 }
 
 fn bounds(limits: &Limits) -> (Bound, Bound) {

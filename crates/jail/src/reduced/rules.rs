@@ -1,7 +1,7 @@
 //! The files of one guest, by Landlock, which is the only wall around them here.
 //!
 //! Named are the runtime's folders to read and execute, the run's own folders
-//! to read, two to write, and four devices. What is not named cannot be
+//! and those of the sandbox's own files to read, two to write, and four devices. What is not named cannot be
 //! opened, listed, made, renamed or removed. Not `/dev/zero`: shared mappings
 //! of it are memory that no census finds. Not `/proc`: it shows others.
 
@@ -28,6 +28,9 @@ pub(super) fn prepare(spec: &Spec, folder: &Folder, abi: u32) -> Result<RulesetC
             false => read,
         };
         rules = allow(rules, &folder.seen(&mount.guest), access)?;
+    }
+    for path in folder.of_files(spec) {
+        rules = allow(rules, &path, read)?;
     }
     for path in folder.writable() {
         rules = allow(rules, &path, writing(abi))?;

@@ -20,12 +20,13 @@ FUNCTION = ROOT + "/function"
 DATA = ROOT + "/data"
 OUT = ROOT + "/out"
 PACKAGES = ROOT + "/packages"
+# The folder with the package `strongroom`.
+KIT = ROOT + "/kit"
 RESULT = 3
 BUFFERS = (BufferedRandom, BufferedRWPair, BufferedWriter, TextIOWrapper)
 # Of an interpreter that is to be copied.
 STEERING = 4
 PRELOAD = "STRONGROOM_PRELOAD"
-
 
 class Data:
     """The inputs: the files in `/data`, or those in one named input."""
@@ -192,13 +193,15 @@ def entry_of(names):
 
 
 def add_packages():
-    """Lets the runtime's packages be found.
+    """Lets the runtime's packages be found, and the package `strongroom`.
 
     Behind the standard library, so that no package takes its place. This runs
     nothing of them: no .pth file, no sitecustomize.
     """
     if PACKAGES not in sys.path and os.path.isdir(PACKAGES):
         sys.path.append(PACKAGES)
+    if KIT not in sys.path:
+        sys.path.append(KIT)
 
 
 def run(path):

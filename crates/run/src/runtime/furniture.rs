@@ -20,7 +20,10 @@ use strongroom_core::{
 };
 use strongroom_jail::{Jail, Limits, Open, Waiting};
 
-use super::{RuntimeError, interpreter, shipped};
+use super::{
+    RuntimeError, interpreter,
+    shipped::{self, Kit},
+};
 use crate::job::VARIABLES;
 
 /// Where the code lies for the guest.
@@ -66,6 +69,7 @@ pub struct Furniture {
     base: Option<RuntimeName>,
     way: Way,
     main_program: String,
+    kit: Kit,
     /// The host's folder with the packages.
     packages: Option<PathBuf>,
     preload: Vec<String>,
@@ -81,6 +85,7 @@ impl Furniture {
         text: &str,
         definition: Definition,
         main_program: Option<&str>,
+        kit: Kit,
     ) -> Self {
         let Start::Own(way) = definition.start else {
             unreachable!("a shipped runtime has no base");
@@ -90,6 +95,7 @@ impl Furniture {
             "runtime": name,
             "definition": Digest::of(text.as_bytes()),
             "main_program": Digest::of(main_program.as_bytes()),
+            "kit": kit.iter().map(|(path, text)| (*path, Digest::of(text.as_bytes()))).collect::<BTreeMap<_, _>>(),
         });
         Self {
             name,
@@ -97,6 +103,7 @@ impl Furniture {
             base: None,
             way,
             main_program: main_program.to_owned(),
+            kit,
             packages: None,
             preload: definition.preload,
             environment: definition.environment,
@@ -138,6 +145,7 @@ impl Furniture {
             base: base.map(|base| base.name.clone()),
             way,
             main_program: main_program.or_else(from_base).unwrap_or_default(),
+            kit: base.map_or(&[], |base| base.kit),
             packages: definition.packages.map(|path| folder.join(path.as_str())),
             preload: definition.preload,
             environment,
@@ -261,6 +269,9 @@ impl Furniture {
             ("/etc/nsswitch.conf", NSSWITCH),
         ] {
             jail = jail.file(path.into(), content.as_bytes().to_vec());
+        }
+        for (path, text) in self.kit {
+            jail = jail.file(path.into(), text.as_bytes().to_vec());
         }
         jail
     }

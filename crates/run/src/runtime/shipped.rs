@@ -1,4 +1,8 @@
 //! The runtimes that are shipped: the folders in `crates/run/runtimes`.
+//!
+//! `python3` brings the package `strongroom` of `sdk/python` along, as far as
+//! it is for functions. It is shown as files, because what is in a command is
+//! paid for by every run, and this only by those who import it.
 
 use std::sync::Arc;
 
@@ -8,14 +12,26 @@ use super::Furniture;
 
 const PYTHON_MAIN_PROGRAM: &str = include_str!("../../runtimes/python3/main_program.py");
 
-/// Each with its name, its `runtime.toml` and its main program.
-const ALL: [(&str, &str, Option<&str>); 2] = [
-    (
-        "python3",
-        include_str!("../../runtimes/python3/runtime.toml"),
-        Some(PYTHON_MAIN_PROGRAM),
-    ),
-    ("sh", include_str!("../../runtimes/sh/runtime.toml"), None),
+/// Files that a runtime shows, by guest path.
+pub(super) type Kit = &'static [(&'static str, &'static str)];
+
+macro_rules! module {
+    ($file:literal) => {
+        (
+            concat!("/kit/strongroom/", $file),
+            include_str!(concat!("../../../../sdk/python/src/strongroom/", $file)),
+        )
+    };
+}
+const PYTHON_KIT: Kit = &[
+    module!("__init__.py"),
+    module!("_frames.py"),
+    module!("_guest.py"),
+    module!("_inputs.py"),
+    module!("_names.py"),
+    module!("_outputs.py"),
+    module!("_through.py"),
+    module!("http.py"),
 ];
 
 /// Whether a main program knows how to wait for its work. The one of
@@ -26,11 +42,22 @@ pub(super) fn can_wait(main_program: &str) -> bool {
 
 /// The runtimes that are there wherever Strongroom is.
 pub(super) fn all() -> Vec<Arc<Furniture>> {
-    ALL.iter()
-        .map(|(name, text, main_program)| {
-            let name = name.parse().expect("the name of a shipped runtime");
-            let definition = Definition::parse(text).expect("the file of a shipped runtime");
-            Arc::new(Furniture::shipped(name, text, definition, *main_program))
-        })
-        .collect()
+    let python3 = include_str!("../../runtimes/python3/runtime.toml");
+    let sh = include_str!("../../runtimes/sh/runtime.toml");
+    vec![
+        shipped("python3", python3, Some(PYTHON_MAIN_PROGRAM), PYTHON_KIT),
+        shipped("sh", sh, None, &[]),
+    ]
+}
+
+fn shipped(name: &str, text: &str, main_program: Option<&str>, kit: Kit) -> Arc<Furniture> {
+    let name = name.parse().expect("the name of a shipped runtime");
+    let definition = Definition::parse(text).expect("the file of a shipped runtime");
+    Arc::new(Furniture::shipped(
+        name,
+        text,
+        definition,
+        main_program,
+        kit,
+    ))
 }

@@ -175,3 +175,25 @@ async fn a_main_program_of_ones_own_runs_the_entry() {
     };
     assert_eq!(*outcome.reason(), code);
 }
+
+#[tokio::test]
+async fn every_function_can_import_the_package_and_none_can_change_it() {
+    let house = House::new();
+    let _folder = add(&house, "", &[("bird.py", "")]);
+    let code = "import strongroom\n\
+        def transform(data, ctx):\n\
+        \x20   faults = []\n\
+        \x20   for path in (strongroom.__file__, '/kit/strongroom/more.py', '/kit/x.py'):\n\
+        \x20       try: open(path, 'w')\n\
+        \x20       except OSError as error: faults.append(error.errno)\n\
+        \x20   return [strongroom.__file__, strongroom.args(), faults]\n";
+    let expected = json!(["/kit/strongroom/__init__.py", {}, [30, 30, 30]]);
+    let plain = house.run(Task::python(code)).await;
+    assert_eq!(plain.value(), expected);
+    let based = house.run(Task::python(code).runs_on("own")).await;
+    assert_eq!(based.value(), expected);
+    let _folder = add(&house, "", &[("strongroom.py", "args = 'own'")]);
+    let own = "import strongroom\ndef transform(data, ctx):\n    return strongroom.args\n";
+    let shadowed = house.run(Task::python(own).runs_on("own")).await;
+    assert_eq!(shadowed.value(), json!("own"));
+}
