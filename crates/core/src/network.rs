@@ -8,6 +8,7 @@
 //! Deliberately absent: paths, and patterns of ports.
 
 pub mod address;
+pub mod made;
 
 use std::{
     collections::BTreeSet,

@@ -9,6 +9,7 @@ pub mod api;
 pub mod app;
 pub mod config;
 mod doctor;
+pub mod gateway;
 pub mod http;
 mod serve;
 pub mod trial;
