@@ -10,7 +10,7 @@ use std::os::fd::OwnedFd;
 use std::path::Path;
 
 use rustix::fs::{CWD, FileType, Mode, makedev};
-use rustix::mount::{MountAttrFlags, UnmountFlags};
+use rustix::mount::MountAttrFlags;
 
 use super::mounting::{CLONE, attach, create, detached_copy, make_directory, tmpfs};
 use crate::mutation::{Part, mount_flags, stands};
@@ -97,16 +97,16 @@ pub(super) fn show(nodes: Nodes, stage: &str) -> io::Result<()> {
     Ok(())
 }
 
-/// Only what is attached may be cloned in part, so it is for a moment.
+/// Only what is attached may be cloned in part, so it is until the stage goes.
 fn taken_apart(directory: &OwnedFd, stage: &str) -> io::Result<Vec<OwnedFd>> {
     let place = format!("{stage}/nodes");
     make_directory(&place)?;
     attach(directory, Path::new(&place))?;
-    let nodes = DEVICES
+    DEVICES
         .iter()
-        .map(|(name, _)| rustix::mount::open_tree(CWD, format!("{place}/{name}"), CLONE))
-        .collect::<Result<_, _>>()?;
-    rustix::mount::unmount(place.as_str(), UnmountFlags::DETACH)?;
-    rustix::fs::unlinkat(CWD, place.as_str(), rustix::fs::AtFlags::REMOVEDIR)?;
-    Ok(nodes)
+        .map(|(name, _)| {
+            let node = rustix::mount::open_tree(CWD, format!("{place}/{name}"), CLONE)?;
+            Ok(node)
+        })
+        .collect()
 }

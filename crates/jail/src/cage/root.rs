@@ -43,7 +43,10 @@ const LINKS: [(&str, &str); 4] = [
     ("dev/stdout", "/proc/self/fd/1"),
     ("dev/stderr", "/proc/self/fd/2"),
 ];
-/// Where layers wait while the root is built.
+/// Where layers wait while the root is built. A file system of its own, for two
+/// reasons: what was attached in it is detached with it, at once, which spares
+/// waiting for the kernel once per layer; and the directories that layers lie in
+/// stay, since an overlay over one that was removed looks empty when it is listed.
 const STAGE: &str = ".stage";
 /// The root itself holds directories, links and the generated files.
 const ROOT_BYTES: u64 = 256 * 1024;
@@ -95,8 +98,7 @@ fn open_directory(mount: &Mount) -> Result<OwnedFd, Refusal> {
 /// Builds the root and moves into it. The caller is pid 1 of new namespaces.
 pub(super) fn build(spec: &Spec, sources: Sources) -> Result<Built, Refusal> {
     let root = enter_empty_root(spec)?;
-    make_directory(STAGE).or_refuse(PRIVATE_ROOT, "make the stage")?;
-    empty_layer().or_refuse(READ_ONLY_OVERLAY, "make the empty layer")?;
+    make_stage().or_refuse(PRIVATE_ROOT, "make the stage")?;
     for (index, (mount, copy)) in spec.mounts.iter().zip(sources.directories).enumerate() {
         overlay(index, mount, copy).or_refuse(
             READ_ONLY_OVERLAY,
@@ -109,7 +111,7 @@ pub(super) fn build(spec: &Spec, sources: Sources) -> Result<Built, Refusal> {
     // A zygote's would show it the processes of its copies.
     let proc = spec.origin != Origin::Zygote && proc()?;
     write_files(spec, proc).or_refuse(PRIVATE_ROOT, "write files and links")?;
-    remove_stage(spec.mounts.len()).or_refuse(PRIVATE_ROOT, "clear the stage")?;
+    remove_stage().or_refuse(PRIVATE_ROOT, "clear the stage")?;
     let flags = u64::from(mount_flags(READ_ONLY | NO_EXEC).bits());
     syscall::mount_set(&root, flags, 0, false)
         .or_refuse(PRIVATE_ROOT, "make the root read-only")?;
@@ -135,16 +137,18 @@ fn enter_empty_root(spec: &Spec) -> Result<OwnedFd, Refusal> {
 
 pub(super) const RDONLY: MountAttrFlags = MountAttrFlags::MOUNT_ATTR_RDONLY;
 
-/// The layer that gives overlays something to lie over. It is a file system
-/// of its own because it must outlive the stage: a layer whose directory was
-/// removed makes the whole overlay look empty when it is listed.
-fn empty_layer() -> io::Result<()> {
-    let place = format!("{STAGE}/empty");
-    make_directory(&place)?;
-    attach(
-        tmpfs(PAGE_BYTES, 1, "0755", READ_ONLY | NO_EXEC)?,
-        Path::new(&place),
-    )
+/// With the empty layer, which gives overlays something to lie over.
+fn make_stage() -> io::Result<()> {
+    make_directory(STAGE)?;
+    let flags = READ_ONLY.difference(RDONLY) | NO_EXEC;
+    let stage = tmpfs(PAGE_BYTES, ROOT_FILES, "0755", flags)?;
+    attach(stage, Path::new(STAGE))?;
+    make_directory(&format!("{STAGE}/empty"))
+}
+
+fn remove_stage() -> io::Result<()> {
+    rustix::mount::unmount(STAGE, UnmountFlags::DETACH)?;
+    Ok(rustix::fs::unlinkat(CWD, STAGE, AtFlags::REMOVEDIR)?)
 }
 
 fn overlay(index: usize, mount: &Mount, copy: OwnedFd) -> io::Result<()> {
@@ -161,9 +165,7 @@ fn overlay(index: usize, mount: &Mount, copy: OwnedFd) -> io::Result<()> {
         READ_ONLY | NO_EXEC
     };
     let overlay = file_system("overlay", &[("lowerdir", &layers)], flags)?;
-    attach_at(&overlay, &mount.guest)?;
-    rustix::mount::unmount(stage.as_str(), UnmountFlags::DETACH)?;
-    Ok(())
+    attach_at(&overlay, &mount.guest)
 }
 
 /// One bounded tmpfs, shown as two directories.
@@ -180,9 +182,7 @@ fn scratch(spec: &Spec) -> io::Result<OwnedFd> {
         make_directory(guest)?;
         attach(&part, Path::new(guest))?;
     }
-    let root = reopen(&scratch)?;
-    rustix::mount::unmount(stage.as_str(), UnmountFlags::DETACH)?;
-    Ok(root)
+    reopen(&scratch)
 }
 
 fn out(spec: &Spec) -> io::Result<OwnedFd> {
@@ -252,15 +252,6 @@ fn write_files(spec: &Spec, proc: bool) -> io::Result<()> {
         rustix::fs::symlinkat(*target, CWD, *link)?;
     }
     Ok(())
-}
-
-fn remove_stage(mounts: usize) -> io::Result<()> {
-    rustix::mount::unmount(format!("{STAGE}/empty").as_str(), UnmountFlags::DETACH)?;
-    let numbered = (0..mounts).map(|index| index.to_string());
-    for name in numbered.chain(["empty", "scratch"].map(str::to_owned)) {
-        rustix::fs::unlinkat(CWD, format!("{STAGE}/{name}"), AtFlags::REMOVEDIR)?;
-    }
-    Ok(rustix::fs::unlinkat(CWD, STAGE, AtFlags::REMOVEDIR)?)
 }
 
 fn pivot() -> io::Result<()> {
