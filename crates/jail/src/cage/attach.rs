@@ -61,9 +61,11 @@ impl Inside {
 /// Gives the guest what is attached.
 pub(super) fn attach_to(place: &Place<'_>, attachment: &Attachment) -> Result<(), Refusal> {
     let directories = root::open_directories(&attachment.mounts)?;
+    let own = own_namespaces().or_refuse(OTHER_NAMESPACES, "find its own namespaces")?;
     limit(place, &attachment.limits)?;
     join(place)?;
     let overlays = out_of_sight(attachment, &directories)?;
+    keep_mounts(&own).or_refuse(OTHER_NAMESPACES, "keep the copy of the mounts")?;
     syscall::enter(&place.inside.mounts, libc::CLONE_NEWNS)
         .or_refuse(OTHER_NAMESPACES, "return to the sandbox's mounts")?;
     for (mount, overlay) in attachment.mounts.iter().zip(overlays) {
@@ -91,6 +93,20 @@ fn out_of_sight(attachment: &Attachment, directories: &[OwnedFd]) -> Result<Vec<
             overlay(&root, mount, copy).or_refuse(READ_ONLY_OVERLAY, &laying(mount))
         })
         .collect()
+}
+
+/// The keeper's, which are found at no path any more once it has joined.
+fn own_namespaces() -> io::Result<OwnedFd> {
+    let flags = OFlags::PATH | OFlags::DIRECTORY | OFlags::CLOEXEC;
+    Ok(rustix::fs::open("/proc/self/ns", flags, Mode::empty())?)
+}
+
+/// Holds the copy of the mounts until the keeper ends: letting it go takes as
+/// long as the kernel needs to see every processor pass by, and a run waits.
+fn keep_mounts(own: &OwnedFd) -> io::Result<()> {
+    let flags = OFlags::RDONLY | OFlags::CLOEXEC;
+    std::mem::forget(rustix::fs::openat(own, "mnt", flags, Mode::empty())?);
+    Ok(())
 }
 
 fn laying(mount: &Mount) -> String {
