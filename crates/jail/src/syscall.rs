@@ -19,8 +19,8 @@ use std::os::fd::{AsFd, AsRawFd, FromRawFd as _, OwnedFd};
 #[cfg(test)]
 pub(crate) use attempt::attempt;
 pub(crate) use process::{
-    clone, execute, exit_now, fork, ignore_children, kill_all_others, reset_signals,
-    sleep_for_ever, wait_any,
+    clone, execute, exit_now, fork, ignore_children, kill_all_others, reset_signals, wait_any,
+    wait_for_hangup,
 };
 
 fn done(returned: libc::c_long) -> io::Result<libc::c_long> {

@@ -48,19 +48,26 @@ pub(super) fn live(
     attached.extend(namespaces.iter().chain(&rules).map(|fd| fd.as_fd()));
     wire::send(socket, &report, &attached).or_refuse(kernel::PRIVATE_ROOT, "hand over /out")?;
     drop((built.out, built.scratch));
-    let worker = match order.spec.origin {
-        Origin::CopyOf(_) => None,
-        Origin::Program | Origin::Zygote => Some(
-            syscall::fork(|| {
-                end(
-                    socket,
-                    worker::live(socket, order, descriptors, gate, filters),
-                )
+    let charge = match order.spec.origin {
+        Origin::CopyOf(_) => Charge::Copy(gate),
+        origin => Charge::Worker {
+            pid: syscall::fork(|| {
+                let life = worker::live(socket, order, descriptors, gate, filters);
+                end(socket, life)
             })
             .or_refuse(kernel::OTHER_NAMESPACES, "fork the worker")?,
-        ),
+            reports_others: origin == Origin::Zygote,
+        },
     };
-    reap(socket, worker, order.spec.origin, filters)
+    attend(socket, &charge, filters)
+}
+
+/// Whose end init waits for.
+enum Charge {
+    /// Its child's. A zygote's init tells of everyone else that it reaps, too.
+    Worker { pid: i32, reports_others: bool },
+    /// A copy's, which the init of its zygote reaps: the warden hangs up.
+    Copy(OwnedFd),
 }
 
 /// What a copy of a zygote enters. Must be opened while there is a `/proc`.
@@ -111,35 +118,44 @@ fn exit_if_orphaned(go: &OwnedFd) {
     }
 }
 
-/// Waits for the worker if it is ours, and forever if the guest is a copy: then
-/// the zygote's init reaps it and we only hold its processes together.
-fn reap(
+fn attend(
     socket: BorrowedFd<'_>,
-    worker: Option<i32>,
-    origin: Origin,
+    charge: &Charge,
     filters: &Filters,
 ) -> Result<Infallible, Refusal> {
-    let kept = syscall::number(&socket);
-    syscall::close_between(0, kept - 1, 0)
-        .and_then(|()| syscall::close_from(kept + 1, false))
+    let gate = match charge {
+        Charge::Copy(gate) => Some(syscall::number(gate)),
+        Charge::Worker { .. } => None,
+    };
+    syscall::close_all_but(0, [syscall::number(&socket)].into_iter().chain(gate))
         .or_refuse(kernel::DESCRIPTORS, "close init's descriptors")?;
     privileges::drop_all()?;
     privileges::hide_memory()?;
-    if worker.is_none() {
-        // The kernel reaps orphans by itself, and the warden ends us.
+    if gate.is_some() {
+        // The kernel reaps orphans by itself.
         syscall::ignore_children();
     }
     filters.init.install()?;
-    let Some(worker) = worker else {
-        syscall::sleep_for_ever()
-    };
+    match charge {
+        Charge::Copy(gate) => {
+            syscall::wait_for_hangup(gate.as_fd());
+            end_all_others(socket)
+        }
+        Charge::Worker {
+            pid,
+            reports_others,
+        } => reap(socket, *pid, *reports_others),
+    }
+}
+
+fn reap(socket: BorrowedFd<'_>, worker: i32, reports_others: bool) -> Result<Infallible, Refusal> {
     loop {
         match syscall::wait_any() {
             Ok((pid, wait_status)) if pid == worker => {
                 let _ = wire::send(socket, &Report::Ended { wait_status }, &[]);
                 end_all_others(socket)
             }
-            Ok((pid, wait_status)) if origin == Origin::Zygote => {
+            Ok((pid, wait_status)) if reports_others => {
                 let _ = wire::send(socket, &Report::Reaped { pid, wait_status }, &[]);
             }
             Ok(_) => {}

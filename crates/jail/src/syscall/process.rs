@@ -147,11 +147,20 @@ pub(crate) fn wait_any() -> io::Result<(i32, i32)> {
     }
 }
 
-/// Waits for nothing. Only a deadly signal ends it.
-pub(crate) fn sleep_for_ever() -> ! {
+/// Waits until something can be read here, or the other end is closed.
+pub(crate) fn wait_for_hangup(end: BorrowedFd<'_>) {
     loop {
-        // SAFETY: no descriptors, no time limit and no signal mask are read.
+        let mut one = libc::pollfd {
+            fd: end.as_raw_fd(),
+            events: libc::POLLIN,
+            revents: 0,
+        };
+        // SAFETY: the pointer is to one `pollfd`, which outlives the call; no time
+        // limit and no signal mask are read.
         // JUSTIFICATION: rustix polls by a call that not every architecture has.
-        unsafe { libc::ppoll(std::ptr::null_mut(), 0, std::ptr::null(), std::ptr::null()) };
+        let ready = unsafe { libc::ppoll(&raw mut one, 1, std::ptr::null(), std::ptr::null()) };
+        if ready == 1 {
+            return;
+        }
     }
 }

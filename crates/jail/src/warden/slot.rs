@@ -228,9 +228,8 @@ impl Slot {
         self.status = Some(status(wait_status));
         self.ended = Some(now);
         self.end(Cause::Own, now);
-        if let (Origin::CopyOf(_), Some((_, init))) = (self.origin, &self.init) {
-            let _ = pidfd_send_signal(init, Signal::KILL);
-        }
+        // The init of a copy, which is not its parent, waits for us to hang up.
+        self.gate = None;
     }
 
     /// Whether anything is being done in this slot; a ready one only waits.
