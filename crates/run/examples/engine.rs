@@ -2,8 +2,9 @@
 //!
 //! Prints one line for each round, in microseconds: how long it took to
 //! prepare the guest and how long to run it. Before each round it waits until
-//! a guest waits for it, unless told not to have any (`engine ROUNDS 0`). The
-//! program is its own warden. Deliberately absent: statistics; who reads the
+//! a guest waits for it, unless told not to have any (`engine ROUNDS 0`); with a
+//! third number there are that many zygotes, and the guests become copies of
+//! one (`engine ROUNDS 2 1`). The program is its own warden. Deliberately absent: statistics; who reads the
 //! lines makes them.
 
 use std::{
@@ -42,8 +43,13 @@ fn main() -> Result<(), Failure> {
         Some(text) => text.parse()?,
         None => POOL_MAX,
     };
+    let zygotes_max = match std::env::args().nth(3) {
+        Some(text) => text.parse()?,
+        None => 0,
+    };
     let local = Local::start(LocalConfig {
         pool_max,
+        zygotes_max,
         ..LocalConfig::default()
     })?;
     let folder = tempfile::tempdir()?;

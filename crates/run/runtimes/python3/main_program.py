@@ -373,6 +373,22 @@ def reseed(generators):
         tempfile._name_sequence = None
 
 
+def rehearse():
+    """Calls ahead of time what every run calls, since the first time is slow."""
+    import json
+
+    names = {"": [""], "environment": os.environ.copy()}
+    os.environ.update(json.loads(json.dumps(names))["environment"])
+    module = type(sys)("")
+    exec(compile("def transform(): pass", "", "exec", dont_inherit=True), module.__dict__)
+    entry_of({})
+    standard_input()
+    sys.stdout.reconfigure(line_buffering=True)
+    os.listdir("/")
+    set(sys.modules)
+    flush()
+
+
 def wait():
     """Waits for the work, ahead of which this was launched; answers its entry.
 
@@ -386,16 +402,13 @@ def wait():
     import json
     import pathlib
 
-    # What is called for the first time is slow, so here it is called before.
-    json.loads(json.dumps({"": [""]}))
-    exec(compile("", "", "exec", dont_inherit=True), {})
-    standard_input()
-    os.environ.update(os.environ.copy())
-    os.listdir("/")
+    rehearse()
     gc.collect()
     preload = os.environ.get(PRELOAD)
     if preload is not None:
         stand_still(preload)
+        # Whatever a copy writes to first, the kernel has to copy then.
+        rehearse()
     loaded = [name for name in sys.modules if name not in start]
     roots = {name.partition(".")[0] for name in loaded}
     door = _socket.socket(fileno=0)
