@@ -22,6 +22,34 @@ pub struct Ui {
     pub json: bool,
     /// A person reads `err` as it comes.
     pub interactive: bool,
+    /// How `out` is written.
+    pub ink: Ink,
+}
+
+/// Whether what a person must not overlook is red.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum Ink {
+    Plain,
+    Coloured,
+}
+
+impl Ink {
+    /// Colours only for a terminal, and not for who does not want them: see
+    /// <https://no-color.org>.
+    fn of_terminal() -> Self {
+        let unwanted = std::env::var_os("NO_COLOR").is_some_and(|set| !set.is_empty());
+        match io::stdout().is_terminal() && !unwanted {
+            true => Self::Coloured,
+            false => Self::Plain,
+        }
+    }
+
+    pub fn red(self, line: &str) -> String {
+        match self {
+            Self::Plain => line.to_owned(),
+            Self::Coloured => format!("\u{1b}[1;31m{line}\u{1b}[0m"),
+        }
+    }
 }
 
 impl Ui {
@@ -31,6 +59,7 @@ impl Ui {
             err: Box::new(io::stderr()),
             json,
             interactive: io::stderr().is_terminal(),
+            ink: Ink::of_terminal(),
         }
     }
 

@@ -13,7 +13,9 @@ use crate::{
     id::{ApprovalId, RequestId},
     limits::Limits,
     name::Name,
-    plan::{self, Inputs, Plan, RuntimePin, Stage},
+    network::Network,
+    plan::{self, Inputs, Plan, RuntimePin},
+    stage::{self, Stage},
 };
 
 /// What an approval covers.
@@ -29,6 +31,8 @@ pub enum Scope {
         runtime: RuntimePin,
         inputs: Inputs<Digest>,
         stages: Vec<Stage>,
+        #[serde(default, skip_serializing_if = "Option::is_none")]
+        download: Option<Network>,
         args_schema: Value,
     },
 }
@@ -41,6 +45,7 @@ impl Scope {
             runtime: plan.runtime.clone(),
             inputs: plan.inputs.clone(),
             stages: plan.stages.clone(),
+            download: plan.download.clone(),
             args_schema,
         }
     }
@@ -57,6 +62,9 @@ pub struct Approval {
     /// The request it answered.
     pub request: RequestId,
     pub scope: Scope,
+    /// The owner named `expose`: what it makes of his data may reach a network.
+    #[serde(default)]
+    pub expose: bool,
     /// A covered run is cut down to these, where they are smaller than its plan's.
     pub limits_max: Limits,
     /// Runs that may still start; `None` is without bound.
@@ -82,6 +90,8 @@ pub enum NotCovered {
     OtherPlan,
     #[error("the arguments are outside what was approved")]
     ArgsOutside,
+    #[error("{}, and the approval does not name it", stage::EXPOSE_OFF)]
+    ExposeNotNamed,
 }
 
 impl Approval {
@@ -104,7 +114,11 @@ impl Approval {
         if self.caller != *caller {
             return Err(NotCovered::OtherCaller);
         }
-        self.scope.covers(plan)
+        self.scope.covers(plan)?;
+        match self.expose || !plan.exposes() {
+            true => Ok(()),
+            false => Err(NotCovered::ExposeNotNamed),
+        }
     }
 }
 
@@ -118,12 +132,14 @@ impl Scope {
                 runtime,
                 inputs,
                 stages,
+                download,
                 args_schema,
             } => {
                 let same = *function == of.function
                     && *runtime == of.runtime
                     && *inputs == of.inputs
-                    && *stages == of.stages;
+                    && *stages == of.stages
+                    && *download == of.download;
                 if !same {
                     return Err(NotCovered::OtherPlan);
                 }

@@ -25,6 +25,7 @@ pub mod schema;
 pub mod secret;
 pub mod statistics;
 pub mod structure;
+pub mod stage;
 pub mod text;
 pub mod tree;
 pub mod version;

@@ -1,9 +1,9 @@
 //! What a function says of itself: `strongroom.toml`, or the same keys inline.
 //!
 //! An unknown key is an error, never ignored: a misspelt limit would
-//! otherwise be no limit. What this station cannot do (dependencies, stages
-//! with a network, outputs held back) is refused here, when the function is
-//! pushed, and not when somebody needs the result.
+//! otherwise be no limit. What this station cannot do (dependencies, outputs
+//! held back) is refused here, when the function is pushed, and not when
+//! somebody needs the result.
 
 use std::collections::BTreeMap;
 
@@ -14,7 +14,9 @@ use crate::{
     inline::{self, InlineError},
     limits::{Limits, LimitsAsked, LimitsError},
     name::Name,
+    network::Network,
     runtime::{Kind, Kinds, RuntimeName},
+    stage::{self, Stage, StagesError},
     tree::{TreeError, TreePath},
 };
 
@@ -36,6 +38,12 @@ pub struct Manifest {
     pub args: Option<Value>,
     /// Every bound, with the defaults filled in.
     pub limits: Limits,
+    /// In the order in which they run.
+    #[serde(default = "stage::plain", skip_serializing_if = "stage::is_plain")]
+    pub stages: Vec<Stage>,
+    /// What the stage `download` may reach.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub download: Option<Network>,
 }
 
 /// Why a manifest cannot be taken.
@@ -64,6 +72,10 @@ pub enum ManifestError {
         name: String,
         source: crate::name::NameError,
     },
+    #[error("stages")]
+    Stages(#[source] StagesError),
+    #[error("`[download]` is for a function with the stage `download`")]
+    NothingToDownload,
     #[error("{0}")]
     NotHere(&'static str),
 }
@@ -79,7 +91,8 @@ struct Written {
     args: Option<Value>,
     #[serde(default)]
     limits: LimitsAsked,
-    download: Option<toml::Value>,
+    stages: Option<Vec<String>>,
+    download: Option<Network>,
     release: Option<Release>,
 }
 
@@ -110,8 +123,6 @@ struct WrittenInline {
 
 const NO_DEPENDENCIES: &str = "this station runs functions on the standard library alone; \
     `dependencies` must be absent or empty";
-const NO_DOWNLOAD: &str =
-    "this station has no gateway to the network; a function cannot have `[download]`";
 const NO_HELD: &str = "this station releases results at once to whom the owners approved; \
     `release.mode` must be \"at_once\"";
 
@@ -128,9 +139,6 @@ impl Manifest {
     /// [`ManifestError`] says which file and key; the developer is at fault.
     pub fn of_files(files: &Files, kinds: &Kinds) -> Result<Self, ManifestError> {
         let written = Self::written(files, kinds)?;
-        if written.download.is_some() {
-            return Err(ManifestError::NotHere(NO_DOWNLOAD));
-        }
         if written
             .release
             .is_some_and(|release| release.mode == ReleaseMode::Held)
@@ -138,6 +146,10 @@ impl Manifest {
             return Err(ManifestError::NotHere(NO_HELD));
         }
         let (runtime, entry) = runtime_and_entry(&written.runtime, &written.entry, files, kinds)?;
+        let stages = stages(written.stages.as_deref(), &entry, files)?;
+        if written.download.is_some() && !stages.contains(&Stage::Download) {
+            return Err(ManifestError::NothingToDownload);
+        }
         let limits = written
             .limits
             .over(Limits::DEFAULT)
@@ -152,6 +164,8 @@ impl Manifest {
             inputs: written.inputs.map(input_names).transpose()?,
             args: written.args,
             limits: limits.checked(Limits::MAX).map_err(ManifestError::Limits)?,
+            stages,
+            download: written.download,
         })
     }
 
@@ -277,6 +291,41 @@ fn default_entry(
         let wanted: Vec<&str> = wanted.iter().map(|path| path.as_str()).collect();
         ManifestError::NoEntry(wanted.join("` or `"))
     })
+}
+
+/// The languages in which `def` in the first column defines a function.
+const DEF_SUFFIXES: [&str; 2] = [".py", ".star"];
+
+/// The stages that the manifest names, or else those that the entry defines
+/// beside its `transform`.
+fn stages(
+    named: Option<&[String]>,
+    entry: &TreePath,
+    files: &Files,
+) -> Result<Vec<Stage>, ManifestError> {
+    let named = match named {
+        Some(named) => named.iter().map(|raw| raw.parse()).collect(),
+        None => Ok(found_stages(entry, files)),
+    };
+    let stages = named.and_then(|named: Vec<Stage>| stage::ordered(named));
+    stages.map_err(ManifestError::Stages)
+}
+
+fn found_stages(entry: &TreePath, files: &Files) -> Vec<Stage> {
+    let has_defs = DEF_SUFFIXES
+        .iter()
+        .any(|suffix| entry.file_name().ends_with(suffix));
+    let Some(source) = files.get(entry).filter(|_| has_defs) else {
+        return stage::plain();
+    };
+    let source = String::from_utf8_lossy(source);
+    let functions = stage::functions_of(&source);
+    let defines = |stage: &Stage| functions.contains(&stage.as_str());
+    match defines(&Stage::Transform) {
+        true => Stage::ALL.into_iter().filter(defines).collect(),
+        // A script may have functions of these names for itself.
+        false => stage::plain(),
+    }
 }
 
 fn input_names(raw: BTreeMap<String, String>) -> Result<BTreeMap<Name, String>, ManifestError> {

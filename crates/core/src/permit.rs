@@ -1,11 +1,13 @@
 //! Leave to run one exact plan, minted right before launch.
 //!
-//! A [`Permit`] cannot be stored, copied or made by hand: the only way to one
-//! is [`mint`], which looks at the stored answers once more, now. An approval
-//! that was revoked or ran out while its run stood in the queue yields none, and
-//! neither does a rule that no longer permits or has come to forbid.
+//! A [`Permit`] is for one stage of the plan. It cannot be stored, copied or
+//! made by hand: the only way to one is [`mint`], which looks at the stored
+//! answers once more, now, and hands out the plan's stages once and in their
+//! order. An approval that was revoked or ran out while its run stood in the
+//! queue yields none, and neither does a rule that no longer permits or has
+//! come to forbid.
 
-use std::collections::BTreeMap;
+use std::collections::{BTreeMap, VecDeque};
 
 use crate::{
     approval::{Approval, NotCovered},
@@ -14,16 +16,28 @@ use crate::{
     limits::Limits,
     name::Name,
     plan::Plan,
-    request::{Grounds, State, Verdict, Verdicts},
+    request::{self, Grounds, State, Verdict, Verdicts},
     rule::RuleAnswer,
+    stage::Stage,
 };
 
-/// Leave to run one exact plan, once.
+/// Leave to run the stages of one exact plan, each once and in their order.
+#[must_use]
+#[derive(Debug)]
+pub struct Permits {
+    run: RunId,
+    plan: Digest,
+    limits: Limits,
+    stages: VecDeque<Stage>,
+}
+
+/// Leave to run one stage of one exact plan, once.
 #[must_use]
 #[derive(Debug)]
 pub struct Permit {
     run: RunId,
     plan: Digest,
+    stage: Stage,
     limits: Limits,
 }
 
@@ -42,6 +56,8 @@ pub enum NoPermit {
     Forbidden(Name),
     #[error("the rules of {0} permit it no longer")]
     RuleGone(Name),
+    #[error("{0} has not named `expose`")]
+    ExposeNotNamed(Name),
     #[error("the owners of the inputs are not those who were asked")]
     Owners,
 }
@@ -51,7 +67,9 @@ pub enum NoPermit {
 pub struct Standing<'a> {
     pub state: State,
     pub caller: &'a Name,
-    /// The owners of the inputs, as of now.
+    /// Whose function it is; a script is nobody's.
+    pub developer: Option<&'a Name>,
+    /// The owners of the data behind the inputs, as of now.
     pub owners: &'a [Name],
     pub verdicts: &'a Verdicts,
     /// The approvals that the verdicts rest on, as of now.
@@ -66,7 +84,7 @@ pub fn mint(
     plan: &Plan,
     standing: &Standing<'_>,
     now_ms: i64,
-) -> Result<Permit, NoPermit> {
+) -> Result<Permits, NoPermit> {
     if standing.state != State::Approved {
         return Err(NoPermit::State(standing.state));
     }
@@ -86,7 +104,7 @@ pub fn mint(
         if let RuleAnswer::Forbid { .. } = by_rule {
             return Err(NoPermit::Forbidden(owner.clone()));
         }
-        if let Some(approval) = ground(owner, grounds, standing)? {
+        if let Some(approval) = ground(owner, grounds, plan, standing)? {
             approval
                 .still_covers(standing.caller, plan, now_ms)
                 .map_err(|why| NoPermit::NotCovered {
@@ -96,19 +114,28 @@ pub fn mint(
             limits = limits.smaller(approval.limits_max);
         }
     }
-    Ok(Permit {
+    Ok(Permits {
         run,
         plan: plan.digest(),
         limits,
+        stages: plan.stages.iter().copied().collect(),
     })
 }
 
 fn ground<'a>(
     owner: &Name,
     grounds: &Grounds,
+    plan: &Plan,
     standing: &Standing<'a>,
 ) -> Result<Option<&'a Approval>, NoPermit> {
     match grounds {
+        Grounds::Rule { .. } | Grounds::Own if plan.exposes() => {
+            Err(NoPermit::ExposeNotNamed(owner.clone()))
+        }
+        Grounds::OwnExposed => match standing.may_expose_all() {
+            true => Ok(None),
+            false => Err(NoPermit::ExposeNotNamed(owner.clone())),
+        },
         Grounds::Rule { .. } => match standing.rules.get(owner) {
             Some(RuleAnswer::Permit { .. }) => Ok(None),
             _ => Err(NoPermit::RuleGone(owner.clone())),
@@ -127,7 +154,14 @@ fn ground<'a>(
     }
 }
 
-impl Permit {
+impl Standing<'_> {
+    fn may_expose_all(&self) -> bool {
+        self.developer
+            .is_some_and(|developer| request::may_expose_all(self.caller, developer, self.owners))
+    }
+}
+
+impl Permits {
     /// Leave for a trial run of one's own code on one's own files, which no
     /// other owner has a say in.
     pub fn trial(run: RunId, plan: &Plan) -> Self {
@@ -135,7 +169,34 @@ impl Permit {
             run,
             plan: plan.digest(),
             limits: plan.limits,
+            stages: plan.stages.iter().copied().collect(),
         }
+    }
+
+    /// The plan's limits, cut down to what every owner allowed. They hold for
+    /// all stages together.
+    pub fn limits(&self) -> Limits {
+        self.limits
+    }
+
+    /// Leave for the next stage, within what is left for it.
+    pub fn next_stage(&mut self, left: Limits) -> Option<Permit> {
+        let stage = self.stages.pop_front()?;
+        Some(Permit {
+            run: self.run.clone(),
+            plan: self.plan,
+            stage,
+            limits: self.limits.smaller(left),
+        })
+    }
+}
+
+impl Permit {
+    /// Leave for the first stage of a trial run.
+    pub fn trial(run: RunId, plan: &Plan) -> Self {
+        let mut all = Permits::trial(run, plan);
+        all.next_stage(plan.limits)
+            .expect("a plan has at least one stage")
     }
 
     pub fn run(&self) -> &RunId {
@@ -146,7 +207,11 @@ impl Permit {
         self.plan
     }
 
-    /// The plan's limits, cut down to what every owner allowed.
+    pub fn stage(&self) -> Stage {
+        self.stage
+    }
+
+    /// The bounds of this stage.
     pub fn limits(&self) -> Limits {
         self.limits
     }

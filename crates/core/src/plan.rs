@@ -16,9 +16,14 @@ use crate::{
     limits::{Limits, LimitsError},
     manifest::Manifest,
     name::{Name, ObjectName},
+    network::Network,
     runtime::RuntimeName,
-    schema, text,
+    schema,
+    stage::{self, Expose},
+    text,
 };
+
+pub use crate::stage::Stage;
 
 /// The most inputs of one plan.
 pub const INPUTS_MAX: usize = 64;
@@ -27,23 +32,6 @@ pub const ARGS_LEN_MAX: usize = 1 << 20;
 /// The deepest nesting of arguments: they are shown inside other documents,
 /// which have to be readable too.
 pub const ARGS_DEPTH_MAX: usize = 100;
-
-/// A part of a function.
-#[derive(Clone, Copy, Debug, PartialEq, Eq, PartialOrd, Ord, Serialize, Deserialize)]
-#[cfg_attr(feature = "openapi", derive(utoipa::ToSchema))]
-#[serde(rename_all = "snake_case")]
-pub enum Stage {
-    /// Data, no network; makes the result.
-    Transform,
-}
-
-impl Stage {
-    pub fn as_str(self) -> &'static str {
-        match self {
-            Self::Transform => "transform",
-        }
-    }
-}
 
 /// The runtime that a plan runs on.
 #[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
@@ -162,7 +150,11 @@ pub struct Plan {
     pub inputs: Inputs<Digest>,
     pub args: Value,
     pub limits: Limits,
+    /// Each is a sandbox of its own, one after the other.
     pub stages: Vec<Stage>,
+    /// What the stage `download` may reach; nothing if absent.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub download: Option<Network>,
 }
 
 /// Why a plan cannot be made; the caller is at fault.
@@ -182,6 +174,8 @@ pub enum PlanError {
     ArgsTooDeep,
     #[error("argument {}: {}", text::shown(.place, 120), text::shown(.why, 300))]
     Args { place: String, why: String },
+    #[error("{}", stage::EXPOSE_OFF)]
+    ExposeOff,
     #[error(transparent)]
     Limits(#[from] LimitsError),
 }
@@ -190,6 +184,23 @@ impl Plan {
     /// What is approved: the digest over everything in the plan.
     pub fn digest(&self) -> Digest {
         Digest::of(json::canonical_of(self).as_bytes())
+    }
+
+    /// Whether something of the data goes to the stage with a network.
+    pub fn exposes(&self) -> bool {
+        self.stages.contains(&Stage::Expose)
+    }
+
+    /// The plan, if the caller who wants it wants `expose` where it has one.
+    ///
+    /// # Errors
+    ///
+    /// [`PlanError::ExposeOff`] otherwise.
+    pub fn wanted(self, expose: Expose) -> Result<Self, PlanError> {
+        match expose {
+            Expose::Off if self.exposes() => Err(PlanError::ExposeOff),
+            _ => Ok(self),
+        }
     }
 }
 
@@ -228,7 +239,8 @@ pub fn pin(
         inputs,
         args,
         limits,
-        stages: vec![Stage::Transform],
+        stages: manifest.stages.clone(),
+        download: manifest.download.clone(),
     })
 }
 

@@ -16,6 +16,7 @@ use crate::{
     name::Name,
     plan::Plan,
     rule::{Ask, RuleAnswer, RulePolicy, RuleSet},
+    stage::Expose,
 };
 
 /// Where a request stands.
@@ -81,6 +82,9 @@ impl std::str::FromStr for State {
 pub enum Grounds {
     /// The caller owns the data.
     Own,
+    /// The caller owns all of the data, wrote the function, and said that what
+    /// it exposes may reach a network.
+    OwnExposed,
     /// An approval, given now or earlier.
     Approval { approval: ApprovalId },
     /// The owner's standing rules, with the policies that determined it.
@@ -148,6 +152,8 @@ pub struct Desk<'a> {
 ///
 /// A rule that forbids comes first, even for the owner's own data; then
 /// ownership, then an approval that covers the plan, then a rule that permits.
+/// A plan that exposes data is covered by an approval that names `expose`, and
+/// neither by a rule nor by ownership alone.
 /// Rules that fail might have forbidden it, so that a person has to answer,
 /// whatever was approved earlier; the owner himself answers by asking.
 pub fn judge(desk: &Desk<'_>, ask: &Ask<'_>, plan: &Plan, now_ms: i64) -> Verdict {
@@ -158,10 +164,8 @@ pub fn judge(desk: &Desk<'_>, ask: &Ask<'_>, plan: &Plan, now_ms: i64) -> Verdic
         let reason = format!("forbidden by the rules of {}", desk.owner);
         return Verdict::Rejected { reason, policies };
     }
-    if desk.owner == ask.caller {
-        return Verdict::Approved {
-            grounds: Grounds::Own,
-        };
+    if let Some(grounds) = own(desk, ask, plan) {
+        return Verdict::Approved { grounds };
     }
     if let RuleAnswer::Failed { errors } = by_rule {
         return Verdict::Pending {
@@ -180,13 +184,38 @@ pub fn judge(desk: &Desk<'_>, ask: &Ask<'_>, plan: &Plan, now_ms: i64) -> Verdic
         };
     }
     match by_rule {
-        RuleAnswer::Permit { policies } => Verdict::Approved {
+        RuleAnswer::Permit { policies } if !plan.exposes() => Verdict::Approved {
             grounds: Grounds::Rule { policies },
         },
-        RuleAnswer::Silent | RuleAnswer::Failed { .. } | RuleAnswer::Forbid { .. } => {
-            Verdict::PENDING
-        }
+        RuleAnswer::Permit { .. }
+        | RuleAnswer::Silent
+        | RuleAnswer::Failed { .. }
+        | RuleAnswer::Forbid { .. } => Verdict::PENDING,
     }
+}
+
+/// What a caller's own data lets him do without being asked.
+fn own(desk: &Desk<'_>, ask: &Ask<'_>, plan: &Plan) -> Option<Grounds> {
+    if desk.owner != ask.caller {
+        return None;
+    }
+    if !plan.exposes() {
+        return Some(Grounds::Own);
+    }
+    let owners = ask.inputs.iter().map(|input| &input.owner);
+    let may = ask.expose == Expose::AllDatasets
+        && may_expose_all(ask.caller, &ask.function.owner, owners);
+    may.then_some(Grounds::OwnExposed)
+}
+
+/// Whether a caller may expose whatever the function reads: all of it is his
+/// own, and so is the function.
+pub fn may_expose_all<'a>(
+    caller: &Name,
+    developer: &Name,
+    owners: impl IntoIterator<Item = &'a Name>,
+) -> bool {
+    developer == caller && owners.into_iter().all(|owner| owner == caller)
 }
 
 /// Every owner's answer to one request.

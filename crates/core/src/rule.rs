@@ -22,6 +22,8 @@ use crate::{
     digest::Digest,
     limits::Limits,
     name::{Name, ObjectName},
+    network::{HostPattern, Network},
+    stage::{Expose, Stage},
 };
 
 /// What policies can speak of.
@@ -59,8 +61,14 @@ pub struct Ask<'a> {
     pub limits: Limits,
     /// The datasets of this owner that the plan reads.
     pub datasets: &'a [ObjectName],
-    /// All datasets that the plan reads, whoever owns them.
+    /// All datasets that the plan reads, whoever owns them, and those that they
+    /// were made of.
     pub inputs: &'a [ObjectName],
+    pub stages: &'a [Stage],
+    /// What the stage with a network may reach.
+    pub network: Option<&'a Network>,
+    /// What the caller says of a function that exposes data.
+    pub expose: Expose,
 }
 
 /// A policy that determined an answer.
@@ -209,6 +217,7 @@ fn cedar_request(ask: &Ask<'_>, now_ms: i64) -> Result<(Request, Entities), Stri
     let entity = |kind: &str, id: &str| json!({ "type": kind, "id": id });
     let now = jiff::Timestamp::from_millisecond(now_ms).map_err(|e| e.to_string())?;
     let (texts, numbers) = tags(ask.args);
+    let hosts = ask.network.into_iter().flat_map(Network::hosts);
     let entities = json!([
         { "uid": entity("User", ask.caller.as_str()), "attrs": {}, "parents": [] },
         { "uid": entity("User", ask.function.owner.as_str()), "attrs": {}, "parents": [] },
@@ -232,6 +241,8 @@ fn cedar_request(ask: &Ask<'_>, now_ms: i64) -> Result<(Request, Entities), Stri
         "inputs": texts_of(ask.inputs),
         "owners": ask.inputs.iter().map(|input| entity("User", input.owner.as_str())).map(|user| json!({ "__entity": user })).collect::<Vec<_>>(),
         "limits": limits(ask.limits),
+        "stages": ask.stages.iter().map(|stage| stage.as_str()).collect::<Vec<_>>(),
+        "hosts": hosts.map(HostPattern::to_string).collect::<Vec<_>>(),
     });
     let uid =
         |kind: &str, id: &str| EntityUid::from_json(entity(kind, id)).map_err(|e| e.to_string());

@@ -20,6 +20,7 @@ use strongroom_core::{
     rule::{self, Ask, RuleAnswer, RuleSet},
     run,
     runtime::RuntimeName,
+    stage::{Expose, Stage},
 };
 
 const NOW: i64 = 1_790_000_000_000;
@@ -43,6 +44,7 @@ fn plan(args: Value) -> Plan {
         args,
         limits: Limits::DEFAULT,
         stages: vec![plan::Stage::Transform],
+        download: None,
     }
 }
 
@@ -53,6 +55,7 @@ fn approval(scope: Scope) -> Approval {
         caller: name("guest"),
         request: RequestId::new(NOW, [2; 10]),
         scope,
+        expose: false,
         limits_max: Limits::DEFAULT,
         uses_left: None,
         until_ms: None,
@@ -68,13 +71,15 @@ fn exact(of: &Plan) -> Approval {
 #[test]
 fn a_plan_changes_its_digest_with_anything_in_it() {
     let base = plan(json!({"by": "species"}));
-    let changes: [fn(&mut Plan); 6] = [
+    let changes: [fn(&mut Plan); 8] = [
         |p| p.function = Digest::of(b"functioN"),
         |p| p.runtime.digest = Digest::of(b"python "),
         |p| p.inputs = Inputs::None,
         |p| p.args = json!({"by": "Species"}),
         |p| p.limits.out_bytes += 1,
         |p| p.stages.clear(),
+        |p| p.stages.insert(0, Stage::Download),
+        |p| p.download = Some(serde_json::from_value(json!({"hosts": ["a.org"]})).unwrap()),
     ];
     for change in changes {
         let mut other = base.clone();
@@ -172,6 +177,9 @@ fn ask<'a>(
         limits: Limits::DEFAULT,
         datasets,
         inputs: datasets,
+        stages: &[Stage::Download, Stage::Transform],
+        network: None,
+        expose: Expose::Off,
     }
 }
 
@@ -196,6 +204,7 @@ fn rules_speak_of_function_digest_developer_user_purpose_arguments_and_time() {
         r#"permit(principal, action, resource) when { context.now < datetime("2030-01-01") && context.datasets.contains("lab/penguins") };"#.to_owned(),
         r#"permit(principal, action, resource) when { context.inputs == ["lab/penguins"] && context.owners == [User::"lab"] };"#.to_owned(),
         r#"permit(principal, action, resource) when { context.limits.memory_bytes <= 268435456 };"#.to_owned(),
+        r#"permit(principal, action, resource) when { context.stages.contains("download") && !context.hosts.contains("a.org") };"#.to_owned(),
     ];
     let args = json!({"by": "species", "min": 5});
     for rule in permits {
@@ -414,6 +423,7 @@ fn a_permit_rests_on_the_rules_as_they_are_at_launch() {
         let standing = Standing {
             state: request::State::Approved,
             caller: &guest,
+            developer: None,
             owners: std::slice::from_ref(&lab),
             verdicts: &verdicts(&[("lab", Verdict::Approved { grounds })]),
             approvals: std::slice::from_ref(&given),
@@ -469,6 +479,7 @@ fn a_permit_is_minted_only_on_what_still_stands() {
             let standing = Standing {
                 state,
                 caller: &guest,
+                developer: None,
                 owners,
                 verdicts,
                 approvals,
@@ -478,7 +489,7 @@ fn a_permit_is_minted_only_on_what_still_stands() {
         };
     let approved = request::State::Approved;
     let owners = [lab.clone()];
-    let permit = mint(
+    let mut permits = mint(
         approved,
         &owners,
         &said,
@@ -486,10 +497,13 @@ fn a_permit_is_minted_only_on_what_still_stands() {
         &asked,
     )
     .unwrap();
-    assert_eq!(permit.limits().memory_bytes, 32 << 20);
+    assert_eq!(permits.limits().memory_bytes, 32 << 20);
+    let permit = permits.next_stage(Limits::MAX).unwrap();
+    assert_eq!(permit.limits(), permits.limits());
+    assert!(permits.next_stage(Limits::MAX).is_none());
     assert_eq!(permit.plan(), asked.digest());
 
-    let refused = |result: Result<permit::Permit, NoPermit>| result.unwrap_err();
+    let refused = |result: Result<permit::Permits, NoPermit>| result.unwrap_err();
     let revoked = Approval {
         revoked: true,
         ..given.clone()
@@ -566,6 +580,8 @@ fn manifest(inputs: Option<&[&str]>, args: Option<Value>) -> Manifest {
         inputs: inputs.map(|names| names.iter().map(|n| (name(n), String::new())).collect()),
         args,
         limits: Limits::DEFAULT,
+        stages: vec![Stage::Transform],
+        download: None,
     }
 }
 

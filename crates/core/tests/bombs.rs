@@ -206,6 +206,7 @@ fn a_plan_reads_back_as_it_was_written() {
             args,
             limits: Limits::DEFAULT,
             stages: Vec::new(),
+            download: None,
         };
         let again: Plan = serde_json::from_str(&json::canonical_of(&plan)).unwrap();
         assert_eq!(again.digest(), plan.digest(), "{raw}");

@@ -155,7 +155,7 @@ fn what_cannot_be_kept_here_is_refused_at_push() {
             ("a.py", ""),
             ("strongroom.toml", "[download]\nhosts = [\"x\"]"),
         ],
-        "no gateway",
+        "with the stage `download`",
     );
     refuses(
         &[

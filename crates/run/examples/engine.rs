@@ -73,6 +73,7 @@ async fn measure(
         args: serde_json::json!({}),
         limits: Limits::DEFAULT,
         stages: vec![Stage::Transform],
+        download: None,
     };
     for round in 0..rounds {
         while 0 < round && 0 < pool_max && local.waiting(&plan.runtime.name) == 0 {
@@ -86,6 +87,7 @@ async fn measure(
             inputs: Inputs::None,
             reach: Reach::Nothing,
             secrets: BTreeMap::new(),
+            stage_dir: None,
         };
         let permit = Permit::trial(RunId::new(1, *b"0123456789"), &job.plan);
         let (lines, mut taken) = mpsc::channel(LINES_MAX);

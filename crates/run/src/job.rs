@@ -17,6 +17,7 @@ use strongroom_core::{
     name::Name,
     permit::Permit,
     plan::{Inputs, Plan},
+    stage,
     tree::TreePath,
 };
 use strongroom_jail::{Attachment, GATEWAY, Jail, Open, Program};
@@ -27,7 +28,7 @@ use crate::{
 };
 
 /// A plan, and where its parts lie on this host.
-#[derive(Debug)]
+#[derive(Clone, Debug)]
 pub struct Job {
     /// Who asked for the run. What is made ahead for one is not given to another
     /// where anything of it could tell.
@@ -37,8 +38,11 @@ pub struct Job {
     pub entry: TreePath,
     /// The function's files.
     pub function_dir: PathBuf,
-    /// A folder of files for each of the plan's inputs.
+    /// A folder of files for each of the plan's inputs; none for a stage that
+    /// sees no data.
     pub inputs: Inputs<PathBuf>,
+    /// A folder with the value of the stage before.
+    pub stage_dir: Option<PathBuf>,
     /// What it can reach beyond its sandbox.
     pub reach: Reach,
     /// Secrets by name, for this stage alone.
@@ -65,7 +69,9 @@ impl Job {
     ) -> Result<Jail<Open>, PrepareError> {
         let jail = Jail::new(jail_limits(&permit.limits()));
         let mut jail = runtime.furnish(root, jail, &self.entry)?;
-        jail = jail.read_only(self.function_dir.clone(), FUNCTION.into());
+        for (host, guest) in self.own_folders() {
+            jail = jail.read_only(host, guest);
+        }
         for (host, guest) in self.input_folders() {
             jail = jail.data(host, guest);
         }
@@ -81,8 +87,7 @@ impl Job {
     /// What a guest that waits is given of the host, and its limits.
     pub(crate) fn attachment(&self, permit: &Permit) -> Attachment {
         let attachment = Attachment::new(jail_limits(&permit.limits()));
-        let function = (self.function_dir.clone(), FUNCTION.into());
-        std::iter::once(function)
+        self.own_folders()
             .chain(self.input_folders())
             .fold(attachment, |attachment, (host, guest)| {
                 attachment.read_only(host, guest)
@@ -116,6 +121,14 @@ impl Job {
         sealed(args.as_bytes()).map_err(PrepareError::Arguments)
     }
 
+    /// The function, and the value of the stage before.
+    fn own_folders(&self) -> impl Iterator<Item = (PathBuf, PathBuf)> {
+        let function = (self.function_dir.clone(), FUNCTION.into());
+        let stage = self.stage_dir.clone();
+        let stage = stage.map(|host| (host, stage::FOLDER.into()));
+        std::iter::once(function).chain(stage)
+    }
+
     /// Each folder of data, and where the guest sees it.
     fn input_folders(&self) -> impl Iterator<Item = (PathBuf, PathBuf)> {
         self.inputs.iter().map(|(name, host)| {
@@ -140,20 +153,23 @@ impl Job {
         if pin != self.plan.runtime {
             return Err(PrepareError::RuntimeChanged);
         }
-        match (self.reach, &self.inputs) {
-            (Reach::Gateway, Inputs::None) => Ok(runtime),
-            (Reach::Gateway, _) => Err(PrepareError::DataAndNetwork),
-            (Reach::Nothing, inputs) if places(inputs) == places(&self.plan.inputs) => Ok(runtime),
-            (Reach::Nothing, _) => Err(PrepareError::Inputs),
+        let shown = match permit.stage().sees_data() {
+            true => places(&self.plan.inputs),
+            false => BTreeSet::new(),
+        };
+        let sees_data = permit.stage().sees_data() || self.inputs != Inputs::None;
+        match self.reach {
+            Reach::Gateway if sees_data => Err(PrepareError::DataAndNetwork),
+            _ if places(&self.inputs) == shown => Ok(runtime),
+            _ => Err(PrepareError::Inputs),
         }
     }
 
     fn environment(&self, permit: &Permit, runtime: &Furniture) -> Vec<(String, String)> {
-        let stage = self.plan.stages.first().map_or("", |stage| stage.as_str());
         let run = permit.run().to_string();
         let own = [
             ("STRONGROOM_RUN_ID", run.as_str()),
-            ("STRONGROOM_STAGE", stage),
+            ("STRONGROOM_STAGE", permit.stage().as_str()),
         ];
         let proxy = format!("http://{GATEWAY}");
         let proxies = match self.reach {

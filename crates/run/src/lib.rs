@@ -17,6 +17,7 @@ mod reason;
 pub mod result;
 pub mod runtime;
 mod slot;
+pub mod stages;
 mod waiting;
 mod zygotes;
 
@@ -31,6 +32,7 @@ pub use log::LogChunk;
 pub use prepare::PrepareError;
 pub use prepared::{Ended, Prepared};
 pub use runtime::{Furniture, RuntimeError, Runtimes};
+pub use stages::{Carried, Course};
 pub use strongroom_jail::{Kernel, Tier, Wall};
 
 /// Becomes the warden and never returns, if this process was started to be

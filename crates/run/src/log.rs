@@ -23,7 +23,8 @@ pub struct LogChunk {
     pub text: String,
 }
 
-/// Reads both streams to their ends, or to the first byte over `bytes_max`.
+/// Reads both streams to their ends, or to the first byte over `bytes_max`;
+/// how many bytes were kept.
 ///
 /// `on_over` is called at once when that byte is seen, before the lines that
 /// are kept have been taken by `to`. When nobody takes lines any more, they
@@ -34,7 +35,7 @@ pub(crate) async fn follow(
     bytes_max: u64,
     to: &mpsc::Sender<LogChunk>,
     on_over: impl FnOnce(),
-) {
+) -> u64 {
     let mut stdout = Voice::new(stdout, Stream::Stdout);
     let mut stderr = Voice::new(stderr, Stream::Stderr);
     let mut left = bytes_max;
@@ -64,6 +65,7 @@ pub(crate) async fn follow(
             voice.send(to, text).await;
         }
     }
+    bytes_max - left
 }
 
 struct Voice {

@@ -31,7 +31,7 @@ pub enum PrepareError {
     NotPermitted,
     #[error("the runtime is not the one in the plan any more")]
     RuntimeChanged,
-    #[error("the inputs are not those in the plan")]
+    #[error("the inputs are not those that the plan has for this stage")]
     Inputs,
     #[error("data and network never meet: a job with a gateway shows no inputs")]
     DataAndNetwork,
@@ -127,7 +127,8 @@ impl Local {
 
     /// A guest that was made ahead, or one that is quickly made.
     async fn ahead(&self, permit: &Permit, job: &Job, runtime: &Furniture) -> Option<Waiting> {
-        if !Waiting::fits(&permit.limits()) {
+        // One with a network is made for its run, and nothing of it before.
+        if permit.stage().has_network() || !Waiting::fits(&permit.limits()) {
             return None;
         }
         let (pool, pin) = (&self.shared.pool, &job.plan.runtime);

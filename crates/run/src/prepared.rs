@@ -132,6 +132,8 @@ pub struct Ended {
     pub value: Option<Value>,
     /// `/out`, if the sandbox stood.
     pub out: Option<OutFolder>,
+    /// What was kept of its log.
+    pub log_bytes: u64,
 }
 
 /// What was seen of a guest until it was dead.
@@ -184,7 +186,21 @@ impl Prepared {
     /// Lines go to `log` as they come; a full channel slows the guest and not
     /// its clock. Whoever sends a name to `cancel` ends the run in that name,
     /// before its start as well; a sender that is dropped asks for nothing.
-    pub async fn run(self, log: mpsc::Sender<LogChunk>, cancel: oneshot::Receiver<Name>) -> Ended {
+    pub async fn run(
+        self,
+        log: mpsc::Sender<LogChunk>,
+        mut cancel: oneshot::Receiver<Name>,
+    ) -> Ended {
+        self.run_stage(log, &mut cancel).await
+    }
+
+    /// As [`Prepared::run`], for one stage of several: who wants the run to end
+    /// is heard in each.
+    pub async fn run_stage(
+        self,
+        log: mpsc::Sender<LogChunk>,
+        cancel: &mut oneshot::Receiver<Name>,
+    ) -> Ended {
         let Self {
             mut slot,
             pipes,
@@ -197,10 +213,14 @@ impl Prepared {
         let log_over = AtomicBool::new(false);
         let value_max = result::value_len_max(limits.out_bytes);
         let mut written = None;
-        let log_read = log::follow(pipes.stdout, pipes.stderr, limits.log_bytes, &log, || {
-            log_over.store(true, Ordering::Relaxed);
-            killer.kill();
-        });
+        let mut log_bytes = 0;
+        let log_read = async {
+            log_bytes = log::follow(pipes.stdout, pipes.stderr, limits.log_bytes, &log, || {
+                log_over.store(true, Ordering::Relaxed);
+                killer.kill();
+            })
+            .await;
+        };
         let value_read = async {
             written = Some(result::read(pipes.result, value_max, || killer.kill()).await);
         };
@@ -229,6 +249,7 @@ impl Prepared {
             stopped.value_over = Some(value_max);
         }
         let mut ended = ended(death, written, &stopped, &limits, &log).await;
+        ended.log_bytes = log_bytes;
         if !all_read && ended.reason.is_success() {
             ended.reason = Reason::HostError {
                 what: "nobody took the guest's log".to_owned(),
@@ -243,7 +264,7 @@ async fn watch(
     slot: &mut Slot,
     beginning: Beginning,
     limits: &Limits,
-    mut cancel: oneshot::Receiver<Name>,
+    cancel: &mut oneshot::Receiver<Name>,
     stopped: &mut Stopped,
 ) -> Death {
     let killer = slot.killer();
@@ -270,7 +291,7 @@ async fn watch(
                 Some(Event::Ready { .. } | Event::Attached { .. }) => {}
                 None => return Death::Host("interrupted: the warden died"),
             },
-            by = &mut cancel, if may_cancel => {
+            by = &mut *cancel, if may_cancel => {
                 may_cancel = false;
                 if let Ok(by) = by {
                     stopped.cancelled = Some(by);
@@ -323,6 +344,7 @@ async fn ended(
         usage,
         value,
         out: Some(out.beside_value(out_bytes)),
+        log_bytes: 0,
     }
 }
 
@@ -339,6 +361,7 @@ fn lost(stopped: &Stopped, what: &str) -> Ended {
         usage: Usage::default(),
         value: None,
         out: None,
+        log_bytes: 0,
     }
 }
 

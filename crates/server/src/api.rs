@@ -20,7 +20,7 @@ pub use data::{
     NewDatasetVersion, NewFunctionVersion, Source,
 };
 pub use request::{Approval, Audited, NewApproval, Rejection, Request, RequestDetail, Rules};
-pub use run::{LogLine, NewRun, Run, RunState};
+pub use run::{LogLine, NewRun, Run, RunStage, RunState, StageValue};
 pub use runtime::{NewRuntime, Runtime, RuntimeAdded};
 pub use script::{Code, ScriptJson, ScriptStatus};
 

@@ -22,12 +22,15 @@ use strongroom_core::{
     limits::{Limits, LimitsAsked, LimitsError},
     manifest::{Files, Manifest, ManifestError},
     name::{Name, NameError},
-    permit::Permit,
+    permit::Permits,
     plan::{self, Inputs, Plan, PlanError},
     run::{Enforced, OutputFile, Reason, Stream, Usage},
+    stage::{Expose, Stage},
     tree::TreeError,
 };
-use strongroom_run::{Job, Local, LocalConfig, LogChunk, Reach, RuntimeError, StartError};
+use strongroom_run::{
+    Course, Ended, Job, Local, LocalConfig, LogChunk, Reach, RuntimeError, StartError,
+};
 use tokio::sync::{mpsc, oneshot};
 
 use crate::{
@@ -45,6 +48,9 @@ pub struct Trial {
     pub on: Vec<String>,
     pub args: Value,
     pub limits: LimitsAsked,
+    /// What to do where the function defines `expose`. All data is whoever
+    /// tries it.
+    pub expose: Expose,
     /// Where files from `/out` are written; nowhere if absent.
     pub out: Option<PathBuf>,
     /// A folder whose folders are runtimes, by their names.
@@ -64,6 +70,8 @@ pub struct TrialEnded {
     pub value: Option<Value>,
     pub files: Vec<OutputFile>,
     pub enforced: Enforced,
+    /// The stage in which it ended, if it has several and did not come through.
+    pub stage: Option<Stage>,
 }
 
 /// Why nothing was tried.
@@ -163,15 +171,8 @@ fn pinned(
     let limits = trial.limits.over(manifest.limits)?;
     let pin = local.pin(&manifest.runtime)?;
     let args = trial.args.clone();
-    Ok(plan::pin(
-        manifest,
-        function,
-        pin,
-        inputs,
-        args,
-        limits,
-        Limits::MAX,
-    )?)
+    let plan = plan::pin(manifest, function, pin, inputs, args, limits, Limits::MAX)?;
+    Ok(plan.wanted(trial.expose)?)
 }
 
 /// Reads `path` alone or `input=path` each.
@@ -224,6 +225,7 @@ fn lay_out(
         inputs,
         reach: Reach::Nothing,
         secrets: BTreeMap::new(),
+        stage_dir: None,
     })
 }
 
@@ -231,11 +233,11 @@ async fn execute(
     local: &Local,
     job: Job,
     out: Option<PathBuf>,
-    on_line: impl FnMut(Stream, &str),
+    mut on_line: impl FnMut(Stream, &str),
 ) -> TrialEnded {
     let run = RunId::new(Clock::default().now_ms(), random());
     let plan = job.plan.clone();
-    let permit = Permit::trial(run.clone(), &plan);
+    let mut course = Course::new(Permits::trial(run.clone(), &plan));
     let mut ended = TrialEnded {
         run,
         reason: Reason::Succeeded,
@@ -243,44 +245,94 @@ async fn execute(
         value: None,
         files: Vec::new(),
         enforced: Enforced::default(),
+        stage: None,
         plan,
     };
-    let prepared = match local.prepare(permit, job).await {
-        Ok(prepared) => prepared,
-        Err(error) => {
-            ended.reason = error.reason();
-            return ended;
-        }
-    };
-    ended.enforced = prepared.enforced().clone();
-    let (sender, lines) = mpsc::channel(256);
-    let (cancel, cancelled) = oneshot::channel();
+    let (cancel, mut cancelled) = oneshot::channel();
     let interrupt = tokio::spawn(async move {
         if tokio::signal::ctrl_c().await.is_ok() {
             let you = you();
             let _ = cancel.send(you);
         }
     });
-    let (guest, ()) = tokio::join!(prepared.run(sender, cancelled), tell(lines, on_line));
-    interrupt.abort();
-    ended.reason = guest.reason;
-    ended.usage = guest.usage;
-    if matches!(ended.reason, Reason::Succeeded | Reason::Failed { .. }) {
-        ended.value = guest.value;
-        if let Some(folder) = guest.out {
-            let limits = ended.plan.limits;
-            // Nothing else is going on in this process.
-            match folder.collect(&limits, |path, _, from| {
-                keep::keep(out.as_deref(), path, from)
-            }) {
-                Ok(files) => ended.files = files,
-                Err(error) if ended.reason.is_success() => ended.reason = error.reason(),
-                Err(_) => {}
+    let last = loop {
+        match stage(local, &job, &mut course, &mut cancelled, &mut on_line).await {
+            Ok((enforced, stage, guest)) => {
+                ended.enforced = enforced;
+                let failed = !guest.reason.is_success();
+                ended.stage = (failed && 1 < ended.plan.stages.len()).then_some(stage);
+                if stage == Stage::Transform || failed {
+                    break Ok(guest);
+                }
             }
+            Err(reason) => break Err(reason),
+        }
+    };
+    interrupt.abort();
+    ended.usage = course.usage();
+    match last {
+        Ok(guest) => take(&mut ended, guest, out),
+        Err(reason) => ended.reason = reason,
+    }
+    ended
+}
+
+/// Runs the next stage in a sandbox of its own.
+async fn stage(
+    local: &Local,
+    job: &Job,
+    course: &mut Course,
+    cancelled: &mut oneshot::Receiver<Name>,
+    on_line: impl FnMut(Stream, &str),
+) -> Result<(Enforced, Stage, Ended), Reason> {
+    let at_fault = |what: String| Reason::HostError { what };
+    let permit = course.next_stage()?;
+    let permit = permit.ok_or_else(|| at_fault("the plan has no stage".to_owned()))?;
+    let stage = permit.stage();
+    let mut job = job.clone();
+    if !stage.sees_data() {
+        job.inputs = Inputs::None;
+    }
+    let folder = match course.carried_to(stage) {
+        None => None,
+        Some(carried) => {
+            let folder = tempfile::tempdir().and_then(|folder| {
+                carried.lay_into(folder.path())?;
+                Ok(folder)
+            });
+            Some(folder.map_err(|error| at_fault(format!("could not hand a value on: {error}")))?)
+        }
+    };
+    job.stage_dir = folder.as_ref().map(|folder| folder.path().to_owned());
+    let prepared = local.prepare(permit, job).await;
+    let prepared = prepared.map_err(|error| error.reason())?;
+    let enforced = prepared.enforced().clone();
+    let (sender, lines) = mpsc::channel(256);
+    let guest = prepared.run_stage(sender, cancelled);
+    let (mut guest, ()) = tokio::join!(guest, tell(lines, on_line));
+    course.took(stage, &mut guest);
+    Ok((enforced, stage, guest))
+}
+
+/// Takes what came out of the last guest.
+fn take(ended: &mut TrialEnded, guest: Ended, out: Option<PathBuf>) {
+    ended.reason = guest.reason;
+    if !matches!(ended.reason, Reason::Succeeded | Reason::Failed { .. }) {
+        return;
+    }
+    ended.value = guest.value;
+    if let Some(folder) = guest.out {
+        let limits = ended.plan.limits;
+        // Nothing else is going on in this process.
+        match folder.collect(&limits, |path, _, from| {
+            keep::keep(out.as_deref(), path, from)
+        }) {
+            Ok(files) => ended.files = files,
+            Err(error) if ended.reason.is_success() => ended.reason = error.reason(),
+            Err(_) => {}
         }
     }
     ended.usage.out_bytes += ended.files.iter().map(|file| file.size_bytes).sum::<u64>();
-    ended
 }
 
 async fn tell(mut lines: mpsc::Receiver<LogChunk>, mut on_line: impl FnMut(Stream, &str)) {

@@ -8,8 +8,10 @@
 //! the next run in the commit that ends the first.
 
 mod execute;
+mod laid;
 mod log;
 mod outputs;
+mod stages;
 
 use std::{
     sync::Arc,

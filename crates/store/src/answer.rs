@@ -10,6 +10,7 @@ use strongroom_core::{
     limits::Limits,
     name::Name,
     request::{Grounds, State, Verdict, state_of},
+    stage::Expose,
 };
 
 use crate::{
@@ -29,6 +30,8 @@ use crate::{
 pub struct NewApproval {
     pub id: ApprovalId,
     pub scope: Scope,
+    /// It names `expose`.
+    pub expose: bool,
     pub limits_max: Limits,
     /// How many runs it is good for, the one that was asked for included.
     pub uses: Option<u32>,
@@ -126,6 +129,7 @@ async fn approve(
         caller: row.caller.clone(),
         request: row.id.clone(),
         scope: new.scope,
+        expose: new.expose,
         limits_max: new.limits_max,
         uses_left: new.uses,
         until_ms: new.until_ms,
@@ -218,7 +222,9 @@ async fn covers(
         function,
         plan,
         inputs: &row.inputs,
+        labels: &row.labels,
         purpose: &row.purpose,
+        expose: Expose::Off,
     };
     let approvals = std::slice::from_ref(approval);
     let verdict = asked

@@ -24,12 +24,13 @@ const APPROVALS_MAX: i64 = 1000;
 
 const ADD: &str = "
     INSERT INTO approval (id, owner, caller, request, scope, limits_max, uses_left, until_ms,
-                          revoked, at_ms)
-    VALUES ($1, $2, $3, $4, $5, $6, $7, $8, 0, $9)";
+                          revoked, at_ms, expose)
+    VALUES ($1, $2, $3, $4, $5, $6, $7, $8, 0, $9, $10)";
 
 /// First those that cost nothing to use, then those that end soonest.
 const USABLE: &str = "
-    SELECT id, owner, caller, request, scope, limits_max, uses_left, until_ms, revoked, at_ms
+    SELECT id, owner, caller, request, scope, expose, limits_max, uses_left, until_ms, revoked,
+           at_ms
       FROM approval
      WHERE owner = $1 AND caller = $2 AND revoked = 0
        AND (uses_left IS NULL OR 0 < uses_left) AND (until_ms IS NULL OR $3 < until_ms)
@@ -42,12 +43,13 @@ const COUNT: &str = "
        AND (uses_left IS NULL OR 0 < uses_left) AND (until_ms IS NULL OR $3 < until_ms)";
 
 const OF_REQUEST: &str = "
-    SELECT a.id, a.owner, a.caller, a.request, a.scope, a.limits_max, a.uses_left, a.until_ms,
+    SELECT a.id, a.owner, a.caller, a.request, a.scope, a.expose, a.limits_max, a.uses_left, a.until_ms,
            a.revoked, a.at_ms
       FROM verdict v JOIN approval a ON a.id = v.approval WHERE v.request = $1";
 
 const LIST: &str = "
-    SELECT id, owner, caller, request, scope, limits_max, uses_left, until_ms, revoked, at_ms
+    SELECT id, owner, caller, request, scope, expose, limits_max, uses_left, until_ms, revoked,
+           at_ms
       FROM approval WHERE owner = $1 AND ($2 = '' OR id < $2) ORDER BY id DESC LIMIT $3";
 
 const REVOKE: &str = "UPDATE approval SET revoked = 1 WHERE id = $1 AND revoked = 0";
@@ -93,7 +95,8 @@ pub(crate) async fn add(tx: &mut Tx, approval: &Approval) -> Result<(), StoreErr
         .bind(json::canonical_of(&approval.limits_max))
         .bind(approval.uses_left.map(i64::from))
         .bind(approval.until_ms)
-        .bind(approval.at_ms);
+        .bind(approval.at_ms)
+        .bind(i64::from(approval.expose));
     tx.execute(question).await.map(drop)
 }
 
@@ -164,6 +167,8 @@ fn read(row: &Fields) -> Result<Approval, StoreError> {
         caller: row.parsed("caller")?,
         request: row.parsed("request")?,
         scope: row.json("scope")?,
+        // Those from before there was `expose` do not name it.
+        expose: row.number_maybe("expose")?.is_some_and(|named| named != 0),
         limits_max: row.json("limits_max")?,
         uses_left,
         until_ms: row.number_maybe("until_ms")?,

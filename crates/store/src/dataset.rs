@@ -6,7 +6,7 @@
 //! versions.
 
 mod keep;
-mod origin;
+pub(crate) mod origin;
 mod push;
 mod says;
 

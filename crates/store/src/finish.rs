@@ -21,6 +21,7 @@ use crate::{
     question::query,
     request,
     run::{self, RunRow},
+    stage::{self, StageEnd},
     verdict,
 };
 
@@ -39,6 +40,8 @@ pub struct Finish {
     pub enforced: Option<Enforced>,
     /// The last lines that the guest wrote, not stored yet.
     pub log: Vec<LogLine>,
+    /// How its last stage ended, where it has more than one.
+    pub stage: Option<StageEnd>,
     /// Its start was written down, and then its guest could not begin.
     pub never_began: bool,
 }
@@ -53,6 +56,7 @@ impl Finish {
             files: Vec::new(),
             enforced: None,
             log: Vec::new(),
+            stage: None,
             never_began: false,
         }
     }
@@ -82,7 +86,8 @@ const REQUEST_CANCEL: &str = "
     UPDATE run SET cancel_by = $2 WHERE id = $1 AND cancel_by IS NULL";
 
 impl Store {
-    /// Writes how a run ended. The second time it changes nothing.
+    /// Writes how a run ended, and answers it as its caller may see it. The
+    /// second time it changes nothing.
     ///
     /// # Errors
     ///
@@ -175,15 +180,21 @@ async fn write_finish(
 ) -> Result<RunRow, StoreError> {
     let row = run::load(tx, id).await?.ok_or(StoreError::NotFound)?;
     if row.state == State::Ended {
-        return Ok(row);
+        return Ok(run::for_caller(row));
     }
     log::append(tx, id, &finish.log).await?;
     let began = row.started_ms.is_some() && !finish.never_began;
     if !began {
         verdict::give_back(tx, &row.request).await?;
     }
-    let finish = bounded(finish, row.cancel_requested_by.clone());
+    let mut finish = bounded(finish, row.cancel_requested_by.clone());
+    let mut stages = row.stages;
+    if let Some(ended) = finish.stage.take() {
+        stage::end(tx, id, ended, now_ms).await?;
+        stages = stage::of(tx, id).await?;
+    }
     let row = RunRow {
+        stages,
         state: State::Ended,
         ended_ms: Some(now_ms),
         started_ms: row.started_ms.filter(|_| began),
@@ -205,7 +216,7 @@ async fn write_finish(
         .bind(row.enforced.as_ref().map(canonical_of));
     tx.execute(question).await?;
     note(tx, id, STATION, ("run.finish", now_ms), &finish.reason).await?;
-    Ok(row)
+    Ok(run::for_caller(row))
 }
 
 /// What is kept of a result: nothing of a cancelled run's, and no value that

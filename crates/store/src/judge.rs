@@ -11,9 +11,10 @@ use strongroom_core::{
     plan::{InputVersion, Inputs, Plan},
     request::{self, Desk, Verdict, Verdicts},
     rule::{Ask, RuleAnswer},
+    stage::Expose,
 };
 
-use crate::{Connection, approval, error::StoreError, rule};
+use crate::{Connection, approval, error::StoreError, labels::Labels, rule};
 
 /// What is asked of the owners.
 #[derive(Clone, Copy)]
@@ -22,18 +23,24 @@ pub(crate) struct Asked<'a> {
     pub function: &'a ObjectName,
     pub plan: &'a Plan,
     pub inputs: &'a Inputs<InputVersion>,
+    pub labels: &'a Labels,
     pub purpose: &'a str,
+    pub expose: Expose,
 }
 
-/// Who has a say in a run: the owner of each dataset that it reads.
-pub(crate) fn owners(inputs: &Inputs<InputVersion>) -> BTreeMap<Name, BTreeSet<ObjectName>> {
+/// Who has a say in a run: the owner of each dataset that it reads, and of each
+/// that those were made of.
+pub(crate) fn owners(
+    inputs: &Inputs<InputVersion>,
+    labels: &Labels,
+) -> BTreeMap<Name, BTreeSet<ObjectName>> {
     let mut owners: BTreeMap<Name, BTreeSet<ObjectName>> = BTreeMap::new();
-    for (_, input) in inputs.iter() {
-        let owner = input.dataset.owner.clone();
+    for version in inputs.iter().map(|(_, input)| input).chain(labels) {
+        let owner = version.dataset.owner.clone();
         owners
             .entry(owner)
             .or_default()
-            .insert(input.dataset.clone());
+            .insert(version.dataset.clone());
     }
     owners
 }
@@ -46,7 +53,7 @@ impl Asked<'_> {
         now_ms: i64,
     ) -> Result<Verdicts, StoreError> {
         let mut verdicts = Verdicts::new();
-        for owner in owners(self.inputs).into_keys() {
+        for owner in owners(self.inputs, self.labels).into_keys() {
             let approvals = approval::usable(connection, &owner, self.caller, now_ms).await?;
             let verdict = self.verdict(connection, &owner, &approvals, now_ms).await?;
             verdicts.insert(owner, verdict);
@@ -81,7 +88,7 @@ impl Asked<'_> {
         now_ms: i64,
     ) -> Result<BTreeMap<Name, RuleAnswer>, StoreError> {
         let mut answers = BTreeMap::new();
-        for owner in owners(self.inputs).into_keys() {
+        for owner in owners(self.inputs, self.labels).into_keys() {
             if let Some(rules) = rule::load(connection, &owner).await? {
                 let datasets = self.datasets_of(&owner);
                 let inputs = self.input_names();
@@ -93,13 +100,15 @@ impl Asked<'_> {
     }
 
     fn datasets_of(&self, owner: &Name) -> Vec<ObjectName> {
-        let datasets = owners(self.inputs).remove(owner).unwrap_or_default();
+        let datasets = owners(self.inputs, self.labels)
+            .remove(owner)
+            .unwrap_or_default();
         datasets.into_iter().collect()
     }
 
     fn input_names(&self) -> Vec<ObjectName> {
-        let names = self.inputs.iter().map(|(_, input)| input.dataset.clone());
-        names.collect::<BTreeSet<_>>().into_iter().collect()
+        let all = owners(self.inputs, self.labels);
+        all.into_values().flatten().collect()
     }
 
     /// The question as the rules of the owner of `datasets` see it.
@@ -113,6 +122,9 @@ impl Asked<'_> {
             limits: self.plan.limits,
             datasets,
             inputs,
+            stages: &self.plan.stages,
+            network: self.plan.download.as_ref(),
+            expose: self.expose,
         }
     }
 }

@@ -32,6 +32,7 @@ mod finish;
 mod function;
 mod home;
 mod judge;
+mod labels;
 mod log;
 mod page;
 mod plan;
@@ -46,6 +47,7 @@ mod rule;
 mod run;
 mod runtime;
 mod schema;
+mod stage;
 mod submit;
 mod token;
 mod tree;
@@ -69,6 +71,7 @@ pub use crate::{
     error::{DatabaseError, Lack, StoreError},
     finish::{CancelEffect, Finish, VALUE_BYTES_MAX},
     function::{FunctionRow, FunctionVersionRow},
+    labels::Labels,
     log::{LOG_PAGE_MAX, LogLine},
     page::{Page, Paged},
     recover::Recovered,
@@ -76,6 +79,7 @@ pub use crate::{
     revoke::Revoked,
     run::{Kind, RunRow, Standing},
     runtime::{InUse, Present, RuntimeRow},
+    stage::{StageBegin, StageEnd, StageRow, ValueRow},
     submit::{NewRun, RUNS_OPEN_MAX, Submitted},
     token::{NewToken, Session, TokenRow},
     user::UserRow,

@@ -15,7 +15,7 @@ use crate::{
     event::{Note, STATION},
     finish,
     question::query,
-    run,
+    run, stage,
 };
 
 /// What a station found when it started.
@@ -60,6 +60,7 @@ async fn recover(tx: &mut Tx, now_ms: i64) -> Result<Recovered, StoreError> {
             },
         };
         finish::end(tx, &id, &reason, now_ms).await?;
+        stage::interrupt(tx, &id, &reason, now_ms).await?;
         finish::note(tx, &id, STATION, ("run.finish", now_ms), &reason).await?;
         recovered.interrupted.push(id);
     }

@@ -15,6 +15,7 @@ use strongroom_core::{
 use crate::{
     Connection, Fields, Store, Tx,
     error::StoreError,
+    labels::{self, Labels},
     page::{Page, Paged},
     plan,
     question::query,
@@ -36,6 +37,8 @@ pub struct RequestRow {
     /// Absent in lists.
     pub plan: Option<Plan>,
     pub inputs: Inputs<InputVersion>,
+    /// The original versions behind the inputs.
+    pub labels: Labels,
     pub at_ms: i64,
     pub verdicts: Verdicts,
 }
@@ -67,19 +70,21 @@ pub enum Role {
 }
 
 const FIND: &str = "
-    SELECT id, state, caller, run, function, function_version, plan, inputs, purpose, at_ms
+    SELECT id, state, caller, run, function, function_version, plan, inputs, labels, purpose,
+           at_ms
       FROM request WHERE id = $1";
 
 const LIST_AS_OWNER: &str = "
     SELECT r.id, r.state, r.caller, r.run, r.function, r.function_version, r.plan, r.inputs,
-           r.purpose, r.at_ms
+           r.labels, r.purpose, r.at_ms
       FROM verdict v JOIN request r ON r.id = v.request
      WHERE v.owner = $1 AND ($2 = '' OR r.state = $2) AND ($3 = '' OR r.id < $3)
        AND r.function IS NOT NULL
      ORDER BY r.id DESC LIMIT $4";
 
 const LIST_AS_CALLER: &str = "
-    SELECT id, state, caller, run, function, function_version, plan, inputs, purpose, at_ms
+    SELECT id, state, caller, run, function, function_version, plan, inputs, labels, purpose,
+           at_ms
       FROM request
      WHERE caller = $1 AND ($2 = '' OR state = $2) AND ($3 = '' OR id < $3)
        AND function IS NOT NULL
@@ -188,6 +193,8 @@ pub(crate) async fn become_state(
 }
 
 fn read(row: &Fields) -> Result<RequestRow, StoreError> {
+    let inputs = row.json("inputs")?;
+    let labels = row.json_maybe("labels")?;
     Ok(RequestRow {
         id: row.parsed("id")?,
         state: row.parsed("state")?,
@@ -198,7 +205,8 @@ fn read(row: &Fields) -> Result<RequestRow, StoreError> {
         function_version: row.parsed("function_version")?,
         plan_digest: row.parsed("plan")?,
         plan: None,
-        inputs: row.json("inputs")?,
+        labels: labels.unwrap_or_else(|| labels::plain(&inputs)),
+        inputs,
         at_ms: row.number("at_ms")?,
         verdicts: Verdicts::new(),
     })

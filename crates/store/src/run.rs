@@ -1,8 +1,10 @@
 //! Runs, as rows: what is known of each, and who may see how much of it.
 //!
-//! A caller sees all of his run. An owner of an input sees that it ran and
-//! how it ended, but not what it returned, wrote or named its files. For
-//! anybody else there is no such run.
+//! A caller sees all of his run, as long as the owners of what it was computed
+//! from allow him; if one of them takes his yes back, the caller sees how it
+//! ended and no text. An owner of an input sees that it ran and how it ended,
+//! but not what it returned, wrote or named its files. For anybody else there
+//! is no such run.
 
 use std::collections::BTreeMap;
 
@@ -17,15 +19,18 @@ use strongroom_core::{
     request::{self, Verdicts},
     rule::RuleAnswer,
     run::{Enforced, OutputFile, Reason, State, Usage},
+    stage::Expose,
 };
 
 use crate::{
     Connection, Fields, Store, approval,
     error::StoreError,
     judge,
+    labels::{self, Labels},
     page::{Page, Paged},
     question::query,
     request::{self as asked, RequestRow},
+    stage::{self, StageRow},
 };
 
 /// What a run is a run of.
@@ -68,6 +73,12 @@ pub struct RunRow {
     pub cancel_requested_by: Option<Name>,
     /// Whether all of it is shown, or only what an owner of an input may see.
     pub viewer_is_caller: bool,
+    /// An owner of what it was computed from took his yes back.
+    pub is_withheld: bool,
+    /// The original versions behind its inputs; empty in lists.
+    pub labels: Labels,
+    /// Empty for a run of one stage, and in lists.
+    pub stages: Vec<StageRow>,
 }
 
 impl RunRow {
@@ -85,7 +96,9 @@ impl RunRow {
 pub struct Standing {
     pub state: request::State,
     pub caller: Name,
-    /// The owners of the inputs.
+    /// Whose function it is.
+    pub developer: Option<Name>,
+    /// The owners of the data behind the inputs.
     pub owners: Vec<Name>,
     pub verdicts: Verdicts,
     /// The approvals that the verdicts rest on.
@@ -100,6 +113,7 @@ impl Standing {
         permit::Standing {
             state: self.state,
             caller: &self.caller,
+            developer: self.developer.as_ref(),
             owners: &self.owners,
             verdicts: &self.verdicts,
             approvals: &self.approvals,
@@ -109,16 +123,22 @@ impl Standing {
 }
 
 const FIND: &str = "
-    SELECT id, request, caller, kind, plan, state, at_ms, started_ms, ended_ms, cancel_by, reason,
-           usage, value, files, enforced
-      FROM run WHERE id = $1";
+    SELECT r.id, r.request, r.caller, r.kind, r.plan, r.state, r.at_ms, r.started_ms, r.ended_ms,
+           r.cancel_by, r.reason, r.usage, r.value, r.files, r.enforced, q.state AS asked,
+           (SELECT COUNT(*) FROM verdict v JOIN approval a ON a.id = v.approval
+             WHERE v.request = r.request AND a.revoked <> 0) AS taken_back,
+           (SELECT COUNT(*) FROM run_stage s WHERE s.run = r.id) AS stages, q.inputs, q.labels
+      FROM run r JOIN request q ON q.id = r.request WHERE r.id = $1";
 
 const LIST: &str = "
-    SELECT id, request, caller, kind, plan, state, at_ms, started_ms, ended_ms, cancel_by, reason,
-           usage, CAST(NULL AS TEXT) AS value, CAST(NULL AS TEXT) AS files, enforced
-      FROM run
-     WHERE caller = $1 AND ($2 = '' OR state = $2) AND ($3 = '' OR id < $3)
-     ORDER BY id DESC LIMIT $4";
+    SELECT r.id, r.request, r.caller, r.kind, r.plan, r.state, r.at_ms, r.started_ms, r.ended_ms,
+           r.cancel_by, r.reason, r.usage, CAST(NULL AS TEXT) AS value,
+           CAST(NULL AS TEXT) AS files, r.enforced, q.state AS asked,
+           (SELECT COUNT(*) FROM verdict v JOIN approval a ON a.id = v.approval
+             WHERE v.request = r.request AND a.revoked <> 0) AS taken_back
+      FROM run r JOIN request q ON q.id = r.request
+     WHERE r.caller = $1 AND ($2 = '' OR r.state = $2) AND ($3 = '' OR r.id < $3)
+     ORDER BY r.id DESC LIMIT $4";
 
 const IS_OWNER: &str = "
     SELECT COUNT(*) AS number FROM verdict WHERE request = $1 AND owner = $2";
@@ -135,19 +155,7 @@ impl Store {
     /// A run, as `viewer` may see it.
     pub async fn run_find(&self, viewer: &Name, id: &RunId) -> Result<Option<RunRow>, StoreError> {
         let mut connection = self.read("look for a run").await?;
-        let Some(row) = load(&mut connection, id).await? else {
-            return Ok(None);
-        };
-        if row.caller == *viewer {
-            return Ok(Some(row));
-        }
-        let question = query(IS_OWNER)
-            .bind(row.request.as_str())
-            .bind(viewer.as_str());
-        match connection.count(question).await? {
-            0 => Ok(None),
-            _ => Ok(Some(for_owner(row))),
-        }
+        seen(&mut connection, viewer, id).await
     }
 
     /// A caller's runs, newest first, without values and files.
@@ -167,7 +175,7 @@ impl Store {
         for fields in connection.all(question).await? {
             let mut row = read(&fields)?;
             fill_waits_for(&mut connection, &mut row).await?;
-            rows.push(row);
+            rows.push(for_caller(row));
         }
         Ok(page.cut(rows, |row: &RunRow| row.id.to_string()))
     }
@@ -200,7 +208,10 @@ pub(crate) async fn standing(
     let mut standing = Standing {
         state: asked.state,
         caller: asked.caller.clone(),
-        owners: judge::owners(&asked.inputs).into_keys().collect(),
+        developer: asked.function.as_ref().map(|name| name.owner.clone()),
+        owners: judge::owners(&asked.inputs, &asked.labels)
+            .into_keys()
+            .collect(),
         verdicts: asked.verdicts.clone(),
         approvals: Vec::new(),
         rules: BTreeMap::new(),
@@ -216,7 +227,9 @@ pub(crate) async fn standing(
             function: name,
             plan,
             inputs: &asked.inputs,
+            labels: &asked.labels,
             purpose: &asked.purpose,
+            expose: Expose::Off,
         };
         standing.rules = question.rules(connection, now_ms).await?;
     }
@@ -232,7 +245,28 @@ pub(crate) async fn parties(
     rows.iter().map(|row| row.parsed("party")).collect()
 }
 
-/// All of a run.
+/// A run, as `viewer` may see it.
+pub(crate) async fn seen(
+    connection: &mut Connection,
+    viewer: &Name,
+    id: &RunId,
+) -> Result<Option<RunRow>, StoreError> {
+    let Some(row) = load(connection, id).await? else {
+        return Ok(None);
+    };
+    if row.caller == *viewer {
+        return Ok(Some(for_caller(row)));
+    }
+    let question = query(IS_OWNER)
+        .bind(row.request.as_str())
+        .bind(viewer.as_str());
+    match connection.count(question).await? {
+        0 => Ok(None),
+        _ => Ok(Some(for_owner(row))),
+    }
+}
+
+/// All of a run, whoever may see it.
 pub(crate) async fn load(
     connection: &mut Connection,
     id: &RunId,
@@ -242,6 +276,13 @@ pub(crate) async fn load(
         return Ok(None);
     };
     let mut row = read(&fields)?;
+    row.labels = match fields.json_maybe("labels")? {
+        Some(labels) => labels,
+        None => labels::plain(&fields.json("inputs")?),
+    };
+    if fields.number("stages")? != 0 {
+        row.stages = stage::of(connection, id).await?;
+    }
     fill_waits_for(connection, &mut row).await?;
     Ok(Some(row))
 }
@@ -256,10 +297,51 @@ async fn fill_waits_for(connection: &mut Connection, row: &mut RunRow) -> Result
     Ok(())
 }
 
-/// What an owner of an input may see. A reason keeps its kind, but not what
-/// the guest put into it.
+/// What the caller may see: all of it, unless an owner took his yes back.
+pub(crate) fn for_caller(row: RunRow) -> RunRow {
+    if !row.is_withheld {
+        return row;
+    }
+    let stages = row.stages.into_iter().map(|stage| StageRow {
+        usage: None,
+        ..without_text(stage)
+    });
+    RunRow {
+        stages: stages.collect(),
+        reason: row.reason.map(code_only),
+        usage: None,
+        value: None,
+        files: Vec::new(),
+        ..row
+    }
+}
+
+/// What an owner of an input may see.
 fn for_owner(row: RunRow) -> RunRow {
-    let reason = row.reason.map(|reason| match reason {
+    RunRow {
+        stages: row.stages.into_iter().map(without_text).collect(),
+        reason: row.reason.map(code_only),
+        value: None,
+        files: Vec::new(),
+        viewer_is_caller: false,
+        // What is withheld from a caller was never an owner's.
+        is_withheld: false,
+        ..row
+    }
+}
+
+/// A stage without what the guest put into it. A digest tells who can guess.
+fn without_text(stage: StageRow) -> StageRow {
+    StageRow {
+        reason: stage.reason.map(code_only),
+        value: None,
+        ..stage
+    }
+}
+
+/// A reason keeps its kind, but not what the guest put into it.
+fn code_only(reason: Reason) -> Reason {
+    match reason {
         Reason::Failed { .. } => Reason::Failed {
             exit_code: None,
             signal: None,
@@ -269,17 +351,13 @@ fn for_owner(row: RunRow) -> RunRow {
             why: String::new(),
         },
         other => other,
-    });
-    RunRow {
-        reason,
-        value: None,
-        files: Vec::new(),
-        viewer_is_caller: false,
-        ..row
     }
 }
 
 fn read(row: &Fields) -> Result<RunRow, StoreError> {
+    let asked: request::State = row.parsed("asked")?;
+    let taken_back = asked == request::State::Revoked || row.number("taken_back")? != 0;
+    let started_ms = row.number_maybe("started_ms")?;
     Ok(RunRow {
         id: row.parsed("id")?,
         request: row.parsed("request")?,
@@ -290,7 +368,7 @@ fn read(row: &Fields) -> Result<RunRow, StoreError> {
         waits_for: Vec::new(),
         reason: row.json_maybe("reason")?,
         at_ms: row.number("at_ms")?,
-        started_ms: row.number_maybe("started_ms")?,
+        started_ms,
         ended_ms: row.number_maybe("ended_ms")?,
         usage: row.json_maybe("usage")?,
         value: row.json_maybe("value")?,
@@ -298,5 +376,9 @@ fn read(row: &Fields) -> Result<RunRow, StoreError> {
         enforced: row.json_maybe("enforced")?,
         cancel_requested_by: row.parsed_maybe("cancel_by")?,
         viewer_is_caller: true,
+        // What never began has only the station's own words.
+        is_withheld: taken_back && started_ms.is_some(),
+        labels: Labels::new(),
+        stages: Vec::new(),
     })
 }

@@ -14,7 +14,7 @@ const FOUND: &str = "SELECT COALESCE(MAX(version), 0) AS number FROM schema_vers
 const RECORD: &str = "INSERT INTO schema_version (version) VALUES ($1)";
 
 /// Step `n` leads from version `n` to `n + 1`.
-const STEPS: [&[&str]; 4] = [FIRST, SECOND, THIRD, FOURTH];
+const STEPS: [&[&str]; 5] = [FIRST, SECOND, THIRD, FOURTH, FIFTH];
 
 const FIRST: &[&str] = &[
     "CREATE TABLE station_user (
@@ -182,6 +182,25 @@ const FOURTH: &[&str] = &[
         reading TEXT NOT NULL,
         content TEXT NOT NULL,
         PRIMARY KEY (body, reading))",
+];
+
+/// The stages of runs, who lets data be exposed, and what inputs were made of.
+const FIFTH: &[&str] = &[
+    "CREATE TABLE run_stage (
+        run TEXT NOT NULL REFERENCES run (id),
+        stage TEXT NOT NULL,
+        number BIGINT NOT NULL,
+        started_ms BIGINT NOT NULL,
+        log_before BIGINT NOT NULL,
+        ended_ms BIGINT,
+        reason TEXT,
+        usage TEXT,
+        value_digest TEXT,
+        value_bytes BIGINT,
+        value TEXT,
+        PRIMARY KEY (run, stage))",
+    "ALTER TABLE approval ADD COLUMN expose BIGINT",
+    "ALTER TABLE request ADD COLUMN labels TEXT",
 ];
 
 /// Brings the tables to what this program knows.

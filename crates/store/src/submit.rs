@@ -14,6 +14,7 @@ use strongroom_core::{
     name::{Name, ObjectName},
     plan::{InputVersion, Inputs, Plan},
     request::{self, Verdicts},
+    stage::Expose,
     tree::Tree,
 };
 
@@ -25,7 +26,8 @@ use crate::{
     event::Note,
     fields::without_nul,
     function,
-    judge::Asked,
+    judge::{self, Asked},
+    labels::{self, Labels},
     plan,
     question::query,
     request::RequestRow,
@@ -47,6 +49,8 @@ pub struct NewRun {
     /// What the plan's inputs are called.
     pub inputs: Inputs<InputVersion>,
     pub purpose: String,
+    /// What the caller says of a function that exposes data.
+    pub expose: Expose,
     /// What a script is, which has no name and is kept with its run.
     pub script: Option<(Tree, Manifest)>,
     /// From a caller who may send the same twice: his key, and the digest of
@@ -81,8 +85,8 @@ const OPEN: &str = "
 
 const ADD_REQUEST: &str = "
     INSERT INTO request (id, state, caller, run, function, function_version, plan, inputs, purpose,
-                         at_ms)
-    VALUES ($1, $2, $3, $4, $5, $6, $7, $8, $9, $10)";
+                         at_ms, labels)
+    VALUES ($1, $2, $3, $4, $5, $6, $7, $8, $9, $10, $11)";
 
 const ADD_RUN: &str = "
     INSERT INTO run (id, request, caller, kind, plan, state, at_ms, ended_ms, reason, boot)
@@ -152,6 +156,8 @@ async fn submit(
         content::keep(tx, tree, manifest).await?;
     }
     check(tx, &new).await?;
+    let labels = labels::of(tx, &new.inputs).await?;
+    check_expose(&new, &labels)?;
     let verdicts = match &new.kind {
         Kind::Script { .. } => Verdicts::new(),
         Kind::Function { name } => {
@@ -160,12 +166,14 @@ async fn submit(
                 function: name,
                 plan: &new.plan,
                 inputs: &new.inputs,
+                labels: &labels,
                 purpose: &new.purpose,
+                expose: new.expose,
             };
             asked.verdicts(tx, now_ms).await?
         }
     };
-    let request = rows::request_of(&new, verdicts, now_ms);
+    let request = rows::request_of(&new, labels, verdicts, now_ms);
     plan::keep(tx, &request.plan_digest, &new.plan).await?;
     add_request(tx, &request).await?;
     add_verdicts(tx, &request).await?;
@@ -227,7 +235,9 @@ async fn earlier(tx: &mut Tx, new: &NewRun) -> Result<Option<RunRow>, StoreError
         let what = "the idempotency key was used for another request";
         return Err(StoreError::conflict(what));
     }
-    run::load(tx, &row.parsed("run")?).await
+    // He may have been allowed then, and not now.
+    let run = run::load(tx, &row.parsed("run")?).await?;
+    Ok(run.map(run::for_caller))
 }
 
 /// Whether all that the run names exists and belongs together. What it names
@@ -269,6 +279,21 @@ async fn check(tx: &mut Tx, new: &NewRun) -> Result<(), StoreError> {
     Ok(())
 }
 
+/// Whether a caller who says that he may expose all of the data owns it, and
+/// wrote the function.
+fn check_expose(new: &NewRun, labels: &Labels) -> Result<(), StoreError> {
+    let (Expose::AllDatasets, Kind::Function { name }) = (new.expose, &new.kind) else {
+        return Ok(());
+    };
+    let owners = judge::owners(&new.inputs, labels);
+    match request::may_expose_all(&new.caller, &name.owner, owners.keys()) {
+        true => Ok(()),
+        false => Err(StoreError::conflict(
+            "only who owns all of the data and wrote the function exposes it without asking",
+        )),
+    }
+}
+
 async fn add_request(tx: &mut Tx, request: &RequestRow) -> Result<(), StoreError> {
     let function = request.function.as_ref().map(ObjectName::to_string);
     let question = query(ADD_REQUEST)
@@ -281,7 +306,8 @@ async fn add_request(tx: &mut Tx, request: &RequestRow) -> Result<(), StoreError
         .bind(request.plan_digest.to_string())
         .bind(canonical_of(&request.inputs))
         .bind(request.purpose.as_str())
-        .bind(request.at_ms);
+        .bind(request.at_ms)
+        .bind(canonical_of(&request.labels));
     tx.execute(question).await.map(drop)
 }
 

@@ -42,6 +42,14 @@ impl Blobs {
         blocking(move || blobs.view_now(&tree)).await
     }
 
+    /// A folder of its own for a moment, beside the views and under their
+    /// laws. It goes when it is dropped, or as the next station starts.
+    pub fn scratch(&self) -> Result<tempfile::TempDir, StoreError> {
+        tempfile::Builder::new()
+            .tempdir_in(self.views().join("tmp"))
+            .map_err(StoreError::io("make a folder for a moment"))
+    }
+
     fn view_there(&self, tree: &Tree) -> Result<Option<PathBuf>, StoreError> {
         let path = self.views().join(tree.digest().hex());
         if !path.is_dir() {

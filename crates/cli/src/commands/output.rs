@@ -1,10 +1,14 @@
 //! `strongroom output`: what came out of a run.
 
-use std::path::{Path, PathBuf};
+use std::{
+    io::Read as _,
+    path::{Path, PathBuf},
+};
 
 use strongroom_core::{
     id::RunId,
     run::State,
+    stage::EXPOSED_LEN_MAX,
     tree::{TreeFile, TreePath},
 };
 use strongroom_server::api::Run;
@@ -14,7 +18,7 @@ use crate::{
     client::{Client, encoded},
     error::{CliError, Outcome},
     keep::{Existing, Folder, pass_on},
-    ui::Ui,
+    ui::{Ui, json_shown},
 };
 
 /// Show or fetch what came out of a run
@@ -28,6 +32,9 @@ pub struct OutputArgs {
     run: RunId,
     /// Print this file
     file: Option<TreePath>,
+    /// Print what its stage `expose` handed to its stage with a network; to the byte with `--json`
+    #[arg(long, conflicts_with_all = ["file", "out"])]
+    exposed: bool,
     /// Write the files below this folder
     #[arg(long, value_name = "DIR", conflicts_with = "file")]
     out: Option<PathBuf>,
@@ -37,6 +44,9 @@ pub struct OutputArgs {
 }
 
 pub fn run(ui: &mut Ui, client: &Client, args: OutputArgs) -> Result<Outcome, CliError> {
+    if args.exposed {
+        return exposed(ui, client, &args.run);
+    }
     let run: Run = client.get(&format!("/v1/runs/{}", args.run), &[])?;
     if run.state != State::Ended {
         return Err(CliError::wrong_use_with_hint(
@@ -64,6 +74,19 @@ pub fn run(ui: &mut Ui, client: &Client, args: OutputArgs) -> Result<Outcome, Cl
     Ok(Outcome::of(
         run.reason.is_some_and(|reason| reason.is_success()),
     ))
+}
+
+/// Prints what a run exposed, which is JSON on one line. Its very bytes, which
+/// the digest is over, come with `--json`; people get it with escapes.
+fn exposed(ui: &mut Ui, client: &Client, run: &RunId) -> Result<Outcome, CliError> {
+    let mut text = String::new();
+    let exposed = client.download(&format!("/v1/runs/{run}/exposed"))?;
+    exposed.take(EXPOSED_LEN_MAX).read_to_string(&mut text)?;
+    match ui.json {
+        true => write!(ui.out, "{text}")?,
+        false => writeln!(ui.out, "{}", json_shown(&text))?,
+    }
+    Ok(Outcome::Yes)
 }
 
 /// Writes all files of `run` below `out`.

@@ -73,7 +73,7 @@ pub fn run(ui: &mut Ui, client: &Client, command: RequestCommand) -> Result<Outc
             let request: Request = client.get(&format!("/v1/requests/{request}"), &[])?;
             match ui.json {
                 true => ui.print_json(&request)?,
-                false => write!(ui.out, "{}", page::shown(&request))?,
+                false => write!(ui.out, "{}", page::shown(&request, ui.ink))?,
             }
         }
         RequestCommand::Approve(args) => approve::run(ui, client, &args)?,
@@ -190,6 +190,10 @@ fn approvals(ui: &mut Ui, client: &Client, args: &ListArgs) -> Result<(), CliErr
                 let args = show::cell(&show::json_line(args_schema));
                 format!("function {} with {args}", function.short())
             }
+        };
+        let covers = match approval.expose {
+            true => format!("{covers}, and `expose`"),
+            false => covers,
         };
         let uses = approval
             .uses_left

@@ -6,6 +6,8 @@ mod trial;
 
 use std::{path::PathBuf, time::Duration};
 
+use strongroom_core::stage::Expose;
+
 use crate::{
     error::{CliError, Outcome},
     times,
@@ -47,6 +49,13 @@ pub struct RunArgs {
     /// What the result is for, told to the owners
     #[arg(long, default_value = "", hide_default_value = true)]
     purpose: String,
+    /// For a function that defines `expose`, which sends data to its network stage: ask the owners
+    /// of the data, each of whom has to name it in his yes
+    #[arg(long)]
+    expose: bool,
+    /// The same without asking, if you own all of the data and wrote the function
+    #[arg(long, conflicts_with = "expose")]
+    transform_expose_all_datasets: bool,
     /// Ask, and do not wait
     #[arg(long, conflicts_with_all = ["out", "wait"])]
     detach: bool,
@@ -56,6 +65,16 @@ pub struct RunArgs {
     /// Asking twice with the same key is asking once
     #[arg(long, value_name = "KEY")]
     idempotency_key: Option<String>,
+}
+
+impl RunArgs {
+    fn expose(&self) -> Expose {
+        match (self.transform_expose_all_datasets, self.expose) {
+            (true, _) => Expose::AllDatasets,
+            (false, true) => Expose::AskOwners,
+            (false, false) => Expose::Off,
+        }
+    }
 }
 
 pub fn run(ui: &mut Ui, args: RunArgs) -> Result<Outcome, CliError> {

@@ -2,8 +2,11 @@
 
 use std::time::{Duration, Instant};
 
-use strongroom_core::{id::RunId, run::State};
-use strongroom_server::api::Run;
+use strongroom_core::{
+    id::RunId,
+    run::{State, bytes_shown},
+};
+use strongroom_server::api::{Run, RunStage};
 
 use crate::{
     client::Client,
@@ -58,6 +61,21 @@ fn waited(client: &Client, args: &StatusArgs) -> Result<Run, CliError> {
     }
 }
 
+fn stage_shown(stage: &RunStage) -> String {
+    let state = match &stage.reason {
+        Some(reason) => reason.to_string(),
+        None => "running".to_owned(),
+    };
+    let usage = stage.usage.as_ref();
+    let usage = usage.map(|usage| format!(": {}", show::usage(usage)));
+    let handed = stage.value.as_ref().map(|value| {
+        let size = bytes_shown(value.size_bytes);
+        format!("; handed on {size}, {}", value.digest)
+    });
+    let (usage, handed) = (usage.unwrap_or_default(), handed.unwrap_or_default());
+    format!("{} {state}{usage}{handed}", stage.stage.as_str())
+}
+
 fn shown(run: &Run) -> String {
     let mut rows = vec![("run", run.id.to_string()), ("state", standing(run))];
     rows.extend(
@@ -72,6 +90,13 @@ fn shown(run: &Run) -> String {
     rows.extend(run.started_ms.map(|at_ms| ("started", show::time(at_ms))));
     rows.extend(run.ended_ms.map(|at_ms| ("ended", show::time(at_ms))));
     rows.extend(run.usage.iter().map(|usage| ("used", show::usage(usage))));
+    rows.extend(run.stages.iter().map(|stage| ("stage", stage_shown(stage))));
+    if run.withheld {
+        rows.push((
+            "withheld",
+            "an owner of the data took his yes back".to_owned(),
+        ));
+    }
     if !run.files.is_empty() {
         rows.push(("files", show::count(run.files.len() as u64, "file")));
     }

@@ -2,7 +2,9 @@
 
 The file is run as `__main__`. If it then defines `transform(data, ctx)` or
 `handle(event, context)`, that is called, and what it returns goes as one JSON
-document to descriptor 3. Everything here runs inside the sandbox and can be
+document to descriptor 3. A run of several stages is this program several times,
+each in a sandbox of its own: it calls `expose(data, ctx)`, `download(ctx)` or
+`transform(data, ctx)`, as the stage says. Everything here runs inside the sandbox and can be
 altered by the function: the station trusts none of it. What is not needed by
 every run is imported late, since starting fast is a feature.
 """
@@ -19,6 +21,7 @@ ROOT = os.environ.get("STRONGROOM_ROOT", "")
 FUNCTION = ROOT + "/function"
 DATA = ROOT + "/data"
 OUT = ROOT + "/out"
+STAGE = ROOT + "/stage"
 PACKAGES = ROOT + "/packages"
 # The folder with the package `strongroom`.
 KIT = ROOT + "/kit"
@@ -86,12 +89,50 @@ class Data:
 
 
 class Context:
-    """What a transform knows of its run."""
+    """What a stage knows of its run."""
 
     def __init__(self, args):
         self.args = args
         self.run_id = os.environ.get("STRONGROOM_RUN_ID", "")
         self.stage = os.environ.get("STRONGROOM_STAGE", "")
+        self._values = {}
+
+    @property
+    def download(self):
+        """What `download` returned; only `transform` has it."""
+        return self._value("download")
+
+    @property
+    def expose(self):
+        """What `expose` returned; only `download` has it."""
+        return self._value("expose")
+
+    @property
+    def config(self):
+        """The settings of this stage, by name."""
+        return self._variable("STRONGROOM_CONFIG")
+
+    @property
+    def secrets(self):
+        """The secrets of this stage, by name."""
+        return self._variable("STRONGROOM_SECRETS")
+
+    def _value(self, stage):
+        if stage not in self._values:
+            import json
+
+            try:
+                with open(f"{STAGE}/{stage}.json", encoding="utf-8") as file:
+                    self._values[stage] = json.load(file)
+            except FileNotFoundError:
+                who = f"the stage {self.stage}" if self.stage else "this run"
+                raise AttributeError(f"{who} is given no value of the stage {stage}") from None
+        return self._values[stage]
+
+    def _variable(self, name):
+        import json
+
+        return json.loads(os.environ.get(name) or "{}")
 
     @property
     def out(self):
@@ -143,12 +184,16 @@ def send(value, who):
         pipe.write(raw)
 
 
-def transform(function):
+def stage(name, function):
+    """Calls the function of one stage, with what that stage has."""
     import json
 
     args = json.loads(arguments())
+    context = Context({} if args is None else args)
+    if name == "download":
+        return send(function(context), name)
     root = DATA if os.path.isdir(DATA) else None
-    send(function(Data(root), Context({} if args is None else args)), "transform")
+    send(function(Data(root), context), name)
 
 
 def handle(function):
@@ -181,15 +226,15 @@ def answered(raw):
 
 def entry_of(names):
     """What to call after the file itself has run, or None for a plain script."""
+    now = os.environ.get("STRONGROOM_STAGE")
+    if now in ("expose", "download"):
+        if not callable(names.get(now)):
+            raise TypeError(f"the run has the stage {now}, and the file defines no function of that name")
+        return now
     given = [name for name in ("transform", "handle") if callable(names.get(name))]
-    if not given:
-        return None
     if len(given) == 2:
         raise TypeError("the file defines both transform and handle; keep one of them")
-    for stage in ("download", "expose"):
-        if callable(names.get(stage)):
-            raise TypeError(f"the file defines {stage}, and this station has no stage with a network")
-    return given[0]
+    return given[0] if given else None
 
 
 def add_packages():
@@ -220,10 +265,10 @@ def run(path):
         source = file.read()
     exec(compile(source, path, "exec", dont_inherit=True), module.__dict__)
     entry = entry_of(module.__dict__)
-    if entry == "transform":
-        transform(module.transform)
-    elif entry == "handle":
+    if entry == "handle":
         handle(module.handle)
+    elif entry is not None:
+        stage(entry, module.__dict__[entry])
 
 
 def foreign(trace):

@@ -48,7 +48,7 @@ async fn answered(task: Task, answer: &str) -> (String, serde_json::Value) {
 async fn an_ordinary_client_finds_the_gateway_by_itself() {
     let code = "
 import urllib.request
-def transform(data, ctx):
+def download(ctx):
     with urllib.request.urlopen('http://api.example.org/rows?page=1') as answer:
         return answer.read().decode()";
     let (request, value) = answered(

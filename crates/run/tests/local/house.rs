@@ -162,13 +162,18 @@ impl House {
                     .unwrap(),
                 args: task.args.clone(),
                 limits: task.limits,
-                stages: vec![Stage::Transform],
+                stages: match task.reach {
+                    Reach::Nothing => vec![Stage::Transform],
+                    Reach::Gateway => vec![Stage::Download, Stage::Transform],
+                },
+                download: None,
             },
             entry: task.files[0].0.parse().unwrap(),
             function_dir: place(&task.files),
             inputs: inputs.try_map(|files| Ok::<_, ()>(place(&files))).unwrap(),
             reach: task.reach,
             secrets: task.secrets.clone(),
+            stage_dir: None,
         }
     }
 

@@ -15,5 +15,6 @@ mod logs;
 mod outputs;
 mod packages;
 mod scripts;
+mod stages;
 mod values;
 mod wardens;

@@ -31,6 +31,10 @@ pub struct Request {
     pub function_version: Digest,
     pub plan_digest: Digest,
     pub inputs: Inputs<InputVersion>,
+    /// The original versions that the inputs were made of, where that is not
+    /// they themselves.
+    #[serde(default, skip_serializing_if = "Vec::is_empty")]
+    pub derived_from: Vec<InputVersion>,
     pub at_ms: i64,
     /// Each owner's answer, and what it rests on.
     #[schema(value_type = BTreeMap<String, Verdict>)]
@@ -68,6 +72,10 @@ pub struct NewApproval {
     /// When it ends, in milliseconds since 1970; absent: when it is revoked.
     #[serde(default)]
     pub until_ms: Option<i64>,
+    /// Needed for a function that defines `expose`: what it makes of your data
+    /// may reach a network.
+    #[serde(default)]
+    pub expose: bool,
     /// Cuts runs down to these limits.
     #[serde(default)]
     pub limits: LimitsAsked,
@@ -87,6 +95,9 @@ pub struct Approval {
     pub caller: Name,
     pub request: RequestId,
     pub scope: Scope,
+    /// It names `expose`.
+    #[serde(default)]
+    pub expose: bool,
     pub limits_max: Limits,
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub uses_left: Option<u32>,

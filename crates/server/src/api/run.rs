@@ -7,7 +7,9 @@ use strongroom_core::{
     id::{RequestId, RunId},
     limits::LimitsAsked,
     name::{Name, ObjectName, Reference},
+    plan::InputVersion,
     run::{self, Enforced, OutputFile, Reason, Stream, Usage},
+    stage::{Expose, Stage},
 };
 use utoipa::ToSchema;
 
@@ -27,6 +29,12 @@ pub struct NewRun {
     /// What the result is for, told to the owners; at most 2,000 characters.
     #[serde(default)]
     pub purpose: String,
+    /// What you want of a function that defines `expose`, which sends data to
+    /// its network stage: `off` (if absent) refuses it, `ask_owners` asks every
+    /// owner of the data, `all_datasets` is for who owns all of the data and
+    /// wrote the function.
+    #[serde(default)]
+    pub expose: Expose,
 }
 
 fn empty_object() -> Value {
@@ -64,6 +72,41 @@ pub struct Run {
     /// What was enforced around the guest.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub enforced: Option<Enforced>,
+    /// The original dataset versions behind what came out; absent in lists.
+    #[serde(default, skip_serializing_if = "Vec::is_empty")]
+    pub labels: Vec<InputVersion>,
+    /// An owner of one of them took his yes back, so that nothing of what came
+    /// out is shown.
+    #[serde(default, skip_serializing_if = "std::ops::Not::not")]
+    pub withheld: bool,
+    /// Absent for a run of one stage, and in lists.
+    #[serde(default, skip_serializing_if = "Vec::is_empty")]
+    pub stages: Vec<RunStage>,
+}
+
+/// One stage of a run, which has a sandbox of its own.
+#[derive(Debug, Clone, Serialize, Deserialize, ToSchema)]
+pub struct RunStage {
+    pub stage: Stage,
+    pub started_ms: i64,
+    /// The number of the last log line before its first.
+    pub log_before: i64,
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub ended_ms: Option<i64>,
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub reason: Option<Reason>,
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub usage: Option<Usage>,
+    /// What it handed to the next stage; for the caller only.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub value: Option<StageValue>,
+}
+
+/// A value that one stage handed to the next.
+#[derive(Debug, Clone, Serialize, Deserialize, ToSchema)]
+pub struct StageValue {
+    pub digest: Digest,
+    pub size_bytes: u64,
 }
 
 /// One line that a guest wrote.

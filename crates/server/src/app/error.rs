@@ -20,6 +20,9 @@ pub enum AppError {
     /// The token that opened the door opens it no more.
     #[error("the token was revoked or has run out")]
     TokenGone,
+    /// The owners of what it was computed from do not allow it any more.
+    #[error("an owner of the data took his yes back, so nothing of what came out is shown")]
+    Withheld,
     /// What was sent cannot be read.
     #[error("{detail}")]
     Malformed { code: &'static str, detail: String },
@@ -83,6 +86,7 @@ impl From<PlanError> for AppError {
         let code = match error {
             PlanError::Args { .. } | PlanError::ArgsTooLong | PlanError::ArgsTooDeep => "bad_args",
             PlanError::Limits(_) => "bad_limits",
+            PlanError::ExposeOff => "expose_off",
             _ => "bad_inputs",
         };
         Self::invalid(code, &error)

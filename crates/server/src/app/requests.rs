@@ -147,6 +147,7 @@ impl App {
         Ok(NewApproval {
             id: ApprovalId::new(self.clock.id_ms(), random()),
             scope,
+            expose: new.expose,
             limits_max,
             uses: new.uses,
             until_ms: new.until_ms,

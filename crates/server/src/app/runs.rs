@@ -50,6 +50,7 @@ impl App {
             plan,
             inputs,
             purpose: asked.purpose,
+            expose: asked.expose,
             script: None,
             idempotency: key.map(|key| (key, body)),
         };
@@ -80,7 +81,7 @@ impl App {
             limits,
             self.config.limits_max,
         )?;
-        Ok((plan, inputs))
+        Ok((plan.wanted(asked.expose)?, inputs))
     }
 
     /// Names become digests here, once.
@@ -219,7 +220,7 @@ impl App {
         after_seq: i64,
         limit: u32,
     ) -> Result<Vec<api::LogLine>, AppError> {
-        self.run_of_caller(actor, id).await?;
+        self.run_whole(actor, id).await?;
         let lines = self.store.log_page(id, after_seq, limit).await?;
         Ok(lines.into_iter().map(show::log_line).collect())
     }
@@ -231,10 +232,30 @@ impl App {
         id: &RunId,
         path: &TreePath,
     ) -> Result<OpenFile, AppError> {
-        let row = self.run_of_caller(actor, id).await?;
+        let row = self.run_whole(actor, id).await?;
         let file = row.files.iter().find(|file| file.path == *path);
         let file = file.ok_or(AppError::NotFound("file"))?;
         self.blob_open(file.digest, file.size_bytes, path).await
+    }
+
+    /// What the run exposed, to the byte; for its caller and for the owners of
+    /// the data.
+    pub async fn run_exposed(&self, actor: &Actor, id: &RunId) -> Result<String, AppError> {
+        let row = self.run_row(actor, id).await?;
+        if row.is_withheld {
+            return Err(AppError::Withheld);
+        }
+        let exposed = self.store.run_exposed(&actor.user, id).await?;
+        exposed.ok_or(AppError::NotFound("exposed value"))
+    }
+
+    /// A run of the caller's, if he may see what came out of it.
+    async fn run_whole(&self, actor: &Actor, id: &RunId) -> Result<RunRow, AppError> {
+        let row = self.run_of_caller(actor, id).await?;
+        match row.is_withheld {
+            true => Err(AppError::Withheld),
+            false => Ok(row),
+        }
     }
 
     pub(super) async fn run_of_caller(

@@ -13,6 +13,7 @@ use strongroom_core::{
     plan::{self, Inputs},
     run::{Reason, State, Stream},
     runtime::RuntimeName,
+    stage::{Expose, Stage},
     tree::TreePath,
 };
 use strongroom_store::{FunctionContent, Kind, LogLine, NewRun, RunRow};
@@ -87,6 +88,8 @@ impl Script {
             inputs: None,
             args: None,
             limits,
+            stages: vec![Stage::Transform],
+            download: None,
         }
     }
 }
@@ -143,6 +146,7 @@ impl App {
             plan,
             inputs: Inputs::None,
             purpose: String::new(),
+            expose: Expose::Off,
             script: Some((tree, manifest)),
             idempotency: None,
         };

@@ -7,12 +7,13 @@ use std::collections::BTreeMap;
 
 use strongroom_core::{
     name::Name,
+    plan::InputVersion,
     request::{Grounds, Verdict},
     tree::TreeFile,
 };
 use strongroom_store::{
     AuditRow, DatasetRow, DatasetVersionRow, FunctionRow, FunctionVersionRow, Kind, LogLine, Paged,
-    RequestRow, RunRow, StoreError, TokenRow, UserRow,
+    RequestRow, RunRow, StageRow, StoreError, TokenRow, UserRow,
 };
 
 use super::AppError;
@@ -137,6 +138,25 @@ pub(super) fn run(row: RunRow) -> api::Run {
         value: row.value.filter(|_| mine),
         files: if mine { row.files } else { Vec::new() },
         enforced: row.enforced,
+        labels: row.labels.into_iter().collect(),
+        withheld: row.is_withheld,
+        stages: row.stages.into_iter().map(stage).collect(),
+    }
+}
+
+fn stage(row: StageRow) -> api::RunStage {
+    let value = row.value.map(|value| api::StageValue {
+        digest: value.digest,
+        size_bytes: value.size_bytes,
+    });
+    api::RunStage {
+        stage: row.stage,
+        started_ms: row.started_ms,
+        log_before: row.log_before,
+        ended_ms: row.ended_ms,
+        reason: row.reason,
+        usage: row.usage,
+        value,
     }
 }
 
@@ -155,6 +175,7 @@ pub(super) fn request(
     viewer: &Name,
     detail: Option<api::RequestDetail>,
 ) -> Option<api::Request> {
+    let derived_from = derived_from(&row);
     let verdicts = row.verdicts.into_iter().map(|(owner, mut verdict)| {
         if owner != *viewer {
             hide_rules(&mut verdict);
@@ -171,11 +192,19 @@ pub(super) fn request(
         function: row.function?,
         function_version: row.function_version,
         plan_digest: row.plan_digest,
+        derived_from,
         inputs: row.inputs,
         at_ms: row.at_ms,
         verdicts: verdicts.collect(),
         detail,
     })
+}
+
+/// The labels that are no inputs themselves.
+fn derived_from(row: &RequestRow) -> Vec<InputVersion> {
+    let is_input = |label: &InputVersion| row.inputs.iter().any(|(_, input)| input == label);
+    let others = row.labels.iter().filter(|label| !is_input(label));
+    others.cloned().collect()
 }
 
 /// An owner's rules are his own: others see which policy it was, not what it says.
@@ -199,6 +228,7 @@ pub(super) fn approval(row: strongroom_core::approval::Approval) -> api::Approva
         caller: row.caller,
         request: row.request,
         scope: row.scope,
+        expose: row.expose,
         limits_max: row.limits_max,
         uses_left: row.uses_left,
         until_ms: row.until_ms,

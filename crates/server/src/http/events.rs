@@ -124,7 +124,8 @@ impl Follow {
             self.push("state", &state, None);
         }
         self.state = Some(run.state);
-        if run.caller == self.actor.user && !self.look_at_log().await? {
+        let may_read = run.caller == self.actor.user && !run.withheld;
+        if may_read && !self.look_at_log().await? {
             self.more_of = Some(run);
             return Ok(());
         }

@@ -66,6 +66,7 @@ impl From<AppError> for Refusal {
         match error {
             AppError::NotFound(_) => Self::new(StatusCode::NOT_FOUND, "not_found", detail),
             AppError::TokenGone => Self::unauthorized(),
+            AppError::Withheld => Self::new(StatusCode::FORBIDDEN, "withheld", detail),
             AppError::Malformed { code, .. } => Self::new(StatusCode::BAD_REQUEST, code, detail),
             AppError::Invalid { code, .. } => {
                 Self::new(StatusCode::UNPROCESSABLE_ENTITY, code, detail)

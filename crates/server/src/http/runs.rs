@@ -30,6 +30,7 @@ pub fn routes() -> OpenApiRouter<App> {
         .routes(routes!(run_show))
         .routes(routes!(run_cancel))
         .routes(routes!(run_log))
+        .routes(routes!(run_exposed))
         .routes(routes!(super::events::run_events))
         .routes(routes!(run_file_get))
 }
@@ -146,6 +147,20 @@ async fn run_log(
         _ => None,
     };
     Ok(Json(Page { items, next }))
+}
+
+/// Reads what the run's stage `expose` handed to its stage with a network
+///
+/// For the caller and for the owners of the data; to the byte.
+#[utoipa::path(get, path = "/v1/runs/{id}/exposed", tag = "runs", params(("id" = String, Path)),
+    responses((status = 200, content_type = "application/json", body = serde_json::Value)))]
+async fn run_exposed(
+    State(app): State<App>,
+    actor: Actor,
+    Segments(id): Segments<RunId>,
+) -> Answer<Response> {
+    let exposed = app.run_exposed(&actor, &id).await?;
+    Ok(([(header::CONTENT_TYPE, "application/json")], exposed).into_response())
 }
 
 /// Reads a file that the run wrote, whole or one range of it

@@ -2,7 +2,7 @@
 //!
 //! Lines are gathered for a moment so that a talkative guest costs a commit
 //! per batch and not per line. They are stored first and told of then. The last
-//! lines go into the same commit as the run's end. While the store does not
+//! lines of a run go into the same commit as its end. While the store does not
 //! take lines, the guest's pipe fills and the guest waits.
 
 use std::time::Duration;
@@ -26,8 +26,17 @@ const TRIES: u32 = 6;
 /// The first rest after the store did not take a batch; it doubles.
 const REST: Duration = Duration::from_millis(100);
 
-/// Stores lines until the guest says no more; the last ones, which are left to
-/// be stored with the run's end.
+/// What is known of a log when the guest says no more.
+#[derive(Debug, Default)]
+pub struct Kept {
+    /// How many lines there are.
+    pub count: i64,
+    /// Those that are not stored yet.
+    pub last: Vec<LogLine>,
+}
+
+/// Stores lines until the guest says no more, after the `before` that there are
+/// already; the last ones, which are left to be stored with the run's end.
 ///
 /// # Errors
 ///
@@ -35,9 +44,10 @@ const REST: Duration = Duration::from_millis(100);
 pub async fn keep(
     app: &App,
     run: &RunId,
+    before: i64,
     mut lines: mpsc::Receiver<LogChunk>,
-) -> Result<Vec<LogLine>, StoreError> {
-    let mut seq = 0;
+) -> Result<Kept, StoreError> {
+    let mut seq = before;
     loop {
         let (batch, is_last) = gather(&mut lines).await;
         let at_ms = app.now_ms();
@@ -54,7 +64,10 @@ pub async fn keep(
             })
             .collect();
         if is_last {
-            return Ok(batch);
+            return Ok(Kept {
+                count: seq,
+                last: batch,
+            });
         }
         append(app, run, &batch).await?;
     }

@@ -10,13 +10,19 @@ use strongroom_core::{
 use super::NewRun;
 use crate::{
     fields::without_nul,
+    labels::Labels,
     request::RequestRow,
     run::{Kind, RunRow},
     verdict,
 };
 
 /// The request as it will be read back.
-pub(super) fn request_of(new: &NewRun, verdicts: Verdicts, now_ms: i64) -> RequestRow {
+pub(super) fn request_of(
+    new: &NewRun,
+    labels: Labels,
+    verdicts: Verdicts,
+    now_ms: i64,
+) -> RequestRow {
     RequestRow {
         id: new.request.clone(),
         state: request::state_of(verdicts.values()),
@@ -31,6 +37,7 @@ pub(super) fn request_of(new: &NewRun, verdicts: Verdicts, now_ms: i64) -> Reque
         plan_digest: new.plan.digest(),
         plan: Some(new.plan.clone()),
         inputs: new.inputs.clone(),
+        labels,
         at_ms: now_ms,
         verdicts,
     }
@@ -63,5 +70,8 @@ pub(super) fn run_of(request: &RequestRow, kind: &Kind, is_claimed: bool) -> Run
         enforced: None,
         cancel_requested_by: None,
         viewer_is_caller: true,
+        is_withheld: false,
+        labels: request.labels.clone(),
+        stages: Vec::new(),
     }
 }

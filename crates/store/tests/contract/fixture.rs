@@ -17,6 +17,7 @@ use strongroom_core::{
     plan::{self, InputVersion, Inputs, RuntimePin},
     run::{Enforced, State},
     runtime::{self, FunctionFiles, Kinds, RuntimeName},
+    stage::Expose,
     tree::{Tree, TreeFile},
 };
 use strongroom_store::{
@@ -246,6 +247,7 @@ pub fn new_run(
         plan: plan.unwrap(),
         inputs,
         purpose: "teaching".to_owned(),
+        expose: Expose::Off,
         script: None,
         idempotency: None,
     }
@@ -325,6 +327,7 @@ pub fn approval(scope: Scope, uses: Option<u32>) -> NewApproval {
     NewApproval {
         id: ApprovalId::new(now(), random()),
         scope,
+        expose: false,
         limits_max: Limits::MAX,
         uses,
         until_ms: None,

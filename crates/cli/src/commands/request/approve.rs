@@ -30,6 +30,9 @@ pub struct ApproveArgs {
     /// Good until then: 2030-01-31T12:00:00Z, 7d, 12h
     #[arg(long, value_name = "TIME", value_parser = times::until_from_now)]
     until: Option<i64>,
+    /// Let what `expose` makes of your data reach the network stage of the function
+    #[arg(long)]
+    expose: bool,
     /// Cut runs down to this bound, such as time=10s or memory=128MiB
     #[arg(long, value_name = "KEY=VALUE")]
     limit: Vec<String>,
@@ -40,6 +43,7 @@ pub fn run(ui: &mut Ui, client: &Client, args: &ApproveArgs) -> Result<(), CliEr
         args_schema: args.args_schema.as_deref().map(schema).transpose()?,
         uses: args.uses,
         until_ms: args.until,
+        expose: args.expose,
         limits: arguments::limits(&args.limit)?,
     };
     for id in &args.requests {

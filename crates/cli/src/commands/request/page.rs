@@ -6,27 +6,29 @@
 use std::fmt::Write as _;
 
 use strongroom_core::{
-    plan::Stage,
+    network::Method,
+    plan::{Plan, Stage},
     request::{Grounds, Verdict},
     rule::RulePolicy,
     text::line_shown,
 };
 use strongroom_server::api::{Request, RequestDetail};
 
-use crate::{show, source};
+use crate::{show, source, ui::Ink};
 
 /// The longest purpose or reason that is shown, in characters; a station
 /// takes none that is longer.
 const TEXT_CHARS_MAX: usize = 2000;
 
 /// The whole page.
-pub fn shown(request: &Request) -> String {
+pub fn shown(request: &Request, ink: Ink) -> String {
     let mut rows = head(request);
     if let Some(detail) = &request.detail {
         rows.extend(plan(detail));
     }
     rows.extend(answers(request));
-    let mut out = String::new();
+    let plan = request.detail.as_ref().map(|detail| &detail.plan);
+    let mut out = plan.map_or_else(String::new, |plan| warning(plan, ink));
     for (name, value) in rows {
         let _ = writeln!(out, "{name:10} {value}");
     }
@@ -69,24 +71,65 @@ fn head(request: &Request) -> Vec<Row> {
     }
     let inputs = show::inputs(&request.inputs);
     rows.extend(inputs.into_iter().map(|input| ("reads", input)));
+    let made_of = request.derived_from.iter();
+    rows.extend(made_of.map(|version| {
+        let version = format!("{}@{}", version.dataset, version.version);
+        ("made of", version)
+    }));
     rows
+}
+
+/// What comes before everything else, where data may reach a network.
+fn warning(plan: &Plan, ink: Ink) -> String {
+    if !plan.exposes() {
+        return String::new();
+    }
+    let lines = [
+        "EXPOSES DATA: what `expose` of this function makes of your data goes to its stage",
+        "`download`, which has a network. Read `expose` below. If that may leave, approve with",
+        "`strongroom request approve --expose`; without `--expose` it does not run.",
+    ];
+    let hosts = format!("That stage can reach {}.", hosts(plan));
+    let lines = lines.into_iter().chain([hosts.as_str()]);
+    let lines = lines.map(|line| format!("{}\n", ink.red(&format!("!! {line}"))));
+    lines.chain(["\n".to_owned()]).collect()
+}
+
+/// What the stage with a network can reach.
+fn hosts(plan: &Plan) -> String {
+    let Some(network) = &plan.download else {
+        return "nothing".to_owned();
+    };
+    let hosts: Vec<String> = network.hosts().map(ToString::to_string).collect();
+    let methods: Vec<&str> = network.methods().map(Method::as_str).collect();
+    let tunnel = match network.has_tunnels() {
+        true => ", also by connections that nobody sees into",
+        false => "",
+    };
+    format!("{} by {}{tunnel}", hosts.join(", "), methods.join(", "))
 }
 
 fn plan(detail: &RequestDetail) -> Vec<Row> {
     let plan = &detail.plan;
     let stage = |stage: &Stage| match stage {
+        Stage::Expose => "expose (sees the data, has no network, hands one value to download)",
+        Stage::Download => "download (has a network, does not see the data)",
         Stage::Transform => "transform (sees the data, has no network)",
     };
     let stages: Vec<&str> = plan.stages.iter().map(stage).collect();
     let runtime = format!("{} {}", plan.runtime.name.as_str(), plan.runtime.digest);
-    vec![
+    let mut rows = vec![
         ("arguments", show::json_line(&plan.args)),
         ("limits", show::limits(&plan.limits)),
         ("stages", stages.join(", ")),
         ("runtime", runtime),
         ("entry", detail.manifest.entry.to_string()),
         ("plan", plan.digest().to_string()),
-    ]
+    ];
+    if plan.stages.contains(&Stage::Download) {
+        rows.insert(3, ("network", hosts(plan)));
+    }
+    rows
 }
 
 fn answers(request: &Request) -> Vec<Row> {
@@ -109,6 +152,9 @@ fn verdict_shown(verdict: &Verdict) -> String {
         Verdict::Approved {
             grounds: Grounds::Own,
         } => "approved, as his own data".to_owned(),
+        Verdict::Approved {
+            grounds: Grounds::OwnExposed,
+        } => "approved and exposed, as his own data and function".to_owned(),
         Verdict::Approved {
             grounds: Grounds::Approval { approval },
         } => {

@@ -95,6 +95,7 @@ fn asked(args: &RunArgs) -> Result<NewRun, CliError> {
         args: arguments::arguments(args.args_json.as_deref(), &args.arg)?,
         limits: arguments::limits(&args.limit)?,
         purpose: args.purpose.clone(),
+        expose: args.expose(),
     })
 }
 

@@ -5,11 +5,23 @@ use std::path::Path;
 use serde_json::Value;
 use strongroom_core::{
     run::{Enforced, OutputFile, Reason, Usage, bytes_shown},
+    stage::Stage,
     text::line_shown,
 };
-use strongroom_server::api::Run;
+use strongroom_server::api::{Run, RunStage};
 
 use crate::{error::CliError, show, ui::Ui};
+
+/// The stage that did not succeed.
+pub fn ended_in(stages: &[RunStage]) -> Option<Stage> {
+    let failed = |stage: &&RunStage| {
+        stage
+            .reason
+            .as_ref()
+            .is_some_and(|reason| !reason.is_success())
+    };
+    stages.iter().find(failed).map(|stage| stage.stage)
+}
 
 /// How a run ended, wherever it ran.
 pub struct Ending<'a> {
@@ -18,6 +30,10 @@ pub struct Ending<'a> {
     pub enforced: Option<&'a Enforced>,
     pub value: Option<&'a Value>,
     pub files: &'a [OutputFile],
+    /// Where it ended, if it has several stages and did not come to the end.
+    pub stage: Option<Stage>,
+    /// Nothing of what came out is shown any more.
+    pub is_withheld: bool,
 }
 
 impl<'a> Ending<'a> {
@@ -29,15 +45,24 @@ impl<'a> Ending<'a> {
             enforced: run.enforced.as_ref(),
             value: run.value.as_ref(),
             files: &run.files,
+            stage: ended_in(&run.stages),
+            is_withheld: run.withheld,
         }
     }
 
     /// Tells all of it; `kept` is where the files are by now.
     pub fn tell(&self, ui: &mut Ui, kept: Option<&Path>) -> Result<(), CliError> {
+        let stage = self
+            .stage
+            .map(|stage| format!(" in the stage {}", stage.as_str()));
+        let reason = format!("{}{}", self.reason, stage.unwrap_or_default());
         // What never began used nothing.
         match self.usage.filter(|usage| **usage != Usage::default()) {
-            Some(usage) => ui.say(format_args!("{}: {}", self.reason, show::usage(usage)))?,
-            None => ui.say(self.reason)?,
+            Some(usage) => ui.say(format_args!("{reason}: {}", show::usage(usage)))?,
+            None => ui.say(reason)?,
+        }
+        if self.is_withheld {
+            ui.say("  an owner of the data took his yes back, so what came out is not shown")?;
         }
         self.tell_tier(ui)?;
         self.tell_files(ui, kept)?;

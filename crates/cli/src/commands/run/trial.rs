@@ -26,7 +26,9 @@ pub fn run(ui: &mut Ui, args: RunArgs) -> Result<Outcome, CliError> {
     let home = HomeArgs::default().path()?;
     let runtimes = Some(home.join("runtimes"));
     let config = Config::load(home, None)?;
+    let expose = args.expose();
     let trial = Trial {
+        expose,
         function: args.function.into(),
         on: args.on,
         args: arguments::arguments(args.args_json.as_deref(), &args.arg)?,
@@ -47,6 +49,8 @@ pub fn run(ui: &mut Ui, args: RunArgs) -> Result<Outcome, CliError> {
             enforced: Some(&ended.enforced),
             value: ended.value.as_ref(),
             files: &ended.files,
+            stage: ended.stage,
+            is_withheld: false,
         };
         ending.tell(ui, trial.out.as_deref())?;
         if !ended.files.is_empty() && trial.out.is_none() {
