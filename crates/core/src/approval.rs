@@ -32,7 +32,7 @@ pub enum Scope {
         inputs: Inputs<Digest>,
         stages: Vec<Stage>,
         #[serde(default, skip_serializing_if = "Option::is_none")]
-        download: Option<Network>,
+        download: Option<Box<Network>>,
         args_schema: Value,
     },
 }
@@ -45,7 +45,7 @@ impl Scope {
             runtime: plan.runtime.clone(),
             inputs: plan.inputs.clone(),
             stages: plan.stages.clone(),
-            download: plan.download.clone(),
+            download: plan.download.clone().map(Box::new),
             args_schema,
         }
     }
@@ -139,7 +139,7 @@ impl Scope {
                     && *runtime == of.runtime
                     && *inputs == of.inputs
                     && *stages == of.stages
-                    && *download == of.download;
+                    && download.as_deref() == of.download.as_ref();
                 if !same {
                     return Err(NotCovered::OtherPlan);
                 }

@@ -4,7 +4,7 @@
 
 use std::collections::BTreeMap;
 
-use serde_json::{Value, json};
+use serde_json::Value;
 use strongroom_core::{
     approval::{Approval, NotCovered, Scope},
     digest::Digest,

@@ -436,7 +436,19 @@ async fn a_function_that_breaks_a_law_leaves_no_version() {
         &push(toml("[download]\nhosts = []")).await,
         422,
         "bad_manifest",
-        "network",
+        "line 1: a download names its `hosts`",
+    );
+    refused(
+        &push(toml("[download]\nhosts = [\"a.org\"]")).await,
+        422,
+        "bad_manifest",
+        "for a function with the stage `download`",
+    );
+    refused(
+        &push(toml("stages = [\"expose\", \"transform\"]")).await,
+        422,
+        "bad_manifest",
+        "no `download`",
     );
     refused(
         &push(toml("[args]\ntype = 3")).await,

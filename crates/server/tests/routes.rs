@@ -9,9 +9,11 @@ use std::collections::BTreeSet;
 use serde_json::{Value, json};
 use strongroom_core::{
     digest::Digest,
+    id::RunId,
     run::{Enforced, OutputFile, Reason, Stream},
+    stage::Stage,
 };
-use strongroom_store::{Finish, LogLine};
+use strongroom_store::{Finish, LogLine, StageBegin, StageEnd};
 use support::{NOBODY, STRANGER, Sent, Station, text};
 
 /// What a stranger gets.
@@ -109,6 +111,27 @@ async fn world(station: &Station) -> World {
     }
 }
 
+/// Plays a stage that exposes something.
+async fn expose(station: &Station, run: &RunId) {
+    let begin = |stage| StageBegin {
+        stage,
+        log_before: 0,
+    };
+    let store = &station.app.store;
+    let begun = store.run_stage(run, None, begin(Stage::Expose), 7).await;
+    begun.unwrap();
+    let end = StageEnd {
+        stage: Stage::Expose,
+        reason: Reason::Succeeded,
+        usage: None,
+        value: Some("1".to_owned()),
+    };
+    let next = store
+        .run_stage(run, Some(end), begin(Stage::Download), 7)
+        .await;
+    next.unwrap();
+}
+
 /// Plays the worker: runs what is queued, with a line and a file to show for it.
 async fn finish(station: &Station, run: &str) {
     let store = &station.app.store;
@@ -127,6 +150,7 @@ async fn finish(station: &Station, run: &str) {
         text: "hello".to_owned(),
     };
     store.log_append(&claimed.run, &[line]).await.unwrap();
+    expose(station, &claimed.run).await;
     let put = store.blobs().put_bytes(b"out").await.unwrap();
     let file = OutputFile {
         path: "o/x".parse().unwrap(),
@@ -208,6 +232,7 @@ fn table(world: &World) -> Vec<Row> {
         row("POST", "/v1/runs", &[], Json(run), ("lab", Served)),
         row("GET", "/v1/runs/{id}", &[&world.ended], Nothing, ("lab", NotFound)),
         row("GET", "/v1/runs/{id}/log", &[&world.ended], Nothing, ("lab", NotFound)),
+        row("GET", "/v1/runs/{id}/exposed", &[&world.ended], Nothing, ("lab", NotFound)),
         row("GET", "/v1/runs/{id}/events", &[&world.ended], Nothing, ("lab", NotFound)),
         row("GET", "/v1/runs/{id}/files/{path}", &[&world.ended, "o/x"], Nothing, ("lab", NotFound)),
         row("POST", "/v1/runs/{id}/cancel", &[&world.waiting], Nothing, ("lab", NotFound)),

@@ -162,12 +162,9 @@ pub(crate) async fn end(
     if tx.execute(question).await? == 0 {
         return Ok(false);
     }
-    match (exposed, value) {
-        (Some(_), Some(value)) => {
-            let detail = json!({ "digest": value.digest, "size_bytes": value.size_bytes });
-            note(tx, run, ("run.expose", now_ms), detail).await?;
-        }
-        _ => {}
+    if let (Some(_), Some(value)) = (exposed, value) {
+        let detail = json!({ "digest": value.digest, "size_bytes": value.size_bytes });
+        note(tx, run, ("run.expose", now_ms), detail).await?;
     }
     Ok(true)
 }

@@ -92,6 +92,13 @@ fn help_is_the_documentation() {
           --purpose <PURPOSE>
               What the result is for, told to the owners
 
+          --expose
+              For a function that defines `expose`, which sends data to its network stage: ask the
+              owners of the data, each of whom has to name it in his yes
+
+          --transform-expose-all-datasets
+              The same without asking, if you own all of the data and wrote the function
+
           --detach
               Ask, and do not wait
 
@@ -128,6 +135,9 @@ fn help_is_the_documentation() {
 
           --until <TIME>
               Good until then: TIME, 7d, 12h
+
+          --expose
+              Let what `expose` makes of your data reach the network stage of the function
 
           --limit <KEY=VALUE>
               Cut runs down to this bound, such as time=10s or memory=128MiB

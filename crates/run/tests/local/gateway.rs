@@ -14,7 +14,8 @@ use tokio::{
 use crate::house::{House, PATIENCE, Task, files};
 
 fn task(code: &str) -> Task {
-    let mut task = Task::python(code);
+    let code = format!("{code}\ndef download(ctx):\n    return transform(None, ctx)");
+    let mut task = Task::python(&code);
     task.reach = Reach::Gateway;
     task
 }
@@ -48,7 +49,7 @@ async fn answered(task: Task, answer: &str) -> (String, serde_json::Value) {
 async fn an_ordinary_client_finds_the_gateway_by_itself() {
     let code = "
 import urllib.request
-def download(ctx):
+def transform(data, ctx):
     with urllib.request.urlopen('http://api.example.org/rows?page=1') as answer:
         return answer.read().decode()";
     let (request, value) = answered(

@@ -68,10 +68,7 @@ impl Laid {
                 false => Inputs::None,
             },
             stage_dir,
-            reach: match stage.has_network() && self.plan.download.is_some() {
-                true => Reach::Gateway,
-                false => Reach::Nothing,
-            },
+            reach: Reach::Nothing,
             secrets: BTreeMap::new(),
         }
     }

@@ -3,6 +3,7 @@
 use serde_json::json;
 use strongroom_core::{
     approval::Scope,
+    limits::Limits,
     permit::{self, NoPermit},
     request::{State as RequestState, Verdict},
     run::{Reason, State},
@@ -44,8 +45,9 @@ async fn an_approved_run_is_queued_and_gets_a_permit() {
             (run.id.clone(), run.plan)
         );
         let standing = world.store.run_standing(&run.id, now()).await.unwrap();
-        let permit = permit::mint(run.id.clone(), &claimed.plan, &standing.as_core(), now());
-        assert_eq!(permit.unwrap().plan(), run.plan);
+        let permits = permit::mint(run.id.clone(), &claimed.plan, &standing.as_core(), now());
+        let permit = permits.unwrap().next_stage(Limits::MAX).unwrap();
+        assert_eq!(permit.plan(), run.plan);
     })
     .await;
 }

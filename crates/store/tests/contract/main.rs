@@ -16,5 +16,6 @@ mod places;
 mod postgres;
 mod queue;
 mod runtimes;
+mod stages;
 mod submissions;
 mod versions;

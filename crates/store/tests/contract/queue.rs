@@ -35,6 +35,7 @@ fn result() -> Finish {
         }],
         enforced: None,
         log: Vec::new(),
+        stage: None,
         never_began: false,
     }
 }

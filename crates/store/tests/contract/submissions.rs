@@ -376,7 +376,8 @@ async fn one_caller_has_a_bounded_number_of_open_runs() {
             &world.url,
             &format!(
                 "INSERT INTO request SELECT 'req-x' || n.i, r.state, r.caller, 'run-x' || n.i,
-                        r.function, r.function_version, r.plan, r.inputs, r.purpose, r.at_ms
+                        r.function, r.function_version, r.plan, r.inputs, r.purpose, r.at_ms,
+                        r.labels
                    FROM request r, ({ids} SELECT i FROM n) n WHERE r.id = '{}'",
                 run.request
             ),
