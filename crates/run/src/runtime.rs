@@ -6,6 +6,7 @@
 //! makes another plan. The standard library and the shared libraries beside
 //! the interpreter are the host's and are not in the digest.
 
+mod beside;
 mod furniture;
 mod interpreter;
 mod shipped;

@@ -45,7 +45,7 @@ async fn a_runtime_that_an_admin_adds_runs_functions_until_it_is_removed() {
         &push(&station, source).await,
         422,
         "bad_manifest",
-        "no runtime `python3-data` here; there are python3 and sh",
+        "no runtime `python3-data` here; there are python3, sh and starlark",
     );
     let bird: &[u8] = b"name = 'robin'";
     let files = [("runtime.toml", TOML), ("packages/bird.py", bird)];
@@ -91,7 +91,7 @@ async fn a_runtime_gives_way_to_another_only_when_that_is_said() {
     let listed = station.get("lab", "/v1/runtimes").await.ok();
     let names = listed["items"].as_array().unwrap().iter();
     let names: Vec<_> = names.map(|one| text(one, "name")).collect();
-    assert_eq!(names, ["python3", "sh", "x"]);
+    assert_eq!(names, ["python3", "sh", "starlark", "x"]);
 }
 
 #[tokio::test]

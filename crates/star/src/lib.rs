@@ -6,6 +6,7 @@
 //! the contract with guests does not name.
 
 mod builtins;
+pub mod check;
 mod context;
 pub mod dataset;
 pub mod dialect;

@@ -9,7 +9,14 @@ use std::{
     process::ExitCode,
 };
 
-use strongroom_star::{failure::Failure, gateway, guest::Guest, run, source::SOURCE_BYTES_MAX};
+use strongroom_star::{
+    check::{self, Level, Report},
+    failure::Failure,
+    gateway,
+    guest::Guest,
+    run,
+    source::SOURCE_BYTES_MAX,
+};
 
 /// Where the returned value goes.
 const RESULT: i32 = 3;
@@ -21,7 +28,13 @@ fn main() -> ExitCode {
     let words: Vec<&str> = words.iter().map(String::as_str).collect();
     let done = match &words[..] {
         [file] if !file.starts_with('-') => run_file(Path::new(file)),
-        _ => Err(Failure::plain("usage: strongroom-star FILE")),
+        ["check", file] | ["check", file, "--text"] => return check_file(Path::new(file), false),
+        ["check", file, "--json"] | ["check", "--json", file] => {
+            return check_file(Path::new(file), true);
+        }
+        _ => Err(Failure::plain(
+            "usage: strongroom-star FILE, or strongroom-star check FILE [--json]",
+        )),
     };
     match done {
         Ok(()) => ExitCode::SUCCESS,
@@ -47,6 +60,50 @@ fn run_file(file: &Path) -> Result<(), Failure> {
         Some(value) => send(&value),
         None => Ok(()),
     }
+}
+
+/// Tells what was found in a file. Ends with 1 where a run would fail on it.
+fn check_file(file: &Path, as_json: bool) -> ExitCode {
+    let name = file
+        .file_name()
+        .unwrap_or_default()
+        .to_string_lossy()
+        .into_owned();
+    let text = read(&file.to_path_buf());
+    let looked = text.and_then(|text| {
+        let shown = name.clone();
+        run::on_large_stack(move || Ok(check::check(&shown, &text)))
+    });
+    let report = match looked {
+        Ok(report) => report,
+        Err(failure) => {
+            let _ = writeln!(io::stderr(), "{failure}");
+            return ExitCode::FAILURE;
+        }
+    };
+    // Who closed stdout does not want to know more.
+    let _ = match as_json {
+        true => serde_json::to_writer(io::stdout(), &report).map_err(io::Error::from),
+        false => told(&name, &report),
+    };
+    match report.has_errors() {
+        true => ExitCode::FAILURE,
+        false => ExitCode::SUCCESS,
+    }
+}
+
+fn told(name: &str, report: &Report) -> io::Result<()> {
+    let mut out = io::stdout().lock();
+    for finding in &report.findings {
+        let level = match finding.level {
+            Level::Error => "error",
+            Level::Warning => "warning",
+        };
+        let (line, column) = (finding.line, finding.column);
+        writeln!(out, "{name}:{line}:{column}: {level}: {}", finding.message)?;
+        writeln!(out, "  hint: {}", finding.advice)?;
+    }
+    Ok(())
 }
 
 fn read(path: &PathBuf) -> Result<String, Failure> {

@@ -13,6 +13,7 @@ mod kit;
 mod relay;
 mod rules;
 mod runtimes;
+mod starlark;
 mod station;
 mod text;
 mod trial;

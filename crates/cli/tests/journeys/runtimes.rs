@@ -4,6 +4,7 @@ use crate::station::{Station, snapshot};
 
 #[test]
 fn an_admin_adds_packages_and_everyones_functions_import_them() {
+    crate::starlark::build();
     let station = Station::start();
     let place = &station.place;
     let (admin, devs) = (station.admin(), station.user("devs"));
@@ -39,10 +40,11 @@ fn an_admin_adds_packages_and_everyones_functions_import_them() {
       /usr/bin/python3 -m compileall -q -f --invalidation-mode unchecked-hash FOLDER
     ");
     snapshot!(devs.does(&["runtime", "list"]), @r"
-    RUNTIME  DIGEST               FILES  DESCRIPTION
-    python3  sha256:SHORT  *.py   CPython with its standard library
-    sh       sha256:SHORT  *.sh   the POSIX shell with the programs of /usr
-    birds    sha256:SHORT  *.py   birds
+    RUNTIME   DIGEST               FILES   DESCRIPTION
+    python3   sha256:SHORT  *.py    CPython with its standard library
+    sh        sha256:SHORT  *.sh    the POSIX shell with the programs of /usr
+    starlark  sha256:SHORT  *.star  Starlark with its standard modules
+    birds     sha256:SHORT  *.py    birds
     ");
     snapshot!(devs.does(&["runtime", "show", "birds"]), @r"
     runtime      birds

@@ -131,7 +131,7 @@ fn a_function_is_tried_on_a_runtime_of_ones_own() {
     ");
     snapshot!(tries("birds", &[]), @r"
     ---- stderr
-    error: ./f.py: there is no runtime `birds` here; there are python3, sh and owls
+    error: ./f.py: there is no runtime `birds` here; there are python3, sh, starlark and owls
     ---- exit code 2
     ");
     snapshot!(place.run(&["run", "a/b", "--runtime-folder", "birds"]), @r"

@@ -21,7 +21,7 @@ use strongroom_core::{
 use strongroom_jail::{Jail, Limits, Open, Waiting};
 
 use super::{
-    RuntimeError, interpreter,
+    RuntimeError, beside, interpreter,
     shipped::{self, Kit},
 };
 use crate::job::VARIABLES;
@@ -30,6 +30,9 @@ use crate::job::VARIABLES;
 pub(crate) const FUNCTION: &str = "/function";
 /// Where a runtime's packages lie for the guest.
 pub const PACKAGES: &str = "/packages";
+
+/// Where a program that is shipped beside ours lies for the guest.
+const BESIDE: &str = "/runtime";
 
 /// Says to a main program that it is a zygote, and what to load.
 const PRELOAD: &str = "STRONGROOM_PRELOAD";
@@ -68,6 +71,8 @@ pub struct Furniture {
     description: String,
     base: Option<RuntimeName>,
     way: Way,
+    /// The program, when it is one that is shipped beside ours.
+    beside: Option<&'static str>,
     main_program: String,
     kit: Kit,
     /// The host's folder with the packages.
@@ -102,6 +107,7 @@ impl Furniture {
             description: definition.description,
             base: None,
             way,
+            beside: None,
             main_program: main_program.to_owned(),
             kit,
             packages: None,
@@ -110,6 +116,12 @@ impl Furniture {
             content,
             known: Mutex::default(),
         }
+    }
+
+    /// The same, with a program that is shipped beside ours.
+    pub(super) fn with_program_beside_ours(self, program: &'static str) -> Self {
+        let beside = Some(program);
+        Self { beside, ..self }
     }
 
     /// The runtime in a folder whose content is named by `digest`.
@@ -144,6 +156,7 @@ impl Furniture {
             description: definition.description,
             base: base.map(|base| base.name.clone()),
             way,
+            beside: base.and_then(|base| base.beside),
             main_program: main_program.or_else(from_base).unwrap_or_default(),
             kit: base.map_or(&[], |base| base.kit),
             packages: definition.packages.map(|path| folder.join(path.as_str())),
@@ -189,7 +202,10 @@ impl Furniture {
     }
 
     pub(super) fn pin(&self, root: &Path) -> Result<RuntimePin, RuntimeError> {
-        let path = interpreter::on_host(root, &self.interpreter(root)?);
+        let path = match self.beside {
+            Some(program) => self.folder_beside(program)?.join(program),
+            None => interpreter::on_host(root, &self.interpreter(root)?),
+        };
         let wrong = |source| RuntimeError::Read {
             runtime: self.name.clone(),
             path: path.clone(),
@@ -263,6 +279,11 @@ impl Furniture {
         if let Some(packages) = &self.packages {
             jail = jail.runtime(packages.clone(), PACKAGES.into());
         }
+        if let Some(program) = self.beside
+            && let Ok(folder) = self.folder_beside(program)
+        {
+            jail = jail.runtime(folder, BESIDE.into());
+        }
         for (path, content) in [
             ("/etc/passwd", PASSWD),
             ("/etc/group", GROUP),
@@ -286,9 +307,20 @@ impl Furniture {
         Ok(self.way.command(&program, &self.main_program, entry))
     }
 
+    /// The folder of a program that is shipped beside ours.
+    fn folder_beside(&self, program: &str) -> Result<PathBuf, RuntimeError> {
+        beside::folder(program).map_err(|path| RuntimeError::Missing {
+            runtime: self.name.clone(),
+            path,
+        })
+    }
+
     /// The interpreter's path for the guest, every link followed.
     pub(super) fn interpreter(&self, root: &Path) -> Result<PathBuf, RuntimeError> {
         let asked = Path::new(self.way.program());
+        if let Some(program) = self.beside {
+            return self.folder_beside(program).map(|_| asked.to_owned());
+        }
         interpreter::find(root, &self.way.folders, &self.name, asked)
     }
 }

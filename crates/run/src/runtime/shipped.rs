@@ -12,6 +12,9 @@ use super::Furniture;
 
 const PYTHON_MAIN_PROGRAM: &str = include_str!("../../runtimes/python3/main_program.py");
 
+/// The program of the runtime `starlark`, which is shipped beside our own.
+const STAR: &str = "strongroom-star";
+
 /// Files that a runtime shows, by guest path.
 pub(super) type Kit = &'static [(&'static str, &'static str)];
 
@@ -44,20 +47,19 @@ pub(super) fn can_wait(main_program: &str) -> bool {
 pub(super) fn all() -> Vec<Arc<Furniture>> {
     let python3 = include_str!("../../runtimes/python3/runtime.toml");
     let sh = include_str!("../../runtimes/sh/runtime.toml");
-    vec![
+    let starlark = include_str!("../../runtimes/starlark/runtime.toml");
+    let starlark = shipped("starlark", starlark, None, &[]);
+    [
         shipped("python3", python3, Some(PYTHON_MAIN_PROGRAM), PYTHON_KIT),
         shipped("sh", sh, None, &[]),
+        starlark.with_program_beside_ours(STAR),
     ]
+    .map(Arc::new)
+    .to_vec()
 }
 
-fn shipped(name: &str, text: &str, main_program: Option<&str>, kit: Kit) -> Arc<Furniture> {
+fn shipped(name: &str, text: &str, main_program: Option<&str>, kit: Kit) -> Furniture {
     let name = name.parse().expect("the name of a shipped runtime");
     let definition = Definition::parse(text).expect("the file of a shipped runtime");
-    Arc::new(Furniture::shipped(
-        name,
-        text,
-        definition,
-        main_program,
-        kit,
-    ))
+    Furniture::shipped(name, text, definition, main_program, kit)
 }

@@ -75,9 +75,10 @@ fn runtimes_with_one_interpreter_are_two_runtimes() {
 }
 
 #[test]
-fn this_host_has_both_runtimes() {
+fn this_host_has_the_runtimes_that_come_with_debian() {
     let runtimes = Runtimes::default();
-    for runtime in runtimes.all() {
+    let all = runtimes.all();
+    for runtime in all.iter().filter(|one| one.debian_package().is_some()) {
         runtimes.pin(runtime.name()).unwrap();
     }
 }
@@ -147,7 +148,7 @@ fn a_folder_that_is_no_runtime_is_refused_and_changes_nothing() {
         let error = runtimes
             .add(name.parse().unwrap(), folder.path(), Digest::of(b""))
             .unwrap_err();
-        assert_eq!(runtimes.all().len(), 2);
+        assert_eq!(runtimes.all().len(), 3);
         let source = std::error::Error::source(&error);
         format!(
             "{error}: {}",
@@ -175,7 +176,7 @@ fn there_are_at_most_so_many_runtimes() {
         let name = format!("r{number}").parse().unwrap();
         runtimes.add(name, folder.path(), Digest::of(b""))
     };
-    for number in 0..RUNTIMES_MAX - 2 {
+    for number in 0..RUNTIMES_MAX - runtimes.all().len() {
         add(number).unwrap();
     }
     assert!(matches!(add(RUNTIMES_MAX), Err(RuntimeError::TooMany)));
@@ -183,4 +184,35 @@ fn there_are_at_most_so_many_runtimes() {
     add(0).unwrap();
     runtimes.remove(&"r0".parse().unwrap());
     add(RUNTIMES_MAX).unwrap();
+}
+
+#[test]
+fn the_program_of_starlark_is_in_its_pin_and_alone_in_its_folder() {
+    let runtimes = Runtimes::default();
+    let starlark: RuntimeName = "starlark".parse().unwrap();
+    let found = runtimes.find(&starlark).unwrap();
+    let exe = std::env::current_exe().unwrap();
+    let beside = exe
+        .parent()
+        .unwrap()
+        .parent()
+        .unwrap()
+        .join("strongroom-star");
+    if !beside.is_file() {
+        let error = runtimes.pin(&starlark).unwrap_err().to_string();
+        assert!(
+            error.ends_with("strongroom-star for the runtime starlark"),
+            "{error}"
+        );
+        return;
+    }
+    let folder = super::beside::folder("strongroom-star").unwrap();
+    let there: Vec<_> = fs::read_dir(&folder).unwrap().collect();
+    assert_eq!(there.len(), 1);
+    runtimes.pin(&starlark).unwrap();
+    let command = found.command(Path::new("/"), &"a/t.star".parse().unwrap());
+    assert_eq!(
+        command.unwrap(),
+        ["/runtime/strongroom-star", "/function/a/t.star"]
+    );
 }

@@ -1,0 +1,138 @@
+//! Scripts in Starlark, in real sandboxes.
+
+use std::{
+    path::{Path, PathBuf},
+    process::Command,
+    sync::Once,
+};
+
+use serde_json::{Value, json};
+
+use crate::station::{Place, Said, Station, example, snapshot};
+
+/// Builds the guest for Starlark beside the program, unless it is there. The
+/// test commands of the repository have built it; a lone `cargo test` has not.
+pub fn build() {
+    static BUILT: Once = Once::new();
+    BUILT.call_once(|| {
+        let folder = Path::new(env!("CARGO_BIN_EXE_strongroom"))
+            .parent()
+            .unwrap();
+        if folder.join("strongroom-star").is_file() {
+            return;
+        }
+        let root: PathBuf = [env!("CARGO_MANIFEST_DIR"), "..", ".."].iter().collect();
+        let done = Command::new(env!("CARGO"))
+            .args(["build", "--manifest-path", "crates/star/Cargo.toml"])
+            .arg("--target-dir")
+            .arg(folder.parent().unwrap())
+            .current_dir(root)
+            .status();
+        assert!(done.unwrap().success(), "the Starlark guest does not build");
+    });
+}
+
+fn place() -> Place {
+    build();
+    Place::new()
+}
+
+const MEAN_MASS: &str = r#"
+def mean(values):
+    total = 0.0
+    for value in values:
+        total += value
+    return total / len(values)
+
+def transform(ds, ctx):
+    groups = {}
+    for row in ds.get_body():
+        if row["body_mass_g"] != "NA":
+            masses = groups.setdefault(row[ctx.args.get("by", "species")], [])
+            masses.append(float(row["body_mass_g"]))
+    means = {name: mean(masses) for name, masses in groups.items()}
+    ds.set_body([[name, means[name]] for name in sorted(means)])
+    print("groups:", len(means))
+    return {name: int(means[name]) for name in sorted(means)}
+"#;
+
+#[test]
+fn a_script_in_starlark_runs_on_data_and_makes_files() {
+    let place = place();
+    let file = place.file("t.star", MEAN_MASS);
+    let data = example("penguins.csv");
+    let words = [
+        "run",
+        &file,
+        "--on",
+        &data,
+        "--arg",
+        "by=island",
+        "--out",
+        "result",
+    ];
+    snapshot!(place.run(&words), @r#"
+    {
+      "Biscoe": 4716,
+      "Dream": 3712,
+      "Torgersen": 3706
+    }
+    ---- stderr
+    | groups: 3
+    succeeded: USAGE, 221 B out
+      result/body.csv, 94 B, sha256:DIGEST
+      result/dataset.json, 82 B, sha256:DIGEST
+    "#);
+}
+
+#[test]
+fn a_script_in_starlark_is_pushed_approved_and_run_like_any_other() {
+    build();
+    let station = Station::start();
+    let [lab, _, _] = station.people();
+    let file = station.place.file("t.star", MEAN_MASS);
+    lab.does(&["function", "push", "lab/means", &file]);
+    let said = lab.reads(&["run", "lab/means", "--on", "lab/penguins"]);
+    assert_eq!(said["reason"]["code"], "succeeded", "{said}");
+    assert_eq!(
+        said["value"],
+        json!({"Adelie": 3700, "Chinstrap": 3733, "Gentoo": 5076})
+    );
+}
+
+#[track_caller]
+fn fails(script: &str, more: &[&str], reason: &str, part: &str) {
+    let place = place();
+    let file = place.file("t.star", script);
+    let said: Said = place.run(&[&["run", &file, "--json"], more].concat());
+    let ended: Value = serde_json::from_str(&said.out).unwrap();
+    assert_eq!(ended["reason"]["code"], reason, "{said}");
+    assert!(said.err.contains(part), "{said}");
+}
+
+#[test]
+fn a_script_that_asks_for_too_much_ends_with_a_reason() {
+    let memory = "def transform(ds, ctx):\n  x = 'a'\n  for i in range(60):\n    x = x + x\n";
+    fails(memory, &["--limit", "memory=64MiB"], "out_of_memory", "");
+    let time = "def transform(ds, ctx):\n  for i in range(1 << 30):\n    for j in range(1 << 30):\n      pass\n";
+    fails(time, &["--limit", "time=1s"], "timed_out", "");
+    let calls = "def f(): f()\ndef transform(ds, ctx):\n  f()\n";
+    fails(calls, &[], "failed", "stack overflow");
+    let out = "def transform(ds, ctx):\n  ds.set_body([['x' * 100000]] * 100000)\n";
+    fails(
+        out,
+        &["--limit", "memory=512MiB", "--limit", "out=1MiB"],
+        "output_too_large",
+        "No space left",
+    );
+}
+
+#[test]
+fn a_script_reaches_no_file_and_no_network() {
+    for path in ["/etc/passwd", "../t.star", "/function/t.star", "/data/x"] {
+        let script = format!("load({path:?}, 'x')\n");
+        fails(&script, &[], "failed", "there is no module");
+    }
+    let input = "def transform(ds, ctx):\n  load_dataset('../../etc')\n";
+    fails(input, &[], "failed", "no input named");
+}
