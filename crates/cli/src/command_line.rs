@@ -3,9 +3,9 @@
 use clap::{Parser, Subcommand};
 
 use crate::commands::{
-    audit::AuditArgs, cancel::CancelArgs, dataset::DatasetCommand, doctor::DoctorArgs,
-    function::FunctionCommand, login::LoginArgs, logs::LogsArgs, output::OutputArgs,
-    request::RequestCommand, rule::RuleCommand, run::RunArgs, runs::RunsArgs,
+    audit::AuditArgs, cancel::CancelArgs, check::CheckArgs, dataset::DatasetCommand,
+    doctor::DoctorArgs, function::FunctionCommand, login::LoginArgs, logs::LogsArgs,
+    output::OutputArgs, request::RequestCommand, rule::RuleCommand, run::RunArgs, runs::RunsArgs,
     runtime::RuntimeCommand, serve::ServeArgs, status::StatusArgs, token::TokenCommand,
     user::UserCommand,
 };
@@ -37,6 +37,7 @@ pub enum Command {
     /// Publish functions that others may run
     #[command(subcommand)]
     Function(FunctionCommand),
+    Check(CheckArgs),
     Run(RunArgs),
     Runs(RunsArgs),
     Status(StatusArgs),

@@ -2,6 +2,7 @@
 
 pub mod audit;
 pub mod cancel;
+pub mod check;
 pub mod dataset;
 pub mod doctor;
 pub mod function;
@@ -33,6 +34,7 @@ pub fn run(ui: &mut Ui, command: Command) -> Result<Outcome, CliError> {
         Command::Serve(args) => serve::run(ui, args),
         Command::Login(args) => login::run(ui, args),
         Command::Doctor(args) => doctor::run(ui, args),
+        Command::Check(args) => check::run(ui, &args),
         Command::Openapi => openapi::run(ui),
         Command::Run(args) => run::run(ui, args),
         Command::Dataset(command) => dataset::run(ui, &client()?, command),

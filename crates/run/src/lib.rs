@@ -31,7 +31,7 @@ pub use local::{Local, LocalConfig, StartError};
 pub use log::LogChunk;
 pub use prepare::PrepareError;
 pub use prepared::{Ended, Prepared};
-pub use runtime::{Furniture, RuntimeError, Runtimes};
+pub use runtime::{Furniture, RuntimeError, Runtimes, program_of_starlark};
 pub use stages::{Carried, Course};
 pub use strongroom_jail::{Kernel, Tier, Wall};
 

@@ -29,6 +29,13 @@ use strongroom_core::{
 pub(crate) use furniture::FUNCTION;
 pub use furniture::{Furniture, PACKAGES};
 
+/// The program of the runtime `starlark` on this host, if it is there. It looks
+/// at scripts too, and needs no sandbox for that.
+pub fn program_of_starlark() -> Option<PathBuf> {
+    let folder = beside::folder(shipped::STAR).ok()?;
+    Some(folder.join(shipped::STAR))
+}
+
 /// The most runtimes of one host.
 pub const RUNTIMES_MAX: usize = 100;
 

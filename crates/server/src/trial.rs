@@ -33,6 +33,8 @@ use strongroom_run::{
 };
 use tokio::sync::{mpsc, oneshot};
 
+pub use strongroom_run::program_of_starlark;
+
 use crate::{
     app::clock::{Clock, random},
     config::JailConfig,

@@ -29,6 +29,8 @@ const REQUEST_SECONDS_MAX: u64 = 300;
 const REASON_BYTES_MAX: usize = 2000;
 /// Says that the gateway refused, and not the host behind it.
 const REFUSED: &str = "strongroom-refused";
+/// Says that the gateway got no whole answer.
+const FAILED: &str = "strongroom-failed";
 
 /// The gateway that the environment names, or none.
 pub fn of_environment() -> Box<dyn Network> {
@@ -115,11 +117,12 @@ impl Gateway {
         };
         let mut answer = answer.map_err(failed)?;
         answer.url.clone_from(&request.url);
-        match refusal(&answer) {
-            Some(why) => Err(NetworkError::Refused {
-                url: request.url.clone(),
-                why,
-            }),
+        if let Some(why) = said(&answer, REFUSED) {
+            let url = request.url.clone();
+            return Err(NetworkError::Refused { url, why });
+        }
+        match said(&answer, FAILED) {
+            Some(why) => Err(failed(why)),
             None => Ok(answer),
         }
     }
@@ -190,9 +193,9 @@ fn header<'a>(answer: &'a Answer, name: &str) -> Option<&'a str> {
     found.map(|(_, value)| value.as_str())
 }
 
-/// Why the gateway refused, if it did.
-fn refusal(answer: &Answer) -> Option<String> {
-    let code = header(answer, REFUSED)?;
+/// What the gateway itself says under a header, if it does.
+fn said(answer: &Answer, name: &str) -> Option<String> {
+    let code = header(answer, name)?;
     let told = &answer.body[..answer.body.len().min(REASON_BYTES_MAX)];
     let told = String::from_utf8_lossy(told);
     Some(match told.trim() {
@@ -244,12 +247,31 @@ fn joined(base: &str, target: &str) -> Option<String> {
         return Some(format!("{scheme}://{rest}"));
     }
     let authority = base.authority()?;
-    if target.starts_with('/') {
-        return Some(format!("{scheme}://{authority}{target}"));
-    }
     let folder = base
         .path()
         .rsplit_once('/')
         .map_or("", |(folder, _)| folder);
-    Some(format!("{scheme}://{authority}{folder}/{target}"))
+    let whole = match target.starts_with('/') {
+        true => target.to_owned(),
+        false => format!("{folder}/{target}"),
+    };
+    Some(format!("{scheme}://{authority}{}", without_dots(&whole)))
+}
+
+/// A path without its parts `.` and `..`, as RFC 3986 has it.
+fn without_dots(path: &str) -> String {
+    let (path, query) = path.find('?').map_or((path, ""), |at| path.split_at(at));
+    let mut parts: Vec<&str> = Vec::new();
+    for part in path.split('/').skip(1) {
+        match part {
+            "." => {}
+            ".." => drop(parts.pop()),
+            part => parts.push(part),
+        }
+    }
+    let end = match path.ends_with("/.") || path.ends_with("/..") {
+        true => "/",
+        false => "",
+    };
+    format!("/{}{end}{query}", parts.join("/"))
 }

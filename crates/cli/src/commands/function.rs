@@ -67,6 +67,14 @@ pub fn run(ui: &mut Ui, client: &Client, command: FunctionCommand) -> Result<Out
 fn push(ui: &mut Ui, client: &Client, args: &PushArgs) -> Result<(), CliError> {
     check_owner(client, &args.function)?;
     let files = source::read(&args.path)?;
+    let scripts = files.keys().filter(|path| path.as_str().ends_with(".star"));
+    let scripts: Vec<PathBuf> = scripts
+        .map(|path| match args.path.is_dir() {
+            true => args.path.join(path.as_str()),
+            false => args.path.clone(),
+        })
+        .collect();
+    super::check::advise(ui, &scripts)?;
     let new = NewFunctionVersion {
         files: source::packed(files),
         message: args.message.clone(),

@@ -136,3 +136,29 @@ fn a_script_reaches_no_file_and_no_network() {
     let input = "def transform(ds, ctx):\n  load_dataset('../../etc')\n";
     fails(input, &[], "failed", "no input named");
 }
+
+#[test]
+fn a_script_is_looked_at_before_it_is_pushed_and_nothing_of_it_runs() {
+    build();
+    let station = Station::start();
+    let [lab, _, _] = station.people();
+    let script = "load(\"http.star\", \"http\")\n\
+        def lost():\n    return \"\x1b[31m\"\n\
+        def transform(ds, ctx):\n    print(1)\n    return http.get(\"http://a\")\n";
+    let file = station.place.file("t.star", script);
+    snapshot!(lab.tries(&["check", &file]), @r"
+    t.star:2:5: warning: the function `lost` is never used
+      hint: call it, or take it out
+    t.star:6:12: error: `http` is used outside of download, where there is no network
+      hint: make requests in the function `download`, whose value `ctx.download` carries on
+    ---- exit code 1
+    ");
+    let told = lab.tries(&["check", &file, "--json"]);
+    let report: Value = serde_json::from_str(&told.out).unwrap();
+    assert_eq!(report["stages"], json!(["transform"]));
+    assert_eq!(report["findings"][1]["rule"], "network");
+    let pushed = lab.does(&["function", "push", "lab/t", &file]);
+    assert!(pushed.err.contains("t.star:6:12: error:"), "{pushed}");
+    let missing = lab.tries(&["check", "none.star"]);
+    assert_eq!(missing.code, 2, "{missing}");
+}

@@ -23,6 +23,7 @@ fn help_is_the_documentation() {
       doctor    Try whether this host can keep every promise
       dataset   Share data that others may compute on but not read
       function  Publish functions that others may run
+      check     Look at a script in Starlark without running it
       run       Run a function on data
       runs      List your runs, newest first
       status    Show where a run stands

@@ -13,7 +13,7 @@ use super::Furniture;
 const PYTHON_MAIN_PROGRAM: &str = include_str!("../../runtimes/python3/main_program.py");
 
 /// The program of the runtime `starlark`, which is shipped beside our own.
-const STAR: &str = "strongroom-star";
+pub(super) const STAR: &str = "strongroom-star";
 
 /// Files that a runtime shows, by guest path.
 pub(super) type Kit = &'static [(&'static str, &'static str)];

@@ -81,7 +81,8 @@ pub(super) fn look(parts: &[Part], found: &mut Found) {
             StmtP::Def(def) => {
                 let name = def.name.node.ident.as_str();
                 let special = matches!(name, "download" | "expose" | "transform");
-                if !read.contains(name) && !(special && part.step.is_none()) {
+                let is_called = read.contains(name) || (special && part.step.is_none());
+                if !is_called {
                     let message = format!("the function `{name}` is never used");
                     let advice = "call it, or take it out";
                     found.warning(part, def.name.span, Rule::UnusedFunction, message, advice);

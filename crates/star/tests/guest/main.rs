@@ -2,5 +2,6 @@
 
 mod first;
 mod limits;
+mod network;
 mod second;
 mod trial;
