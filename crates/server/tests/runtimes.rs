@@ -169,7 +169,7 @@ async fn a_folder_that_is_no_runtime_is_refused_with_its_fault_and_keeps_no_name
     let reply = station.post("admin", "/v1/runtimes", huge).await;
     refused(&reply, 413, "too_large", "more than 8 GiB");
     let listed = station.get("lab", "/v1/runtimes").await.ok();
-    assert_eq!(listed["items"].as_array().unwrap().len(), 2);
+    assert_eq!(listed["items"].as_array().unwrap().len(), 3);
     let shipped = station
         .send("admin", "DELETE", "/v1/runtimes/sh", Sent::nothing())
         .await;
