@@ -25,7 +25,7 @@ use strongroom_core::{name::Name, plan::RuntimePin, runtime::RuntimeName};
 use tokio::{
     sync::{Notify, Semaphore},
     task::JoinHandle,
-    time::{Instant, sleep, sleep_until, timeout},
+    time::{Instant, sleep_until, timeout},
 };
 
 use demand::{Demand, Next};
@@ -39,11 +39,9 @@ use crate::{
     zygotes::{self, Frozen},
 };
 
-/// How long the run that took something has the processor for itself, if nobody
-/// is left for the next one.
-const AFTER_LAST_MS: u64 = 5;
-/// And how long as long as somebody is left.
-const AFTER_MS: u64 = 20;
+/// How long the run that took something has the processor for itself, unless
+/// another comes.
+const AFTER_MS: u64 = 10;
 
 /// The shelves of one backend.
 pub(crate) struct Pool {
@@ -171,13 +169,6 @@ impl Pool {
         of_runtime.map(|(_, shelf)| shelf.waiting.len()).sum()
     }
 
-    fn is_empty(&self, label: &Label) -> bool {
-        let shelves = self.lock();
-        shelves
-            .get(label)
-            .is_none_or(|shelf| shelf.waiting.is_empty())
-    }
-
     /// Ends everything that waits, and all keepers.
     pub(crate) fn close(&self) {
         for (_, shelf) in std::mem::take(&mut *self.lock()) {
@@ -272,32 +263,15 @@ async fn keep(shared: Weak<Shared>, label: Label, news: Arc<Notify>) {
             Next::Rest(until) => {
                 drop(alive);
                 tokio::select! {
-                    () = news.notified() => after(&shared, &label, &news).await,
+                    () = news.notified() => {
+                        // An error means that nobody came.
+                        let _ = timeout(Duration::from_millis(AFTER_MS), news.notified()).await;
+                    }
                     () = sleep_until(until) => {}
                 }
             }
             Next::End => return,
         }
-    }
-}
-
-/// Lets a run go first that was just given its guest.
-async fn after(shared: &Weak<Shared>, label: &Label, news: &Notify) {
-    let is_empty = || {
-        shared
-            .upgrade()
-            .is_none_or(|alive| alive.pool.is_empty(label))
-    };
-    let emptied = async {
-        while !is_empty() {
-            news.notified().await;
-        }
-    };
-    if timeout(Duration::from_millis(AFTER_MS), emptied)
-        .await
-        .is_ok()
-    {
-        sleep(Duration::from_millis(AFTER_LAST_MS)).await;
     }
 }
 
