@@ -323,6 +323,9 @@ fn found_stages(entry: &TreePath, files: &Files) -> Vec<Stage> {
     let defines = |stage: &Stage| functions.contains(&stage.as_str());
     match defines(&Stage::Transform) {
         true => Stage::ALL.into_iter().filter(defines).collect(),
+        false if entry.file_name().ends_with(".star") && stage::has_download_step(&source) => {
+            vec![Stage::Download, Stage::Transform]
+        }
         // A script may have functions of these names for itself.
         false => stage::plain(),
     }

@@ -11,7 +11,7 @@ mod found;
 
 use serde::{Deserialize, Serialize};
 
-pub(crate) use found::functions_of;
+pub(crate) use found::{functions_of, has_download_step};
 
 /// A part of a function, in the order in which they run.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, PartialOrd, Ord, Hash, Serialize, Deserialize)]

@@ -78,6 +78,9 @@ fn a_function_has_the_stages_that_its_entry_defines_or_its_manifest_names() {
         &[("a.py", "def transform(d, c):\n  def download(): 1")],
         &[Stage::Transform],
     );
+    let steps = "x = 1\n---\n# category: download\ny = 1\n";
+    has(&[("a.star", steps)], &[Stage::Download, Stage::Transform]);
+    has(&[("a.py", steps)], &[Stage::Transform]);
     let named = |toml: &'static str| [("a.sh", ""), ("strongroom.toml", toml)];
     has(
         &named("stages = [\"transform\", \"download\"]"),

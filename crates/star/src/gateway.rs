@@ -27,6 +27,19 @@ const REDIRECTS_MAX: usize = 10;
 const REQUEST_SECONDS_MAX: u64 = 300;
 /// The longest reason of a refusal that is shown.
 const REASON_BYTES_MAX: usize = 2000;
+/// Headers that are this client's to say, and no script's.
+const OWN: &[&str] = &[
+    "connection",
+    "content-length",
+    "host",
+    "keep-alive",
+    "proxy-authorization",
+    "proxy-connection",
+    "te",
+    "trailer",
+    "transfer-encoding",
+    "upgrade",
+];
 /// Says that the gateway refused, and not the host behind it.
 const REFUSED: &str = "strongroom-refused";
 /// Says that the gateway got no whole answer.
@@ -141,7 +154,8 @@ fn as_hyper(request: &Request) -> Result<HyperRequest<Full<Bytes>>, String> {
     let mut builder = HyperRequest::builder()
         .method(request.method.as_str())
         .header("host", plain);
-    for (name, value) in &request.headers {
+    let own = |name: &str| OWN.iter().any(|own| name.eq_ignore_ascii_case(own));
+    for (name, value) in request.headers.iter().filter(|(name, _)| !own(name)) {
         let name: HeaderName = name
             .parse()
             .map_err(|_| format!("{name:?} is no header name"))?;

@@ -191,3 +191,13 @@ fn exposed_values_that_flow_into_a_url_are_found() {
         &[("4:20 Leak", "an exposed value reaches a URL")],
     );
 }
+
+#[test]
+fn functions_inside_of_each_other_are_looked_at_in_no_time() {
+    let deep: String = (0..55)
+        .map(|n| format!("{}def f{n}(a, b):\n", " ".repeat(n)))
+        .collect();
+    let body = format!("{0}for x in a: b = x\n{0}f54(b, a)\n", " ".repeat(55));
+    let report = check("t.star", &format!("{deep}{body}"));
+    assert!(!report.findings.is_empty());
+}

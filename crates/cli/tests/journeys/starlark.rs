@@ -37,30 +37,10 @@ fn place() -> Place {
     Place::new()
 }
 
-const MEAN_MASS: &str = r#"
-def mean(values):
-    total = 0.0
-    for value in values:
-        total += value
-    return total / len(values)
-
-def transform(ds, ctx):
-    groups = {}
-    for row in ds.get_body():
-        if row["body_mass_g"] != "NA":
-            masses = groups.setdefault(row[ctx.args.get("by", "species")], [])
-            masses.append(float(row["body_mass_g"]))
-    means = {name: mean(masses) for name, masses in groups.items()}
-    ds.set_body([[name, means[name]] for name in sorted(means)])
-    print("groups:", len(means))
-    return {name: int(means[name]) for name in sorted(means)}
-"#;
-
 #[test]
 fn a_script_in_starlark_runs_on_data_and_makes_files() {
     let place = place();
-    let file = place.file("t.star", MEAN_MASS);
-    let data = example("penguins.csv");
+    let (file, data) = (example("mean_mass.star"), example("penguins.csv"));
     let words = [
         "run",
         &file,
@@ -90,8 +70,7 @@ fn a_script_in_starlark_is_pushed_approved_and_run_like_any_other() {
     build();
     let station = Station::start();
     let [lab, _, _] = station.people();
-    let file = station.place.file("t.star", MEAN_MASS);
-    lab.does(&["function", "push", "lab/means", &file]);
+    lab.does(&["function", "push", "lab/means", &example("mean_mass.star")]);
     let said = lab.reads(&["run", "lab/means", "--on", "lab/penguins"]);
     assert_eq!(said["reason"]["code"], "succeeded", "{said}");
     assert_eq!(
@@ -161,4 +140,33 @@ fn a_script_is_looked_at_before_it_is_pushed_and_nothing_of_it_runs() {
     assert!(pushed.err.contains("t.star:6:12: error:"), "{pushed}");
     let missing = lab.tries(&["check", "none.star"]);
     assert_eq!(missing.code, 2, "{missing}");
+}
+
+#[test]
+fn a_script_in_starlark_is_run_in_its_stages_each_in_a_sandbox_of_its_own() {
+    build();
+    let station = Station::start();
+    let [lab, _, _] = station.people();
+    let functions = "state = []\n\
+        def download(ctx):\n    state.append(1)\n    return {'factor': 2}\n\
+        def transform(ds, ctx):\n    return [ctx.download['factor'] * len(ds.get_body()), state]\n";
+    let steps = "# category: setup\n\
+        def times(a, b):\n    return a * b\n\
+        ---\n# category: download\n\
+        factor = 3\n\
+        ---\n\
+        ds = dataset.latest()\n\
+        ds.body = [{'rows': times(len(ds.get_body()), factor)}]\n\
+        dataset.commit(ds)\n";
+    for (name, script) in [("lab/functions", functions), ("lab/steps", steps)] {
+        let file = station.place.file("t.star", script);
+        lab.does(&["function", "push", name, &file]);
+    }
+    let first = lab.reads(&["run", "lab/functions", "--on", "lab/penguins"]);
+    assert_eq!(first["value"], json!([688, []]), "{first}");
+    let second = lab.reads(&["run", "lab/steps", "--on", "lab/penguins"]);
+    assert_eq!(second["reason"]["code"], "succeeded", "{second}");
+    let files = second["files"].as_array().unwrap().iter();
+    let paths: Vec<&str> = files.map(|file| file["path"].as_str().unwrap()).collect();
+    assert_eq!(paths, ["body.csv", "dataset.json"]);
 }

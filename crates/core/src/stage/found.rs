@@ -20,6 +20,55 @@ pub(crate) fn functions_of(source: &str) -> Vec<&str> {
     found
 }
 
+/// Whether one of the steps of a file in Starlark is of the category `download`.
+/// Lines `---` part the steps; the comments at the top of one say what it is.
+pub(crate) fn has_download_step(source: &str) -> bool {
+    let mut at = 0;
+    let (mut line_begins, mut head) = (true, Head::default());
+    while let Some(rest) = source.get(at..).filter(|rest| !rest.is_empty()) {
+        let line = rest.lines().next().unwrap_or_default();
+        if line_begins && line.trim_end() == "---" {
+            if head.is_download() {
+                return true;
+            }
+            (at, head) = (at + line.len(), Head::default());
+            line_begins = false;
+            continue;
+        }
+        if line_begins {
+            head.read(line.trim());
+        }
+        at += token_len(rest);
+        line_begins = rest.starts_with('\n');
+    }
+    head.is_download()
+}
+
+/// What the comments at the top of a step say.
+#[derive(Default)]
+struct Head<'a> {
+    name: Option<&'a str>,
+    category: Option<&'a str>,
+    is_over: bool,
+}
+
+impl<'a> Head<'a> {
+    fn read(&mut self, line: &'a str) {
+        self.is_over |= !line.is_empty() && !line.starts_with('#');
+        let said = line.trim_start_matches('#').split_once(':');
+        match said.map(|(key, value)| (key.trim(), value.trim())) {
+            _ if self.is_over => {}
+            Some(("name", value)) => self.name = Some(value),
+            Some(("category", value)) => self.category = Some(value),
+            _ => {}
+        }
+    }
+
+    fn is_download(&self) -> bool {
+        self.category.or(self.name) == Some("download")
+    }
+}
+
 /// The name in `def NAME(`.
 fn defined(line: &str) -> Option<&str> {
     let line = match line.strip_prefix("async") {
@@ -77,7 +126,28 @@ fn string_len(rest: &str, quote: u8) -> usize {
 
 #[cfg(test)]
 mod tests {
-    use super::functions_of;
+    use super::{functions_of, has_download_step};
+
+    #[test]
+    fn download_steps_are_found_by_what_is_said_at_their_top() {
+        for source in [
+            "# name: a\n# category: download\nx = 1",
+            "x = 1\n---\n\n# name: download\ny = 2\n",
+            "x = 1\r\n---\r\n#category:download\r\n",
+        ] {
+            assert!(has_download_step(source), "{source:?}");
+        }
+        for source in [
+            "",
+            "x = 1\n# category: download\n",
+            "# name: download\n# category: setup\n",
+            "x = '''\n---\n# category: download\n'''\n",
+            "x = 1\n----\n# category: download\n",
+            "# category: downloads\nä",
+        ] {
+            assert!(!has_download_step(source), "{source:?}");
+        }
+    }
 
     #[test]
     fn functions_are_found_where_they_are_code_in_the_first_column() {

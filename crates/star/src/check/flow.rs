@@ -153,8 +153,14 @@ impl Flow {
             locals: Some(locals),
             ..Body::default()
         };
-        // What the end of a loop's turn gives, the next begins with.
-        for _ in 0..TURNS_MAX {
+        // What the end of a loop's turn gives, the next begins with. A function
+        // inside of another is read again as often as that one is.
+        let turns = if around.locals.is_some() {
+            1
+        } else {
+            TURNS_MAX
+        };
+        for _ in 0..turns {
             let before = body.locals.clone();
             body.sinks.clear();
             self.statement(&def.body, &mut body);

@@ -79,6 +79,7 @@ fn asserts(text: &str, tokens: &[Token], bytes: &mut [u8]) -> Result<(), Refused
                 bytes[token.start..token.end].copy_from_slice(ASSERT.as_bytes());
                 renamed = true;
             }
+            // Nothing else is called so: to the parser it is a keyword.
             ("load", Kind::Word) => loads = next == Some(Kind::Sign(b'(')),
             (")", _) | (_, Kind::LineEnd) => loads = false,
             ("\"assert\"" | "'assert'", Kind::Text) if loads => {

@@ -129,6 +129,7 @@ impl Scanner<'_> {
             match rest[0] {
                 // A string of one line ends with it, however it was meant.
                 b'\n' if end.len() == 1 => return self.push(Kind::Text, start),
+                b'\\' if rest.starts_with(b"\\\r\n") => self.at += 3,
                 b'\\' => self.at = (self.at + 2).min(self.bytes.len()),
                 _ => self.at += 1,
             }

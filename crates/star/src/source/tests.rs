@@ -56,6 +56,7 @@ fn assert_is_a_name() {
         "load('assert.star', 'Assert')\nAssert.eq(1, 'assert')\n",
     );
     stays("# assert\nx = 'assert'\n");
+    stays("x = 'a\\\r\nassert [0, 1] b[0, 1]'\n");
     refused("x = 1\nassert x == 1\n", (2, 1), "no statement");
     refused("assert.eq(1, Assert)\n", (1, 14), "cannot use the name");
 }
