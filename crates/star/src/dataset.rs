@@ -25,6 +25,7 @@ use starlark::{
 use crate::{
     host::Host,
     input::{self, Format, Input},
+    modules::dataframe::DataFrame,
     modules::json,
     rows::{Reading, Rows},
     value,
@@ -200,11 +201,16 @@ fn as_dict<'v>(map: Map<String, serde_json::Value>, heap: Heap<'v>) -> anyhow::R
 
 #[starlark_module]
 fn methods(builder: &mut MethodsBuilder) {
-    /// The body: rows of CSV, or the values of JSON.
+    /// The body: a table of CSV, or the values of JSON.
     #[starlark(attribute)]
-    fn body<'v>(this: Value<'v>, heap: Heap<'v>) -> anyhow::Result<Value<'v>> {
-        let body = Dataset::of(this)?.body(heap)?;
-        Ok(body.unwrap_or_else(Value::new_none))
+    fn body<'v>(this: Value<'v>, heap: Heap<'v>) -> starlark::Result<Value<'v>> {
+        let body = Dataset::of(this)?
+            .body(heap)?
+            .unwrap_or_else(Value::new_none);
+        match DataFrame::of_body(body)? {
+            Some(table) => Ok(heap.alloc(table)),
+            None => Ok(body),
+        }
     }
 
     /// The body, or `default` when there is none.

@@ -10,6 +10,7 @@ mod base64;
 mod bounds;
 mod bsoup;
 mod csv;
+pub(crate) mod dataframe;
 mod dataset;
 mod geo;
 mod gzip;
@@ -50,6 +51,10 @@ const SHIPPED: &[Shipped] = &[
     Shipped {
         path: "compress/gzip.star",
         exports: gzip::exports,
+    },
+    Shipped {
+        path: "dataframe.star",
+        exports: dataframe::exports,
     },
     Shipped {
         path: "dataset.star",

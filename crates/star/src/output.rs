@@ -15,6 +15,7 @@ use starlark::values::{Heap, Value, ValueLike, dict::DictRef, list::ListRef, tup
 use crate::{
     dataset::Dataset,
     input::{DATASET_FILE, Format},
+    modules::dataframe::DataFrame,
     rows::{Row, Rows},
     value,
 };
@@ -101,7 +102,7 @@ fn format_of(dataset: &Dataset<'_>, body: Value<'_>) -> Format {
 
 /// Whether a body is rows of values that CSV can carry, as far as the first tells.
 fn is_table(body: Value<'_>) -> bool {
-    if body.downcast_ref::<Rows>().is_some() {
+    if body.downcast_ref::<Rows>().is_some() || body.downcast_ref::<DataFrame>().is_some() {
         return true;
     }
     let plain = |value: Value<'_>| {
@@ -162,6 +163,9 @@ fn each_row<'v>(
         }
         return Ok(());
     }
+    if let Some(table) = body.downcast_ref::<DataFrame>() {
+        return table.each_row(heap, take);
+    }
     let rows = body.iterate(heap).map_err(starlark::Error::into_anyhow)?;
     for (index, row) in rows.enumerate() {
         take(row).map_err(|error| anyhow::anyhow!("row {}: {error}", index + 1))?;
@@ -214,6 +218,11 @@ impl<'a> Table<'a> {
             && !self.given
         {
             self.names = rows.table().names().map(str::to_owned).collect();
+        }
+        if let Some(table) = body.downcast_ref::<DataFrame>()
+            && !self.given
+        {
+            self.names = table.names();
         }
         each_row(body, heap, &mut |row| self.row(row, heap))?;
         self.header()?;

@@ -1,11 +1,16 @@
 //! The standard modules, as scripts use them.
 
-use starlark::{environment::Module, eval::Evaluator, syntax::AstModule, values::Value};
+use std::cell::RefCell;
+
+use starlark::{
+    PrintHandler, environment::Module, eval::Evaluator, syntax::AstModule, values::Value,
+};
 use strongroom_star::{
     dialect,
     host::{Host, Stage},
     loader::StandardModules,
     network::{Answer, Disabled, Network, NetworkError, Request},
+    source::Source,
 };
 
 /// What the last statement of a script evaluates to, as `repr` shows it.
@@ -149,6 +154,65 @@ fn functions_of_numbers_answer_as_the_reference_says() {
 #[test]
 fn moments_and_durations_are_read_shown_and_reckoned_with() {
     holds("time");
+}
+
+/// Keeps what a script prints.
+#[derive(Default)]
+struct Printed(RefCell<String>);
+
+impl PrintHandler for Printed {
+    fn println(&self, text: &str) -> starlark::Result<()> {
+        let mut printed = self.0.borrow_mut();
+        printed.push_str(text);
+        printed.push('\n');
+        Ok(())
+    }
+}
+
+/// What a script prints, and the error that ends it.
+fn printed(name: &str) -> (String, Option<String>) {
+    let path = format!("{}/tests/modules/{name}.star", env!("CARGO_MANIFEST_DIR"));
+    let script = std::fs::read_to_string(&path).expect("the script is there");
+    let source = Source::new("script.star", &script).expect("it is taken");
+    let ast = source.parse().expect("it parses");
+    let globals = dialect::globals().build();
+    let host = Host::new(Stage::Transform, Box::new(Disabled));
+    let printed = Printed::default();
+    let error = Module::with_temp_heap(|module| {
+        let mut eval = Evaluator::new(&module);
+        eval.set_loader(&StandardModules);
+        eval.set_print_handler(&printed);
+        eval.extra = Some(&host);
+        let ended = eval.eval_module(ast, &globals);
+        ended.err().map(|error| error.to_string())
+    });
+    (printed.0.into_inner(), error)
+}
+
+#[test]
+fn tables_are_made_asked_changed_and_refused_by_name() {
+    let (printed, error) = printed("dataframe");
+    assert_eq!((printed.as_str(), error), ("", None));
+}
+
+/// `pandas.txt` was printed by pandas itself for the same script.
+#[test]
+fn tables_are_printed_as_pandas_prints_them() {
+    let (printed, error) = printed("pandas");
+    let path = format!("{}/tests/modules/pandas.txt", env!("CARGO_MANIFEST_DIR"));
+    let expected = std::fs::read_to_string(&path).expect("the text is there");
+    let cases = |text: &str| -> Vec<String> { text.split("== ").map(str::to_owned).collect() };
+    let (ours, theirs) = (cases(&printed), cases(&expected));
+    let differing = ours
+        .iter()
+        .zip(&theirs)
+        .filter(|(ours, theirs)| ours != theirs);
+    let shown: String = differing
+        .map(|(ours, theirs)| format!("ours: {ours}pandas: {theirs}\n"))
+        .collect();
+    assert!(shown.is_empty(), "{shown}");
+    assert_eq!(error, None);
+    assert_eq!(printed, expected);
 }
 
 #[test]

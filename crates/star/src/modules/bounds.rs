@@ -46,3 +46,6 @@ pub const SELECTOR_BYTES_MAX: usize = 1024;
 
 /// Points of one geometry.
 pub const POINTS_MAX: usize = 1_000_000;
+
+/// Cells of one table.
+pub const TABLE_CELLS_MAX: usize = 100_000_000;

@@ -9,7 +9,7 @@ mod layout;
 mod moment;
 mod parsing;
 
-use jiff::{Timestamp, civil, tz::TimeZone};
+use jiff::{Timestamp, Zoned, civil, tz::TimeZone};
 use starlark::{environment::GlobalsBuilder, starlark_module, values::Value};
 
 pub use self::{duration::Duration, moment::Moment};
@@ -115,4 +115,16 @@ fn jiff_tz(name: &str) -> Option<TimeZone> {
 /// The first day of the calendar that moments begin at.
 pub fn first_day() -> civil::DateTime {
     civil::date(1, 1, 1).at(0, 0, 0, 0)
+}
+
+/// A moment in a layout.
+pub fn shown(layout: &str, moment: &Zoned) -> String {
+    layout::format(layout, moment)
+}
+
+/// A moment from text in one of the usual layouts.
+pub fn read(text: &str) -> Option<Zoned> {
+    let layouts = [layout::RFC3339, "2006-01-02 15:04:05", "2006-01-02"];
+    let mut read = layouts.iter();
+    read.find_map(|layout| parsing::parse(layout, text, &TimeZone::UTC).ok())
 }

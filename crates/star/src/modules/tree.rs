@@ -19,12 +19,16 @@ use starlark::{
         bytes::StarlarkBytes,
         dict::{Dict, DictRef},
         float::StarlarkFloat,
-        list::AllocList,
+        list::{AllocList, ListRef},
         structs::StructRef,
+        tuple::TupleRef,
     },
 };
 
-use super::bounds::{DEPTH_MAX, INTEGER_DIGITS_MAX};
+use super::{
+    bounds::{DEPTH_MAX, INTEGER_DIGITS_MAX},
+    dataframe::DataFrame,
+};
 
 /// The key under which `serde_json` hands over a number as it was written.
 const NUMBER_KEY: &str = "$serde_json::private::Number";
@@ -158,14 +162,18 @@ impl<'de, 'v> Visitor<'de> for Growing<'v> {
 /// A Starlark value on its way to a writer.
 pub struct Written<'v> {
     value: Value<'v>,
-    heap: Heap<'v>,
+    heap: Option<Heap<'v>>,
     depth: usize,
 }
 
 impl<'v> Written<'v> {
-    pub fn new(value: Value<'v>, heap: Heap<'v>) -> Self {
-        let depth = 0;
-        Self { value, heap, depth }
+    /// Without a heap, only lists and tuples can be walked over.
+    pub fn new(value: Value<'v>, heap: impl Into<Option<Heap<'v>>>) -> Self {
+        Self {
+            value,
+            heap: heap.into(),
+            depth: 0,
+        }
     }
 
     fn child(&self, value: Value<'v>) -> Self {
@@ -247,9 +255,18 @@ impl Serialize for Written<'_> {
             let named = fields.iter().map(|(name, value)| (name.to_value(), value));
             return self.entries(named, to);
         }
-        match value.iterate(self.heap) {
-            Ok(items) => to.collect_seq(items.map(|item| self.child(item))),
-            Err(_) => Err(S::Error::custom(format_args!(
+        if let Some(list) = ListRef::from_value(value) {
+            return to.collect_seq(list.iter().map(|item| self.child(item)));
+        }
+        if let Some(tuple) = TupleRef::from_value(value) {
+            return to.collect_seq(tuple.iter().map(|item| self.child(item)));
+        }
+        if let Some(table) = value.downcast_ref::<DataFrame>() {
+            return table.serialize(to);
+        }
+        match self.heap.and_then(|heap| value.iterate(heap).ok()) {
+            Some(items) => to.collect_seq(items.map(|item| self.child(item))),
+            None => Err(S::Error::custom(format_args!(
                 "{} cannot be written",
                 value.get_type()
             ))),

@@ -117,7 +117,7 @@ impl Table {
 
     /// Whether a text stands for no value. Where columns hold text, an empty
     /// one is a text.
-    pub(super) fn is_null(&self, text: &str, kind: Kind) -> bool {
+    pub(crate) fn is_null(&self, text: &str, kind: Kind) -> bool {
         (text.is_empty() && kind != Kind::Text) || self.nulls.iter().any(|null| null == text)
     }
 

@@ -130,3 +130,22 @@ fn a_line_in_a_string_starts_no_step() {
     let script = "x = '''\n---\n'''\nprint(len(x))\n";
     assert_eq!(Trial::of(script).run().succeeded().stdout, "5\n");
 }
+
+#[test]
+fn a_body_is_read_as_a_table_and_a_table_is_written_as_a_body() {
+    let script = r#"load("dataframe.star", "dataframe")
+ds = dataset.latest()
+df = ds.body
+df["double"] = df["people"] * 2
+df["share"] = df["people"] / df["people"].sum()
+ds.body = df[df["people"].gt(1000)].append([["C", None, None, None]])
+dataset.commit(ds)
+"#;
+    let trial = Trial::of(script).with("data/towns.csv", "town,people\nA,1000\nB,3000\n");
+    let ended = trial.run();
+    assert_eq!(ended.succeeded().stdout, "");
+    assert_eq!(
+        ended.out("body.csv"),
+        "town,people,double,share\nB,3000.0,6000.0,0.75\nC,,,\n"
+    );
+}
