@@ -5,9 +5,9 @@ use clap::{Parser, Subcommand};
 use crate::commands::{
     audit::AuditArgs, cancel::CancelArgs, check::CheckArgs, dataset::DatasetCommand,
     doctor::DoctorArgs, function::FunctionCommand, login::LoginArgs, logs::LogsArgs,
-    output::OutputArgs, request::RequestCommand, rule::RuleCommand, run::RunArgs, runs::RunsArgs,
-    runtime::RuntimeCommand, serve::ServeArgs, status::StatusArgs, token::TokenCommand,
-    user::UserCommand,
+    network::NetworkArgs, output::OutputArgs, request::RequestCommand, rule::RuleCommand,
+    run::RunArgs, runs::RunsArgs, runtime::RuntimeCommand, secret::SecretCommand, serve::ServeArgs,
+    status::StatusArgs, token::TokenCommand, user::UserCommand,
 };
 
 /// Run other people's code next to your data, and let nothing out but what you allowed
@@ -42,6 +42,7 @@ pub enum Command {
     Runs(RunsArgs),
     Status(StatusArgs),
     Logs(LogsArgs),
+    Network(NetworkArgs),
     Output(OutputArgs),
     Cancel(CancelArgs),
     /// See what functions can run on, and add to it as an admin
@@ -53,6 +54,9 @@ pub enum Command {
     /// Answer future requests by rules
     #[command(subcommand)]
     Rule(RuleCommand),
+    /// Keep what your runs may be told and nobody else is
+    #[command(subcommand)]
+    Secret(SecretCommand),
     Audit(AuditArgs),
     /// Add and list users, as an admin
     #[command(subcommand)]

@@ -8,6 +8,7 @@ pub mod doctor;
 pub mod function;
 pub mod login;
 pub mod logs;
+pub mod network;
 mod openapi;
 pub mod output;
 pub mod request;
@@ -15,6 +16,7 @@ pub mod rule;
 pub mod run;
 pub mod runs;
 pub mod runtime;
+pub mod secret;
 pub mod serve;
 pub mod status;
 pub mod token;
@@ -43,12 +45,14 @@ pub fn run(ui: &mut Ui, command: Command) -> Result<Outcome, CliError> {
         Command::Runs(args) => runs::run(ui, &client()?, args),
         Command::Status(args) => status::run(ui, &client()?, args),
         Command::Logs(args) => logs::run(ui, &client()?, args),
+        Command::Network(args) => network::run(ui, &client()?, &args),
         Command::Output(args) => output::run(ui, &client()?, args),
         Command::Cancel(args) => cancel::run(ui, &client()?, args),
         Command::Request(command) => request::run(ui, &client()?, command),
         Command::Rule(command) => rule::run(ui, client, command),
         Command::Audit(args) => audit::run(ui, &client()?, args),
         Command::User(command) => user::run(ui, &client()?, command),
+        Command::Secret(command) => secret::run(ui, &client()?, command),
         Command::Token(command) => token::run(ui, &client()?, command),
     }
 }

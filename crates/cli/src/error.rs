@@ -5,7 +5,7 @@
 
 use std::{error::Error as _, fmt::Write as _, io, process::ExitCode};
 
-use strongroom_core::{plan::PlanError, text::line_shown};
+use strongroom_core::text::line_shown;
 use strongroom_server::{ConfigError, ServeError, trial::TrialError};
 
 use crate::{client::ClientError, files::FilesError, keep::KeepError, login::LoginError, ui::Ui};
@@ -75,9 +75,6 @@ impl CliError {
             Self::Use { hint, .. } => hint.clone(),
             Self::Trial(TrialError::Read { .. }) => Some(
                 "a trial run takes local files; what a station has is named owner/name".to_owned(),
-            ),
-            Self::Trial(TrialError::Plan(PlanError::ExposeOff)) => Some(
-                "`--transform-expose-all-datasets` lets it, since all of this is yours".to_owned(),
             ),
             Self::Serve(ServeError::Listen { source, .. })
                 if source.kind() == io::ErrorKind::AddrInUse =>

@@ -16,6 +16,7 @@ use crate::{
     name::Name,
     network::Network,
     runtime::{Kind, Kinds, RuntimeName},
+    secret::{self, Secrets, SecretsError},
     stage::{self, Stage, StagesError},
     tree::{TreeError, TreePath},
 };
@@ -44,6 +45,10 @@ pub struct Manifest {
     /// What the stage `download` may reach.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub download: Option<Network>,
+    /// Secrets that its stages want to be told, by name.
+    #[serde(default, skip_serializing_if = "BTreeMap::is_empty")]
+    #[cfg_attr(feature = "openapi", schema(value_type = BTreeMap<String, Vec<String>>))]
+    pub secrets: Secrets,
 }
 
 /// Why a manifest cannot be taken.
@@ -74,6 +79,8 @@ pub enum ManifestError {
     },
     #[error("stages")]
     Stages(#[source] StagesError),
+    #[error("secrets")]
+    Secrets(#[source] SecretsError),
     #[error("`[download]` is for a function with the stage `download`")]
     NothingToDownload,
     #[error("{0}")]
@@ -93,6 +100,8 @@ struct Written {
     limits: LimitsAsked,
     stages: Option<Vec<String>>,
     download: Option<Network>,
+    #[serde(default)]
+    secrets: Secrets,
     release: Option<Release>,
 }
 
@@ -141,16 +150,16 @@ impl Manifest {
         let written = Self::written(files, kinds)?;
         if written
             .release
-            .as_ref()
             .is_some_and(|release| release.mode == ReleaseMode::Held)
         {
             return Err(ManifestError::NotHere(NO_HELD));
         }
         let (runtime, entry) = runtime_and_entry(&written.runtime, &written.entry, files, kinds)?;
-        let stages = stages(&written, &entry, files)?;
+        let stages = stages(written.stages.as_deref(), &entry, files)?;
         if written.download.is_some() && !stages.contains(&Stage::Download) {
             return Err(ManifestError::NothingToDownload);
         }
+        secret::check(&written.secrets, &stages).map_err(ManifestError::Secrets)?;
         let limits = written
             .limits
             .over(Limits::DEFAULT)
@@ -167,6 +176,7 @@ impl Manifest {
             limits: limits.checked(Limits::MAX).map_err(ManifestError::Limits)?,
             stages,
             download: written.download,
+            secrets: written.secrets,
         })
     }
 
@@ -294,42 +304,42 @@ fn default_entry(
     })
 }
 
-/// The stages that the manifest names, or else those that the entry defines.
-fn stages(written: &Written, entry: &TreePath, files: &Files) -> Result<Vec<Stage>, ManifestError> {
-    let named = match &written.stages {
+/// The languages in which `def` in the first column defines a function.
+const DEF_SUFFIXES: [&str; 2] = [".py", ".star"];
+
+/// The stages that the manifest names, or else those that the entry defines
+/// beside its `transform`.
+fn stages(
+    named: Option<&[String]>,
+    entry: &TreePath,
+    files: &Files,
+) -> Result<Vec<Stage>, ManifestError> {
+    let named = match named {
         Some(named) => named.iter().map(|raw| raw.parse()).collect(),
-        None => Ok(found_stages(entry, files, written.download.is_some())),
+        None => Ok(found_stages(entry, files)),
     };
     let stages = named.and_then(|named: Vec<Stage>| stage::ordered(named));
     stages.map_err(ManifestError::Stages)
 }
 
-/// The stages of an entry in a language where `def` in the first column defines
-/// a function. A script may have functions of these names for itself, unless it
-/// says otherwise.
-fn found_stages(entry: &TreePath, files: &Files, has_network: bool) -> Vec<Stage> {
-    let is_star = entry.file_name().ends_with(".star");
-    let Some(source) = files.get(entry) else {
+fn found_stages(entry: &TreePath, files: &Files) -> Vec<Stage> {
+    let has_defs = DEF_SUFFIXES
+        .iter()
+        .any(|suffix| entry.file_name().ends_with(suffix));
+    let Some(source) = files.get(entry).filter(|_| has_defs) else {
         return stage::plain();
     };
-    if !is_star && !entry.file_name().ends_with(".py") {
-        return stage::plain();
-    }
     let source = String::from_utf8_lossy(source);
     let functions = stage::functions_of(&source);
     let defines = |stage: &Stage| functions.contains(&stage.as_str());
-    // A script of steps defines none of them, and may have steps that download.
-    if is_star && !Stage::ALL.iter().any(defines) {
-        return match stage::has_download_step(&source) {
-            true => vec![Stage::Download, Stage::Transform],
-            false => stage::plain(),
-        };
+    match defines(&Stage::Transform) {
+        true => Stage::ALL.into_iter().filter(defines).collect(),
+        false if entry.file_name().ends_with(".star") && stage::has_download_step(&source) => {
+            vec![Stage::Download, Stage::Transform]
+        }
+        // A script may have functions of these names for itself.
+        false => stage::plain(),
     }
-    if !is_star && !has_network && !defines(&Stage::Transform) {
-        return stage::plain();
-    }
-    let has = |stage: &Stage| *stage == Stage::Transform || defines(stage);
-    Stage::ALL.into_iter().filter(has).collect()
 }
 
 fn input_names(raw: BTreeMap<String, String>) -> Result<BTreeMap<Name, String>, ManifestError> {

@@ -19,7 +19,7 @@ use std::{
 
 use serde::{Deserialize, Serialize};
 
-use crate::text;
+use crate::{id::RunId, text};
 
 /// The most hosts of one plan.
 pub const HOSTS_MAX: usize = 64;
@@ -189,6 +189,26 @@ impl fmt::Display for HostPattern {
 }
 
 text::serde_as_text!(HostPattern);
+
+/// Where a download has its answers from.
+#[derive(Clone, Debug, Default, PartialEq, Eq, Serialize, Deserialize)]
+#[cfg_attr(feature = "openapi", derive(utoipa::ToSchema))]
+#[serde(rename_all = "snake_case", deny_unknown_fields)]
+pub enum Answers {
+    /// From its hosts.
+    #[default]
+    Live,
+    /// From its hosts, and each is kept.
+    Record,
+    /// From this run, whose answers were kept; nobody is asked.
+    Replay(RunId),
+}
+
+impl Answers {
+    pub fn is_live(&self) -> bool {
+        *self == Self::Live
+    }
+}
 
 /// What a request does to what it names.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, PartialOrd, Ord, Serialize, Deserialize)]

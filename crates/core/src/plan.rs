@@ -16,9 +16,10 @@ use crate::{
     limits::{Limits, LimitsError},
     manifest::Manifest,
     name::{Name, ObjectName},
-    network::Network,
+    network::{Answers, Network},
     runtime::RuntimeName,
     schema,
+    secret::Secrets,
     stage::{self, Expose},
     text,
 };
@@ -155,6 +156,13 @@ pub struct Plan {
     /// What the stage `download` may reach; nothing if absent.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub download: Option<Network>,
+    /// The caller's secrets that stages are told, by name.
+    #[serde(default, skip_serializing_if = "BTreeMap::is_empty")]
+    #[cfg_attr(feature = "openapi", schema(value_type = BTreeMap<String, Vec<String>>))]
+    pub secrets: Secrets,
+    /// Where the stage `download` has its answers from.
+    #[serde(default, skip_serializing_if = "Answers::is_live")]
+    pub answers: Answers,
 }
 
 /// Why a plan cannot be made; the caller is at fault.
@@ -241,6 +249,8 @@ pub fn pin(
         limits,
         stages: manifest.stages.clone(),
         download: manifest.download.clone(),
+        secrets: manifest.secrets.clone(),
+        answers: Answers::Live,
     })
 }
 

@@ -1,8 +1,17 @@
-//! Names of secrets. What a secret is never comes here.
+//! Names of secrets, and which stages are told them. What a secret is never
+//! comes here.
+//!
+//! A secret is its caller's. The rule: no stage is told one that also sees data
+//! of somebody else, and a function that is another's is told one only when the
+//! caller says so.
 
-use std::{fmt, str::FromStr};
+use std::{
+    collections::{BTreeMap, BTreeSet},
+    fmt,
+    str::FromStr,
+};
 
-use crate::text;
+use crate::{name::Name, stage::Stage, text};
 
 /// The most secrets of one stage.
 pub const SECRETS_MAX: usize = 16;
@@ -17,6 +26,46 @@ pub enum SecretNameError {
         SecretName::LEN_MAX, text::shown(.0, 80)
     )]
     NotAName(String),
+}
+
+/// The secrets of each stage that is told some.
+pub type Secrets = BTreeMap<Stage, BTreeSet<SecretName>>;
+
+/// Why secrets cannot be asked for.
+#[derive(Debug, Clone, PartialEq, Eq, thiserror::Error)]
+pub enum SecretsError {
+    #[error("the function has no stage `{}` to be told secrets", .0.as_str())]
+    NoStage(Stage),
+    #[error("a stage is told 1 to {SECRETS_MAX} secrets, not {0}")]
+    Count(usize),
+}
+
+/// Checks what a function asks for.
+pub(crate) fn check(secrets: &Secrets, stages: &[Stage]) -> Result<(), SecretsError> {
+    for (stage, names) in secrets {
+        if !stages.contains(stage) {
+            return Err(SecretsError::NoStage(*stage));
+        }
+        if !(1..=SECRETS_MAX).contains(&names.len()) {
+            return Err(SecretsError::Count(names.len()));
+        }
+    }
+    Ok(())
+}
+
+/// The stage that would be told a secret of `caller` and see data of another.
+pub fn meets_data_of_others<'a>(
+    secrets: &Secrets,
+    stages: &[Stage],
+    caller: &Name,
+    owners: impl IntoIterator<Item = &'a Name>,
+) -> Option<Stage> {
+    let exposes = stages.contains(&Stage::Expose);
+    let sees = |stage: &Stage| stage.sees_data() || exposes;
+    match owners.into_iter().all(|owner| owner == caller) {
+        true => None,
+        false => secrets.keys().copied().find(sees),
+    }
 }
 
 /// A secret's name: 1 to 64 of `a-z A-Z 0-9 _ - .`, starting with a letter.

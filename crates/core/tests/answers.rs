@@ -45,6 +45,8 @@ fn plan(args: Value) -> Plan {
         limits: Limits::DEFAULT,
         stages: vec![plan::Stage::Transform],
         download: None,
+        secrets: std::collections::BTreeMap::new(),
+        answers: strongroom_core::network::Answers::Live,
     }
 }
 
@@ -582,6 +584,7 @@ fn manifest(inputs: Option<&[&str]>, args: Option<Value>) -> Manifest {
         limits: Limits::DEFAULT,
         stages: vec![Stage::Transform],
         download: None,
+        secrets: std::collections::BTreeMap::new(),
     }
 }
 

@@ -74,6 +74,8 @@ async fn measure(
         limits: Limits::DEFAULT,
         stages: vec![Stage::Transform],
         download: None,
+        secrets: std::collections::BTreeMap::new(),
+        answers: strongroom_core::network::Answers::Live,
     };
     for round in 0..rounds {
         while 0 < round && 0 < pool_max && local.waiting(&plan.runtime.name) == 0 {

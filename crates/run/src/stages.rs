@@ -22,9 +22,6 @@ use strongroom_core::{
 
 use crate::prepared::Ended;
 
-/// What the folder is called that a stage sees as `/stage`.
-pub const LAID: &str = "stage";
-
 /// A run on its way through its stages.
 #[derive(Debug)]
 pub struct Course {
@@ -145,17 +142,13 @@ impl Course {
 }
 
 impl Carried {
-    /// Writes the value into a new folder [`LAID`] below `private`, which the next
-    /// stage sees as `/stage`. It is open for guests, so nobody else may enter
-    /// `private`.
+    /// Writes the value into `folder`, which the next stage sees as `/stage`.
     ///
     /// # Errors
     ///
     /// What the host said; it is at fault.
-    pub fn lay_into(&self, private: &Path) -> io::Result<()> {
+    pub fn lay_into(&self, folder: &Path) -> io::Result<()> {
         use io::Write as _;
-        let folder = private.join(LAID);
-        std::fs::create_dir(&folder)?;
         let mut file = std::fs::OpenOptions::new()
             .write(true)
             .create_new(true)
@@ -164,7 +157,7 @@ impl Carried {
         file.write_all(self.text.as_bytes())?;
         // Again, since the mode at creation passes through the umask.
         file.set_permissions(std::fs::Permissions::from_mode(0o444))?;
-        std::fs::set_permissions(&folder, std::fs::Permissions::from_mode(0o755))
+        std::fs::set_permissions(folder, std::fs::Permissions::from_mode(0o755))
     }
 }
 
@@ -175,6 +168,7 @@ mod tests {
     use strongroom_core::{
         digest::Digest,
         id::RunId,
+        network::Answers,
         plan::{Inputs, Plan, RuntimePin},
         runtime::RuntimeName,
     };
@@ -197,6 +191,8 @@ mod tests {
             },
             stages: stages.to_vec(),
             download: None,
+            secrets: strongroom_core::secret::Secrets::new(),
+            answers: Answers::Live,
         };
         Course::new(Permits::trial(RunId::new(1, [0; 10]), &plan))
     }

@@ -13,6 +13,7 @@ mod request;
 mod run;
 mod runtime;
 mod script;
+mod secret;
 
 pub use access::{Me, NewToken, NewUser, Token, User};
 pub use data::{
@@ -23,6 +24,7 @@ pub use request::{Approval, Audited, NewApproval, Rejection, Request, RequestDet
 pub use run::{LogLine, NewRun, Run, RunStage, RunState, StageValue};
 pub use runtime::{NewRuntime, Runtime, RuntimeAdded};
 pub use script::{Code, ScriptJson, ScriptStatus};
+pub use secret::{NewSecret, Secret};
 
 /// An error, as RFC 9457 has it. `code` is stable; `detail` is for people.
 #[derive(Debug, Clone, Serialize, Deserialize, ToSchema)]

@@ -15,11 +15,13 @@ pub mod error;
 pub mod functions;
 pub mod incoming;
 pub mod live;
+mod network;
 pub mod queue;
 pub mod requests;
 pub mod runs;
 pub mod runtimes;
 pub mod scripts;
+pub mod secrets;
 mod show;
 pub mod source;
 pub mod tar;
@@ -35,7 +37,7 @@ use tokio_util::sync::CancellationToken;
 pub use access::Actor;
 pub use error::AppError;
 
-use crate::{api, config::Config};
+use crate::{api, config::Config, gateway::Gateway};
 use clock::Clock;
 use live::Live;
 use queue::Queue;
@@ -70,6 +72,10 @@ pub struct Inner {
     /// What was seen of the jail's walls at start.
     pub walls: Vec<api::Wall>,
     pub tier: String,
+    /// What speaks to the world for stages that download.
+    pub gateway: Arc<Gateway>,
+    /// What seals users' secrets.
+    pub safe: secrets::Safe,
 }
 
 impl App {

@@ -4,12 +4,17 @@
 //! since a misspelt bound would be no bound. What the command line says comes
 //! on top, by setting the fields.
 
-use std::{net::SocketAddr, path::PathBuf};
+use std::{
+    net::{IpAddr, SocketAddr},
+    path::PathBuf,
+};
 
 use serde::Deserialize;
 use strongroom_core::limits::{Amount, Limits, LimitsAsked, LimitsError, MIB};
 use strongroom_run::Tier;
 use strongroom_store::Database;
+
+use crate::gateway::{GatewayConfig, Opened};
 
 /// The name of the file in a station's home.
 pub const FILE_NAME: &str = "config.toml";
@@ -39,6 +44,7 @@ pub struct Config {
     pub request_ttl_ms: i64,
     pub body: BodyLimits,
     pub jail: JailConfig,
+    pub gateway: GatewayConfig,
 }
 
 /// The script API's own bounds.
@@ -107,6 +113,7 @@ impl Config {
                 zygotes: ZYGOTES,
                 ..JailConfig::default()
             },
+            gateway: GatewayConfig::default(),
         }
     }
 
@@ -192,6 +199,8 @@ struct Written {
     script: WrittenScript,
     #[serde(default)]
     jail: WrittenJail,
+    #[serde(default)]
+    gateway: WrittenGateway,
 }
 
 #[derive(Deserialize, Default)]
@@ -214,6 +223,49 @@ struct WrittenJail {
     cgroup_dirs: Vec<PathBuf>,
     pool: Option<u32>,
     zygotes: Option<u32>,
+}
+
+/// What stages that download may reach, and how much of it.
+#[derive(Deserialize, Default)]
+#[serde(deny_unknown_fields)]
+struct WrittenGateway {
+    #[serde(default, deserialize_with = "opened")]
+    allow_private: Vec<Opened>,
+    #[serde(default)]
+    refuse: Vec<IpAddr>,
+    trust: Option<PathBuf>,
+    requests: Option<u32>,
+    answer: Option<Amount>,
+    received: Option<Amount>,
+    sent: Option<Amount>,
+}
+
+fn opened<'de, D: serde::Deserializer<'de>>(from: D) -> Result<Vec<Opened>, D::Error> {
+    let raw = Vec::<String>::deserialize(from)?;
+    let wrong = |raw: &str| serde::de::Error::custom(format!("`{raw}` is no ADDRESS[:PORT]"));
+    raw.iter()
+        .map(|raw| raw.parse().map_err(|_| wrong(raw)))
+        .collect()
+}
+
+impl WrittenGateway {
+    fn over(self, mut config: GatewayConfig) -> Result<GatewayConfig, LimitsError> {
+        let bounds = &mut config.bounds;
+        bounds.requests_max = self.requests.unwrap_or(bounds.requests_max);
+        for (asked, bound) in [
+            (&self.answer, &mut bounds.answer_bytes_max),
+            (&self.received, &mut bounds.received_bytes_max),
+            (&self.sent, &mut bounds.sent_bytes_max),
+        ] {
+            if let Some(bytes) = asked {
+                *bound = size_bytes(bytes)?;
+            }
+        }
+        config.allow_private = self.allow_private;
+        config.refuse = self.refuse;
+        config.trust = self.trust;
+        Ok(config)
+    }
 }
 
 impl Written {
@@ -241,6 +293,7 @@ impl Written {
         if let Some(time) = self.script.wait {
             config.script.wait_ms_max = time_ms(&time)?;
         }
+        config.gateway = self.gateway.over(config.gateway)?;
         config.jail.tier = self.jail.tier;
         config.jail.folder = self.jail.folder;
         config.jail.uid_base = self.jail.uid_base;

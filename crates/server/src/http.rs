@@ -16,10 +16,12 @@ mod problem;
 mod query;
 pub(crate) mod read;
 mod requests;
+mod requests_made;
 mod rules;
 mod runs;
 mod runtimes;
 pub(crate) mod scripts;
+mod secrets;
 mod station;
 
 use std::time::Duration;
@@ -83,7 +85,9 @@ fn routes() -> OpenApiRouter<App> {
         .merge(runs::routes())
         .merge(runtimes::routes())
         .merge(requests::routes())
+        .merge(requests_made::routes())
         .merge(rules::routes())
+        .merge(secrets::routes())
         .merge(scripts::routes())
 }
 

@@ -31,10 +31,12 @@ use crate::{
         clock::{Clock, random},
         live::Live,
         queue::Queue,
+        secrets::Safe,
         watch::Watch,
     },
     config::{Config, JailConfig},
     doctor::{stand, walls_of},
+    gateway::{Gateway, GatewayError},
     http,
     worker::{self, Worker},
 };
@@ -75,6 +77,8 @@ pub enum ServeError {
         address: SocketAddr,
         source: io::Error,
     },
+    #[error("could not set up the gateway")]
+    Gateway(#[source] GatewayError),
     #[error("could not start the async runtime")]
     Runtime(#[source] io::Error),
 }
@@ -128,7 +132,8 @@ async fn station(
             home: home.clone(),
             source,
         })?;
-    let app = app(config, store, &local);
+    let gateway = Gateway::new(config.gateway.clone()).map_err(ServeError::Gateway)?;
+    let app = app(config, store, &local, gateway);
     app.runtimes_load()
         .await
         .map_err(|source| ServeError::Store {
@@ -146,6 +151,7 @@ async fn station(
     let listen = |source| ServeError::Listen { address, source };
     let listener = TcpListener::bind(address).await.map_err(listen)?;
     let address = listener.local_addr().map_err(listen)?;
+    app.gateway.keep_from(address.port());
     let stopping = tokio::spawn(until_signal(app.stop.clone()));
     let expiring = tokio::spawn(worker::expire(app.clone()));
     let workers = app.config.workers;
@@ -182,7 +188,8 @@ async fn station(
 }
 
 /// The app of a station whose jail is `local`.
-pub(crate) fn app(config: Config, store: Store, local: &Local) -> App {
+pub(crate) fn app(config: Config, store: Store, local: &Local, gateway: Gateway) -> App {
+    let gateway = Arc::new(gateway);
     let walls = walls_of(local.walls());
     let tier = match stand(&walls) {
         true => local.kernel().tier.as_str(),
@@ -201,6 +208,8 @@ pub(crate) fn app(config: Config, store: Store, local: &Local) -> App {
         runtime_change: Semaphore::new(1),
         walls,
         tier: tier.to_owned(),
+        gateway,
+        safe: Safe::default(),
     })
 }
 

@@ -10,6 +10,7 @@
 mod execute;
 mod laid;
 mod log;
+mod network;
 mod outputs;
 mod stages;
 

@@ -98,6 +98,11 @@ async fn world(station: &Station) -> World {
         .await
         .ok();
     let token = station.post("lab", "/v1/tokens", json!({})).await.ok();
+    let secret = json!({ "value": "s3cr3t" });
+    station
+        .send("lab", "PUT", "/v1/secrets/there", secret)
+        .await
+        .ok();
     let body = json!({ "name": "python3-own", "files": station.upload("admin", &[("runtime.toml", RUNTIME)]).await });
     station.post("admin", "/v1/runtimes", body).await.ok();
     World {
@@ -233,6 +238,7 @@ fn table(world: &World) -> Vec<Row> {
         row("GET", "/v1/runs/{id}", &[&world.ended], Nothing, ("lab", NotFound)),
         row("GET", "/v1/runs/{id}/log", &[&world.ended], Nothing, ("lab", NotFound)),
         row("GET", "/v1/runs/{id}/exposed", &[&world.ended], Nothing, ("lab", NotFound)),
+        row("GET", "/v1/runs/{id}/requests-made", &[&world.ended], Nothing, ("lab", NotFound)),
         row("GET", "/v1/runs/{id}/events", &[&world.ended], Nothing, ("lab", NotFound)),
         row("GET", "/v1/runs/{id}/files/{path}", &[&world.ended, "o/x"], Nothing, ("lab", NotFound)),
         row("POST", "/v1/runs/{id}/cancel", &[&world.waiting], Nothing, ("lab", NotFound)),
@@ -246,6 +252,9 @@ fn table(world: &World) -> Vec<Row> {
         row("GET", "/v1/rules", &[], Nothing, ("lab", Served)),
         row("POST", "/v1/rules/check", &[], rules(), ("lab", Served)),
         row("DELETE", "/v1/rules", &[], Nothing, ("lab", Served)),
+        row("GET", "/v1/secrets", &[], Nothing, ("lab", Empty)),
+        row("DELETE", "/v1/secrets/{name}", &["there"], Nothing, ("lab", NotFound)),
+        row("PUT", "/v1/secrets/{name}", &["new"], Json(json!({ "value": "s3cr3t" })), ("lab", Served)),
         row("GET", "/v1/audit", &[], Nothing, ("lab", Served)),
         row("GET", "/v1/doctor", &[], Nothing, ("admin", NotFound)),
         row("POST", "/run-file", &[], Form, ("lab", Served)),

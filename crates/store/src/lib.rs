@@ -42,11 +42,13 @@ mod readers;
 mod recent;
 mod recover;
 mod request;
+mod request_made;
 mod revoke;
 mod rule;
 mod run;
 mod runtime;
 mod schema;
+mod secret;
 mod stage;
 mod submit;
 mod token;
@@ -76,9 +78,11 @@ pub use crate::{
     page::{Page, Paged},
     recover::Recovered,
     request::{RequestRow, Role},
+    request_made::REQUESTS_PAGE_MAX,
     revoke::Revoked,
     run::{Kind, RunRow, Standing},
     runtime::{InUse, Present, RuntimeRow},
+    secret::{SECRETS_OF_USER_MAX, SecretRow},
     stage::{StageBegin, StageEnd, StageRow, ValueRow},
     submit::{NewRun, RUNS_OPEN_MAX, Submitted},
     token::{NewToken, Session, TokenRow},

@@ -14,7 +14,7 @@ const FOUND: &str = "SELECT COALESCE(MAX(version), 0) AS number FROM schema_vers
 const RECORD: &str = "INSERT INTO schema_version (version) VALUES ($1)";
 
 /// Step `n` leads from version `n` to `n + 1`.
-const STEPS: [&[&str]; 5] = [FIRST, SECOND, THIRD, FOURTH, FIFTH];
+const STEPS: [&[&str]; 6] = [FIRST, SECOND, THIRD, FOURTH, FIFTH, SIXTH];
 
 const FIRST: &[&str] = &[
     "CREATE TABLE station_user (
@@ -201,6 +201,21 @@ const FIFTH: &[&str] = &[
         PRIMARY KEY (run, stage))",
     "ALTER TABLE approval ADD COLUMN expose BIGINT",
     "ALTER TABLE request ADD COLUMN labels TEXT",
+];
+
+/// Users' secrets, and what runs asked of the network.
+const SIXTH: &[&str] = &[
+    "CREATE TABLE secret (
+        owner TEXT NOT NULL REFERENCES station_user (name),
+        name TEXT NOT NULL,
+        sealed TEXT NOT NULL,
+        at_ms BIGINT NOT NULL,
+        PRIMARY KEY (owner, name))",
+    "CREATE TABLE request_made (
+        run TEXT NOT NULL REFERENCES run (id),
+        number BIGINT NOT NULL,
+        content TEXT NOT NULL,
+        PRIMARY KEY (run, number))",
 ];
 
 /// Brings the tables to what this program knows.

@@ -14,6 +14,7 @@ use strongroom_core::{
     name::{Name, ObjectName},
     plan::{InputVersion, Inputs, Plan},
     request::{self, Verdicts},
+    secret,
     stage::Expose,
     tree::Tree,
 };
@@ -158,6 +159,7 @@ async fn submit(
     check(tx, &new).await?;
     let labels = labels::of(tx, &new.inputs).await?;
     check_expose(&new, &labels)?;
+    check_secrets(&new, &labels)?;
     let verdicts = match &new.kind {
         Kind::Script { .. } => Verdicts::new(),
         Kind::Function { name } => {
@@ -291,6 +293,19 @@ fn check_expose(new: &NewRun, labels: &Labels) -> Result<(), StoreError> {
         false => Err(StoreError::conflict(
             "only who owns all of the data and wrote the function exposes it without asking",
         )),
+    }
+}
+
+/// Whether no stage would be told a secret of the caller and see data of others.
+fn check_secrets(new: &NewRun, labels: &Labels) -> Result<(), StoreError> {
+    let (secrets, stages) = (&new.plan.secrets, &new.plan.stages);
+    let owners = judge::owners(&new.inputs, labels);
+    match secret::meets_data_of_others(secrets, stages, &new.caller, owners.keys()) {
+        None => Ok(()),
+        Some(stage) => Err(StoreError::conflict(format!(
+            "the stage {} would be told your secrets and see data of others, which no stage does",
+            stage.as_str()
+        ))),
     }
 }
 

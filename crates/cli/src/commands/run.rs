@@ -6,7 +6,7 @@ mod trial;
 
 use std::{path::PathBuf, time::Duration};
 
-use strongroom_core::stage::Expose;
+use strongroom_core::{id::RunId, network::Answers, stage::Expose};
 
 use crate::{
     error::{CliError, Outcome},
@@ -56,6 +56,15 @@ pub struct RunArgs {
     /// The same without asking, if you own all of the data and wrote the function
     #[arg(long, conflicts_with = "expose")]
     transform_expose_all_datasets: bool,
+    /// Keep every answer that its download gets, so that it can be replayed
+    #[arg(long, conflicts_with = "replay")]
+    record: bool,
+    /// Give the answers of an earlier run again, which was recorded; nobody is asked
+    #[arg(long, value_name = "RUN")]
+    replay: Option<RunId>,
+    /// Let a function of somebody else be told the secrets of yours that it names
+    #[arg(long)]
+    lend_secrets: bool,
     /// Ask, and do not wait
     #[arg(long, conflicts_with_all = ["out", "wait"])]
     detach: bool,
@@ -68,6 +77,14 @@ pub struct RunArgs {
 }
 
 impl RunArgs {
+    fn answers(&self) -> Answers {
+        match (&self.replay, self.record) {
+            (Some(run), _) => Answers::Replay(run.clone()),
+            (None, true) => Answers::Record,
+            (None, false) => Answers::Live,
+        }
+    }
+
     fn expose(&self) -> Expose {
         match (self.transform_expose_all_datasets, self.expose) {
             (true, _) => Expose::AllDatasets,

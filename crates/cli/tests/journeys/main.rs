@@ -13,7 +13,6 @@ mod kit;
 mod relay;
 mod rules;
 mod runtimes;
-mod stages;
 mod starlark;
 mod station;
 mod text;

@@ -28,11 +28,13 @@ fn help_is_the_documentation() {
       runs      List your runs, newest first
       status    Show where a run stands
       logs      Show what a run's guest wrote
+      network   Show what a run asked of the network
       output    Show or fetch what came out of a run
       cancel    Cancel a run, whatever its state
       runtime   See what functions can run on, and add to it as an admin
       request   Answer those who ask to run functions on your data
       rule      Answer future requests by rules
+      secret    Keep what your runs may be told and nobody else is
       audit     Read the audit record
       user      Add and list users, as an admin
       token     Make, list and revoke tokens
@@ -99,6 +101,15 @@ fn help_is_the_documentation() {
 
           --transform-expose-all-datasets
               The same without asking, if you own all of the data and wrote the function
+
+          --record
+              Keep every answer that its download gets, so that it can be replayed
+
+          --replay <RUN>
+              Give the answers of an earlier run again, which was recorded; nobody is asked
+
+          --lend-secrets
+              Let a function of somebody else be told the secrets of yours that it names
 
           --detach
               Ask, and do not wait

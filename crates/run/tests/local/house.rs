@@ -167,6 +167,8 @@ impl House {
                     Reach::Gateway => vec![Stage::Download, Stage::Transform],
                 },
                 download: None,
+                secrets: std::collections::BTreeMap::new(),
+                answers: strongroom_core::network::Answers::Live,
             },
             entry: task.files[0].0.parse().unwrap(),
             function_dir: place(&task.files),

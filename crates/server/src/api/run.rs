@@ -7,6 +7,7 @@ use strongroom_core::{
     id::{RequestId, RunId},
     limits::LimitsAsked,
     name::{Name, ObjectName, Reference},
+    network::Answers,
     plan::InputVersion,
     run::{self, Enforced, OutputFile, Reason, Stream, Usage},
     stage::{Expose, Stage},
@@ -35,6 +36,15 @@ pub struct NewRun {
     /// wrote the function.
     #[serde(default)]
     pub expose: Expose,
+    /// Where the stage `download` has its answers from: `live` (if absent),
+    /// `record` keeps each, `{"replay": RUN}` gives those of an earlier run of
+    /// yours again, and nobody is asked.
+    #[serde(default)]
+    pub answers: Answers,
+    /// Whether a function of somebody else may be told those of your secrets
+    /// that it names.
+    #[serde(default)]
+    pub lend_secrets: bool,
 }
 
 fn empty_object() -> Value {

@@ -38,6 +38,7 @@ impl App {
         let found = self.store.function_version(&asked.function).await?;
         let function = found.ok_or(AppError::NotFound("function"))?;
         let (plan, inputs) = self.pinned(&function, &asked).await?;
+        self.network_wanted(actor, &asked, &plan).await?;
         let kind = Kind::Function {
             name: asked.function.name,
         };
@@ -81,7 +82,9 @@ impl App {
             limits,
             self.config.limits_max,
         )?;
-        Ok((plan.wanted(asked.expose)?, inputs))
+        let mut plan = plan.wanted(asked.expose)?;
+        plan.answers = asked.answers.clone();
+        Ok((plan, inputs))
     }
 
     /// Names become digests here, once.

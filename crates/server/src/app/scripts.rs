@@ -90,6 +90,7 @@ impl Script {
             limits,
             stages: vec![Stage::Transform],
             download: None,
+            secrets: std::collections::BTreeMap::new(),
         }
     }
 }

@@ -12,7 +12,10 @@ use strongroom_run::{Job, Reach};
 use strongroom_store::{ClaimedRun, StoreError};
 
 use super::execute::host_error;
-use crate::app::App;
+use crate::{
+    app::{App, error::chain, secrets::UnsealError},
+    gateway::Mask,
+};
 
 /// What a run's guests will see.
 pub struct Laid {
@@ -21,6 +24,10 @@ pub struct Laid {
     entry: TreePath,
     function_dir: PathBuf,
     inputs: Inputs<PathBuf>,
+    /// What each stage is told, unsealed.
+    secrets: BTreeMap<Stage, BTreeMap<String, String>>,
+    /// Hides all of them, whichever stage they were for.
+    pub mask: Mask,
 }
 
 impl Laid {
@@ -47,7 +54,15 @@ impl Laid {
             .inputs
             .clone()
             .try_map(|_| folders.next().ok_or_else(|| wrong(StoreError::NotFound)))?;
+        let mut secrets = BTreeMap::new();
+        for (stage, names) in &claimed.plan.secrets {
+            let told = app.secrets_unsealed(&claimed.caller, names).await;
+            secrets.insert(*stage, told.map_err(|error| untold(&error))?);
+        }
+        let values = secrets.values().flat_map(BTreeMap::values);
         Ok(Self {
+            mask: Mask::new(values.map(String::as_str)),
+            secrets,
             tenant: claimed.caller.clone(),
             plan: claimed.plan.clone(),
             entry: content.manifest.entry.clone(),
@@ -68,8 +83,26 @@ impl Laid {
                 false => Inputs::None,
             },
             stage_dir,
-            reach: Reach::Nothing,
-            secrets: BTreeMap::new(),
+            reach: match stage.has_network() && self.plan.download.is_some() {
+                true => Reach::Gateway,
+                false => Reach::Nothing,
+            },
+            secrets: self.secrets.get(&stage).cloned().unwrap_or_default(),
+        }
+    }
+}
+
+/// Why a run that wants secrets does not begin.
+fn untold(error: &UnsealError) -> Reason {
+    match error {
+        UnsealError::Missing(_) => Reason::Refused {
+            why: error.to_string(),
+        },
+        other => {
+            tracing::error!(error = chain(other), "could not unseal a secret");
+            Reason::HostError {
+                what: other.to_string(),
+            }
         }
     }
 }

@@ -15,7 +15,7 @@ use tokio::{
     time::{Instant, sleep, timeout_at},
 };
 
-use crate::app::App;
+use crate::{app::App, gateway::Mask};
 
 /// The longest that a line waits for others.
 pub const GATHER: Duration = Duration::from_millis(50);
@@ -35,8 +35,8 @@ pub struct Kept {
     pub last: Vec<LogLine>,
 }
 
-/// Stores lines until the guest says no more, after the `before` that there are
-/// already; the last ones, which are left to be stored with the run's end.
+/// Stores lines, without secrets, until the guest says no more, after the
+/// `before` that there are already; the last ones, which are left to be stored with the run's end.
 ///
 /// # Errors
 ///
@@ -45,6 +45,7 @@ pub async fn keep(
     app: &App,
     run: &RunId,
     before: i64,
+    mask: &Mask,
     mut lines: mpsc::Receiver<LogChunk>,
 ) -> Result<Kept, StoreError> {
     let mut seq = before;
@@ -59,7 +60,7 @@ pub async fn keep(
                     seq,
                     at_ms,
                     stream,
-                    text,
+                    text: mask.hide(text),
                 }
             })
             .collect();

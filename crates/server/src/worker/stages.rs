@@ -11,9 +11,7 @@ use strongroom_core::{
     run::{OutputFile, Reason},
     stage::Stage,
 };
-use strongroom_run::{
-    Carried, Course, Ended, Local, OutFolder, PrepareError, Prepared, stages::LAID,
-};
+use strongroom_run::{Carried, Course, Ended, Local, OutFolder, PrepareError, Prepared};
 use strongroom_store::{ClaimedRun, Finish, LogLine, StageBegin, StageEnd};
 use tempfile::TempDir;
 use tokio::{
@@ -25,6 +23,7 @@ use super::{
     execute::host_error,
     laid::Laid,
     log::{self, Kept},
+    network::Download,
     outputs,
 };
 use crate::app::{App, error::chain};
@@ -47,6 +46,8 @@ pub struct House<'a> {
 pub struct Readied {
     stage: Stage,
     prepared: Prepared,
+    /// Its way to the world, if it has one.
+    download: Option<Download>,
     /// What its guest sees as `/stage`; gone when the stage is.
     _folder: Option<TempDir>,
 }
@@ -66,12 +67,20 @@ impl House<'_> {
             Some(carried) => Some(self.folder(carried.clone()).await?),
             None => None,
         };
-        let path = folder.as_ref().map(|folder| folder.path().join(LAID));
+        let path = folder.as_ref().map(|folder| folder.path().to_owned());
         let job = self.laid.job(stage, path);
         let prepared = self.local.prepare(permit, job).await;
+        let mut prepared = prepared.map_err(|error| self.not_prepared(&error))?;
+        let download = match prepared.take_gateway() {
+            Some(listener) => {
+                Some(Download::open(self.app, self.claimed, self.laid, listener).await?)
+            }
+            None => None,
+        };
         Ok(Readied {
             stage,
-            prepared: prepared.map_err(|error| self.not_prepared(&error))?,
+            prepared,
+            download,
             _folder: folder,
         })
     }
@@ -197,15 +206,25 @@ impl House<'_> {
         let both = async {
             tokio::join!(
                 readied.prepared.run_stage(sender, cancel),
-                log::keep(app, run, log_before, lines)
+                log::keep(app, run, log_before, &self.laid.mask, lines)
             )
         };
-        let (mut ended, kept) = tokio::select! {
+        let both = async {
+            match readied.download {
+                Some(download) => download.beside(app, run, both).await,
+                None => (both.await, Ok(())),
+            }
+        };
+        let ((mut ended, kept), noted) = tokio::select! {
             both = both => both,
             () = app.stop.cancelled() => return Err(Reason::HostError {
                 what: INTERRUPTED.to_owned(),
             }),
         };
+        if let Err(error) = noted {
+            let what = "could not note what the run asked of the network";
+            ended.reason = host_error(what, &error);
+        }
         course.took(readied.stage, &mut ended);
         match kept {
             Ok(kept) => Ok((ended, kept)),

@@ -19,8 +19,10 @@ use strongroom_server::{
         clock::{Clock, random},
         live::Live,
         queue::Queue,
+        secrets::Safe,
         watch::Watch,
     },
+    gateway::Gateway,
     http,
 };
 use strongroom_store::{Database, NewToken, Store};
@@ -58,6 +60,7 @@ impl Station {
         let mut config = Config::new(home.path().to_owned());
         change(&mut config);
         let store = Store::open(home.path(), Database::Sqlite).await.unwrap();
+        let gateway = Gateway::new(config.gateway.clone()).unwrap();
         let app = App::new(Inner {
             config,
             store,
@@ -71,6 +74,8 @@ impl Station {
             runtime_change: Semaphore::new(1),
             walls: Vec::new(),
             tier: "full".to_owned(),
+            gateway: Arc::new(gateway),
+            safe: Safe::default(),
         });
         let mut secrets = BTreeMap::new();
         for user in USERS.into_iter().chain([STRANGER]) {
@@ -112,7 +117,12 @@ impl Station {
     }
 
     async fn working_with(change: impl FnOnce(&mut LocalConfig)) -> Self {
-        let mut station = Self::new().await;
+        Self::new().await.at_work(change)
+    }
+
+    /// This station with a worker, in the real jail.
+    pub fn at_work(mut self, change: impl FnOnce(&mut LocalConfig)) -> Self {
+        let station = &mut self;
         let mut config = LocalConfig {
             program: jail_program(),
             slots_max: 2,
@@ -125,7 +135,7 @@ impl Station {
         let local = Local::start(config).unwrap();
         let worker = Worker::new(station.app.clone(), local, 2);
         station.worker = Some(tokio::spawn(worker.run()));
-        station
+        self
     }
 
     /// Stops the worker and waits until it has stopped.

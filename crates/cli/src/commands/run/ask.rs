@@ -96,6 +96,8 @@ fn asked(args: &RunArgs) -> Result<NewRun, CliError> {
         limits: arguments::limits(&args.limit)?,
         purpose: args.purpose.clone(),
         expose: args.expose(),
+        answers: args.answers(),
+        lend_secrets: args.lend_secrets,
     })
 }
 

@@ -21,6 +21,11 @@ pub fn run(ui: &mut Ui, args: RunArgs) -> Result<Outcome, CliError> {
         let hint = "`--detach`, `--wait` and `--idempotency-key` are for functions of a station";
         return Err(CliError::wrong_use_with_hint(message, hint));
     }
+    if args.record || args.replay.is_some() || args.lend_secrets {
+        let message = "a local function has neither a gateway nor secrets";
+        let hint = "`--record`, `--replay` and `--lend-secrets` are for functions of a station";
+        return Err(CliError::wrong_use_with_hint(message, hint));
+    }
     log::start("error");
     // The same jail as the station of this user would have.
     let home = HomeArgs::default().path()?;

@@ -1,0 +1,75 @@
+//! What runs want of the network, and what they asked of it.
+
+use strongroom_core::{
+    id::RunId,
+    network::{Answers, made::RequestMade},
+    plan::Plan,
+    stage::Stage,
+};
+
+use super::{Actor, App, AppError};
+use crate::api;
+
+impl App {
+    /// Refuses a run that would tell secrets to whom they were not lent, or
+    /// replay what is not its caller's to replay.
+    pub(super) async fn network_wanted(
+        &self,
+        actor: &Actor,
+        asked: &api::NewRun,
+        plan: &Plan,
+    ) -> Result<(), AppError> {
+        if !plan.secrets.is_empty()
+            && asked.function.name.owner != actor.user
+            && !asked.lend_secrets
+        {
+            return Err(AppError::Invalid {
+                code: "secrets_not_lent",
+                detail: format!(
+                    "{} is not yours and wants to be told your secrets {}; say that you lend them",
+                    asked.function.name,
+                    names(plan),
+                ),
+            });
+        }
+        let Answers::Replay(run) = &plan.answers else {
+            return Ok(());
+        };
+        let row = self.run_of_caller(actor, run).await?;
+        if row.is_withheld {
+            return Err(AppError::Withheld);
+        }
+        match row.stages.iter().any(|stage| stage.stage == Stage::Expose) {
+            // What it was answered may tell of data that the new run does not carry the labels of.
+            true => Err(AppError::Invalid {
+                code: "replay_exposed",
+                detail: "answers of a run that exposed data are not replayed".to_owned(),
+            }),
+            false => Ok(()),
+        }
+    }
+
+    /// Requests of a run after the `after`-th; for the caller only.
+    pub async fn requests_made(
+        &self,
+        actor: &Actor,
+        id: &RunId,
+        after: u32,
+        limit: u32,
+    ) -> Result<Vec<RequestMade>, AppError> {
+        let row = self.run_of_caller(actor, id).await?;
+        if row.is_withheld {
+            return Err(AppError::Withheld);
+        }
+        Ok(self.store.requests_made(id, after, limit).await?)
+    }
+}
+
+/// The names of the secrets in a plan, and the stages that they are for.
+fn names(plan: &Plan) -> String {
+    let stages = plan.secrets.iter().map(|(stage, names)| {
+        let names: Vec<&str> = names.iter().map(|name| name.as_str()).collect();
+        format!("{} (in {})", names.join(", "), stage.as_str())
+    });
+    stages.collect::<Vec<_>>().join(", ")
+}
