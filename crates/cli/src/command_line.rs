@@ -3,11 +3,12 @@
 use clap::{Parser, Subcommand};
 
 use crate::commands::{
-    audit::AuditArgs, cancel::CancelArgs, check::CheckArgs, dataset::DatasetCommand,
-    doctor::DoctorArgs, function::FunctionCommand, login::LoginArgs, logs::LogsArgs,
-    network::NetworkArgs, output::OutputArgs, request::RequestCommand, rule::RuleCommand,
-    run::RunArgs, runs::RunsArgs, runtime::RuntimeCommand, secret::SecretCommand, serve::ServeArgs,
-    status::StatusArgs, token::TokenCommand, user::UserCommand,
+    audit::AuditArgs, cancel::CancelArgs, check::CheckArgs, connector::ConnectorArgs,
+    dataset::DatasetCommand, doctor::DoctorArgs, function::FunctionCommand, login::LoginArgs,
+    logs::LogsArgs, network::NetworkArgs, output::OutputArgs, request::RequestCommand,
+    rule::RuleCommand, run::RunArgs, runs::RunsArgs, runtime::RuntimeCommand,
+    secret::SecretCommand, serve::ServeArgs, status::StatusArgs, token::TokenCommand,
+    user::UserCommand,
 };
 
 /// Run other people's code next to your data, and let nothing out but what you allowed
@@ -38,6 +39,7 @@ pub enum Command {
     #[command(subcommand)]
     Function(FunctionCommand),
     Check(CheckArgs),
+    Connector(ConnectorArgs),
     Run(RunArgs),
     Runs(RunsArgs),
     Status(StatusArgs),

@@ -3,6 +3,7 @@
 pub mod audit;
 pub mod cancel;
 pub mod check;
+pub mod connector;
 pub mod dataset;
 pub mod doctor;
 pub mod function;
@@ -25,6 +26,7 @@ pub mod user;
 use crate::{
     client::Client,
     command_line::Command,
+    commands::function::FunctionCommand,
     error::{CliError, Outcome},
     ui::Ui,
 };
@@ -40,6 +42,8 @@ pub fn run(ui: &mut Ui, command: Command) -> Result<Outcome, CliError> {
         Command::Openapi => openapi::run(ui),
         Command::Run(args) => run::run(ui, args),
         Command::Dataset(command) => dataset::run(ui, &client()?, command),
+        Command::Function(FunctionCommand::Init(args)) => function::init::run(ui, &args),
+        Command::Connector(args) => connector::run(ui, &client()?, &args),
         Command::Function(command) => function::run(ui, &client()?, command),
         Command::Runtime(command) => runtime::run(ui, &client()?, command),
         Command::Runs(args) => runs::run(ui, &client()?, args),

@@ -3,7 +3,7 @@
 //! The hint is given where the next step is known. An error is an exit code
 //! of 2; a reader of our output that went away is no error at all.
 
-use std::{error::Error as _, fmt::Write as _, io, process::ExitCode};
+use std::{error::Error as _, fmt::Write as _, io, path::PathBuf, process::ExitCode};
 
 use strongroom_core::text::line_shown;
 use strongroom_server::{ConfigError, ServeError, trial::TrialError};
@@ -39,6 +39,11 @@ pub enum CliError {
     Login(#[from] LoginError),
     #[error(transparent)]
     Trial(#[from] TrialError),
+    #[error("could not watch {}", .path.display())]
+    Watch {
+        path: PathBuf,
+        source: notify::Error,
+    },
     #[error(transparent)]
     Serve(#[from] ServeError),
     #[error(transparent)]
@@ -75,6 +80,10 @@ impl CliError {
             Self::Use { hint, .. } => hint.clone(),
             Self::Trial(TrialError::Read { .. }) => Some(
                 "a trial run takes local files; what a station has is named owner/name".to_owned(),
+            ),
+            Self::Watch { .. } => Some(
+                "the kernel bounds what one user may watch: `sysctl fs.inotify.max_user_watches`"
+                    .to_owned(),
             ),
             Self::Serve(ServeError::Listen { source, .. })
                 if source.kind() == io::ErrorKind::AddrInUse =>

@@ -10,6 +10,7 @@ mod arguments;
 mod client;
 mod command_line;
 mod commands;
+mod connector;
 mod error;
 mod files;
 mod home;

@@ -53,6 +53,9 @@ pub struct Trial {
     /// What to do where the function defines `expose`. All data is whoever
     /// tries it.
     pub expose: Expose,
+    /// A file of the function that is run in place of its entry, with any
+    /// arguments and inputs.
+    pub entry: Option<String>,
     /// Where files from `/out` are written; nowhere if absent.
     pub out: Option<PathBuf>,
     /// A folder whose folders are runtimes, by their names.
@@ -92,6 +95,8 @@ pub enum TrialError {
         path: PathBuf,
         source: ManifestError,
     },
+    #[error("the function has no file `{}`", strongroom_core::text::shown(.0, 120))]
+    Entry(String),
     #[error("input `{raw}`")]
     InputName { raw: String, source: NameError },
     #[error("runtime `{raw}`")]
@@ -125,7 +130,10 @@ pub enum TrialError {
 pub fn run(trial: &Trial, on_line: impl FnMut(Stream, &str)) -> Result<TrialEnded, TrialError> {
     let source = files::function(&trial.function)?;
     let mut found = runtimes::Found::of(trial)?;
-    let manifest = found.manifest(&trial.function, &source)?;
+    let mut manifest = found.manifest(&trial.function, &source)?;
+    if let Some(entry) = &trial.entry {
+        replace_entry(&mut manifest, entry, &source)?;
+    }
     let paths = inputs(&trial.on)?;
     let laid = tempfile::Builder::new()
         .prefix("strongroom-trial-")
@@ -146,6 +154,20 @@ pub fn run(trial: &Trial, on_line: impl FnMut(Stream, &str)) -> Result<TrialEnde
         .build()
         .map_err(TrialError::Async)?;
     Ok(runtime.block_on(execute(&local, job, trial.out.clone(), on_line)))
+}
+
+fn replace_entry(manifest: &mut Manifest, entry: &str, source: &Files) -> Result<(), TrialError> {
+    let missing = || TrialError::Entry(entry.to_owned());
+    let path = entry.parse().map_err(|_| missing())?;
+    if !source.contains_key(&path) {
+        return Err(missing());
+    }
+    manifest.entry = path;
+    manifest.args = None;
+    manifest.inputs = None;
+    manifest.stages = vec![Stage::Transform];
+    manifest.download = None;
+    Ok(())
 }
 
 fn reading(path: &Path) -> impl FnOnce(io::Error) -> TrialError {

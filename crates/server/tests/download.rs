@@ -54,7 +54,10 @@ async fn host() -> (SocketAddr, Arc<Mutex<Vec<String>>>) {
             let mut heard = hears.lock().await;
             heard.push(String::from_utf8_lossy(&head[..length]).into_owned());
             let body = format!("rows {}", heard.len());
-            let answer = format!("HTTP/1.1 200 OK\r\nContent-Length: {}\r\n\r\n{body}", body.len());
+            let answer = format!(
+                "HTTP/1.1 200 OK\r\nContent-Length: {}\r\n\r\n{body}",
+                body.len()
+            );
             let _ = stream.write_all(answer.as_bytes()).await;
         }
     });
@@ -104,9 +107,19 @@ async fn a_download_reaches_the_hosts_of_its_plan_alone_and_all_of_it_is_noted()
     let (host, heard) = host().await;
     let mut station = station(host, "").await;
     let other = format!("http://127.0.0.1:{}/", host.port() ^ 1);
-    let urls = json!([format!("http://{host}/a"), other, format!("https://{host}/b"), "http://169.254.169.254/"]);
+    let urls = json!([
+        format!("http://{host}/a"),
+        other,
+        format!("https://{host}/b"),
+        "http://169.254.169.254/"
+    ]);
     let run = ran(&station, urls, json!({})).await;
-    let got = json!([[200, "rows 1"], [403, "host"], [0, "URLError"], [403, "host"]]);
+    let got = json!([
+        [200, "rows 1"],
+        [403, "host"],
+        [0, "URLError"],
+        [403, "host"]
+    ]);
     assert_eq!(run["value"]["got"], got, "{run}");
     // The stage that sees data has neither a gateway nor a socket.
     assert_eq!(run["value"]["here"], json!([0, "URLError"]));
@@ -117,10 +130,18 @@ async fn a_download_reaches_the_hosts_of_its_plan_alone_and_all_of_it_is_noted()
         .collect();
     assert_eq!(
         seen,
-        [("GET", "answered"), ("GET", "refused"), ("CONNECT", "refused"), ("GET", "refused")]
+        [
+            ("GET", "answered"),
+            ("GET", "refused"),
+            ("CONNECT", "refused"),
+            ("GET", "refused")
+        ]
     );
     assert_eq!(made[0]["url"], format!("http://{host}/a"));
-    assert_eq!((&made[0]["status"], &made[0]["received_bytes"]), (&json!(200), &json!(6)));
+    assert_eq!(
+        (&made[0]["status"], &made[0]["received_bytes"]),
+        (&json!(200), &json!(6))
+    );
     assert_eq!(made[2]["outcome"]["code"], "tunnel");
     assert_eq!(heard.lock().await.len(), 1);
     station.stop().await;
@@ -140,7 +161,10 @@ async fn a_download_that_was_recorded_is_replayed_with_the_host_gone() {
     assert_eq!(again["value"]["got"], got, "{again}");
     assert_eq!(heard.lock().await.len(), 2, "nobody was asked again");
     let kinds: Vec<Value> = made(&station, &again).await;
-    assert!(kinds.iter().all(|one| one["outcome"]["kind"] == "replayed"), "{kinds:?}");
+    assert!(
+        kinds.iter().all(|one| one["outcome"]["kind"] == "replayed"),
+        "{kinds:?}"
+    );
     let more = ran(&station, json!([url, url, url]), replay.clone()).await;
     assert_eq!(more["value"]["got"][2], json!([403, "not_recorded"]));
     // What is nobody else's business is not there for him.
@@ -163,7 +187,11 @@ async fn a_secret_reaches_the_stage_that_the_plan_names_and_is_masked_in_what_is
         .ok();
     let run = ran(&station, urls, json!({})).await;
     assert_eq!(run["value"]["got"], json!([[200, "rows 1"]]), "{run}");
-    assert_eq!(run["value"]["secrets"], Value::Null, "transform was told it");
+    assert_eq!(
+        run["value"]["secrets"],
+        Value::Null,
+        "transform was told it"
+    );
     assert!(heard.lock().await[0].starts_with("GET /?key=s3cr3t-key "));
     let made = made(&station, &run).await;
     assert_eq!(made[0]["url"], format!("http://{host}/?key=[secret]"));
@@ -193,7 +221,11 @@ async fn secrets_are_lent_only_by_who_says_so_and_never_meet_data_of_others() {
     let manifest = "entry = 'main.py'\nsecrets.transform = ['api_key']\n";
     let files = json!({ "main.py": FETCH, "strongroom.toml": manifest });
     station
-        .post("zoo", "/v1/functions/zoo/both/versions", json!({ "files": files }))
+        .post(
+            "zoo",
+            "/v1/functions/zoo/both/versions",
+            json!({ "files": files }),
+        )
         .await
         .ok();
     let body = json!({ "function": "zoo/both", "on": ["lab/d"], "args": { "urls": [] } });

@@ -18,14 +18,18 @@ PATIENCE = 60.0
 
 
 def person(name):
-    return strongroom.Station(os.environ["STRONGROOM_TEST_URL"], os.environ[f"STRONGROOM_TEST_{name}"])
+    return strongroom.Station(
+        os.environ["STRONGROOM_TEST_URL"], os.environ[f"STRONGROOM_TEST_{name}"]
+    )
 
 
 class Journey(unittest.TestCase):
     @classmethod
     def setUpClass(cls):
         cls.lab, cls.devs, cls.guest = person("LAB"), person("DEVS"), person("GUEST")
-        cls.pushed = cls.lab.datasets.push("lab/penguins", EXAMPLES / "penguins.csv", "344 penguins")
+        cls.pushed = cls.lab.datasets.push(
+            "lab/penguins", EXAMPLES / "penguins.csv", "344 penguins"
+        )
         cls.devs.functions.push("devs/mean-mass", EXAMPLES / "mean_mass.py")
 
     @classmethod
@@ -53,14 +57,20 @@ class Journey(unittest.TestCase):
         answering = threading.Thread(target=owner)
         answering.start()
         value = self.guest.call(
-            "devs/mean-mass", "lab/penguins", {"by": "species"}, on_pending=pending, timeout=PATIENCE
+            "devs/mean-mass",
+            "lab/penguins",
+            {"by": "species"},
+            on_pending=pending,
+            timeout=PATIENCE,
         )
         answering.join()
         self.assertEqual(value["mean_mass_g"]["Gentoo"], 5076.0)
         self.assertEqual((told[0].state, told[0].waits_for), ("waiting", ("lab",)))
 
     def test_a_request_that_is_rejected_is_refused_with_its_reason(self):
-        run = self.guest.runs.ask("devs/mean-mass", "lab/penguins", {"by": "sex"}, purpose="curious")
+        run = self.guest.runs.ask(
+            "devs/mean-mass", "lab/penguins", {"by": "sex"}, purpose="curious"
+        )
         with self.assertRaises(strongroom.PendingApproval):
             self.guest.runs.wait(run.id, timeout=0.05)
         waiting = [request.run for request in self.lab.requests.list(state="pending")]
@@ -74,7 +84,11 @@ class Journey(unittest.TestCase):
         self.assertTrue(run.id)
         lines = []
         run = self.lab.run(
-            "devs/mean-mass", "lab/penguins", {"by": "island"}, on_log=lines.append, timeout=PATIENCE
+            "devs/mean-mass",
+            "lab/penguins",
+            {"by": "island"},
+            on_log=lines.append,
+            timeout=PATIENCE,
         )
         self.assertEqual([line.text for line in lines], ["342 penguins weighed, 2 not"])
         self.assertEqual([line.text for line in self.lab.runs.log(run.id)], [lines[0].text])
@@ -90,7 +104,11 @@ class Journey(unittest.TestCase):
         for source, kind, options in (
             ("import sys; sys.exit(3)", strongroom.Failed, {}),
             ("while True: pass", strongroom.TimedOut, {"time": "200ms"}),
-            ("x = bytearray(1 << 30); x[::4096] = b'1' * len(x[::4096])", strongroom.OutOfMemory, {"memory": "32 MiB"}),
+            (
+                "x = bytearray(1 << 30); x[::4096] = b'1' * len(x[::4096])",
+                strongroom.OutOfMemory,
+                {"memory": "32 MiB"},
+            ),
             ("open('/out/x', 'wb').write(bytes(1 << 20))", strongroom.RunError, {"out": "64 KiB"}),
             ("while True: print('x' * 1000)", strongroom.LogLimit, {"log": "8 KiB"}),
         ):
@@ -144,7 +162,10 @@ class Journey(unittest.TestCase):
             self.assertEqual((first.file_count, first.unchanged), (2, False))
             self.assertTrue(self.guest.datasets.push("guest/d", root / "in").unchanged)
             second = self.guest.datasets.push("guest/d", {"x": b"1"})
-            self.assertEqual([v.version for v in self.guest.datasets.versions("guest/d")], [second.version, first.version])
+            self.assertEqual(
+                [v.version for v in self.guest.datasets.versions("guest/d")],
+                [second.version, first.version],
+            )
             self.guest.datasets.download("guest/d~1", root / "out")
             self.assertEqual((root / "out/deep/ü b.txt").read_bytes(), b"\0\xff")
             self.assertEqual(self.guest.datasets.read(second.reference, "x"), b"1")
@@ -167,7 +188,9 @@ class Journey(unittest.TestCase):
         self.assertIn(asked[0], [run.id for run in self.guest.runs.list(most=500)])
 
     def test_many_calls_are_awaited_together(self):
-        reference = self.function("def transform(data, ctx):\n    return ctx.args['n'] * 2\n", "double")
+        reference = self.function(
+            "def transform(data, ctx):\n    return ctx.args['n'] * 2\n", "double"
+        )
 
         async def main():
             url, token = os.environ["STRONGROOM_TEST_URL"], os.environ["STRONGROOM_TEST_GUEST"]

@@ -45,7 +45,11 @@ class Arguments(unittest.TestCase):
     def test_a_script_reads_its_arguments_from_standard_input(self):
         for given, wanted in (('{"a": 1}', "{'a': 1}"), ("null", "{}"), ("", "{}")):
             done = subprocess.run(
-                [sys.executable, "-c", "import strongroom; print(strongroom.args(), strongroom.args())"],
+                [
+                    sys.executable,
+                    "-c",
+                    "import strongroom; print(strongroom.args(), strongroom.args())",
+                ],
                 input=given,
                 capture_output=True,
                 text=True,
@@ -55,7 +59,9 @@ class Arguments(unittest.TestCase):
 
     def test_secrets_and_settings_are_those_of_the_stage(self):
         def transform(data, ctx):
-            with self.assertRaisesRegex(KeyError, "there is no secret 'b' in this stage; there are: a"):
+            with self.assertRaisesRegex(
+                KeyError, "there is no secret 'b' in this stage; there are: a"
+            ):
                 strongroom.secret("b")
             return [strongroom.secret("a"), strongroom.config("c"), strongroom.config("d", 4)]
 
@@ -76,7 +82,9 @@ class Inputs(unittest.TestCase):
         def call():
             with self.assertRaisesRegex(ValueError, "there are 2: a.csv, b/c.csv"):
                 strongroom.read()
-            with self.assertRaisesRegex(FileNotFoundError, "no input 'x'; there are: a.csv, b/c.csv"):
+            with self.assertRaisesRegex(
+                FileNotFoundError, "no input 'x'; there are: a.csv, b/c.csv"
+            ):
                 strongroom.read("x")
             return [strongroom.read("a.csv").text(), strongroom.read("b").name]
 
@@ -152,7 +160,10 @@ class Inputs(unittest.TestCase):
             def copy(method=method):
                 frame = getattr(strongroom.read(), method)()
                 for suffix in ("csv", "tsv", "json", "jsonl", "parquet", "feather"):
-                    if suffix in ("parquet", "feather") and importlib.util.find_spec("pyarrow") is None:
+                    if (
+                        suffix in ("parquet", "feather")
+                        and importlib.util.find_spec("pyarrow") is None
+                    ):
                         continue
                     path = strongroom.write(f"x.{suffix}", frame)
                     again = strongroom.Source(f"x.{suffix}", os.fspath(path))
@@ -245,12 +256,29 @@ class Calling(unittest.TestCase):
     def test_a_file_is_run_and_its_function_called(self):
         with tempfile.TemporaryDirectory() as folder:
             path = pathlib.Path(folder) / "main.py"
-            path.write_text("import own\ndef transform(data, ctx):\n    return own.n + ctx.args['m']\n")
+            path.write_text(
+                "import own\ndef transform(data, ctx):\n    return own.n + ctx.args['m']\n"
+            )
             (path.parent / "own.py").write_text("n = 1\n")
             self.assertEqual(run_through(path, m=2).value, 3)
             path.write_text("x = 1\n")
             with self.assertRaisesRegex(TypeError, "just one of transform and handle, not 0"):
                 run_through(path)
+
+    def test_a_stage_of_a_file_is_called_by_its_name_and_given_what_came_before(self):
+        with tempfile.TemporaryDirectory() as folder:
+            path = pathlib.Path(folder) / "main.py"
+            path.write_text(
+                "def download(ctx): return [ctx.expose, ctx.secrets]\n"
+                "def transform(data, ctx): return ctx.download\n"
+            )
+            ran = run_through(path, stage="download", earlier={"expose": 1}, secrets={"a": "b"})
+            self.assertEqual(ran.value, [1, {"a": "b"}])
+            self.assertEqual(run_through(path, earlier={"download": ran.value}).value, ran.value)
+            with self.assertRaisesRegex(AttributeError, "no value of the stage download"):
+                run_through(path)
+            with self.assertRaisesRegex(TypeError, "just one of expose, not 0"):
+                run_through(path, stage="expose")
 
     def test_what_a_function_raises_is_raised(self):
         with self.assertRaises(ZeroDivisionError):
@@ -266,8 +294,12 @@ class Calling(unittest.TestCase):
             if isinstance(node, ast.ClassDef)
         }
         for own in (strongroom.Data, strongroom.Context):
-            public = {name for name in vars(own) if not name.startswith("_") or name == "__getitem__"}
-            there = {n for n in classes[own.__name__] if not n.startswith("_") or n == "__getitem__"}
+            public = {
+                name for name in vars(own) if not name.startswith("_") or name == "__getitem__"
+            }
+            there = {
+                n for n in classes[own.__name__] if not n.startswith("_") or n == "__getitem__"
+            }
             self.assertEqual(public, there, own.__name__)
 
     def test_every_name_of_the_package_is_there(self):
@@ -289,7 +321,9 @@ class Calling(unittest.TestCase):
             text=True,
             env={**os.environ, "PYTHONPATH": path},
         )
-        wanted = [f"strongroom{name}" for name in ("", "._guest", "._inputs", "._names", "._outputs")]
+        wanted = [
+            f"strongroom{name}" for name in ("", "._guest", "._inputs", "._names", "._outputs")
+        ]
         self.assertEqual(done.stdout.strip(), f"{wanted} []", done.stderr)
 
 

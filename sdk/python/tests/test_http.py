@@ -18,7 +18,9 @@ class Gateway(BaseHTTPRequestHandler):
         self.asked.append((self.command, self.path, dict(self.headers.items()), raw))
         path = self.path.partition("?")[0]
         if path.startswith("https://evil.org"):
-            return self.answer(403, b"evil.org is not among the hosts", {"Strongroom-Refused": "host"})
+            return self.answer(
+                403, b"evil.org is not among the hosts", {"Strongroom-Refused": "host"}
+            )
         if path.endswith("/moved"):
             return self.answer(302, b"", {"Location": "https://other.org/there"})
         if path.endswith("/circle"):
@@ -113,7 +115,14 @@ class Http(unittest.TestCase):
         self.assertEqual(http.get("https://api.org/latin").check().text, "ü")
 
     def test_an_address_cannot_carry_another_request(self):
-        for url in ("https://a/\r\nX: y", "https://a/ b", "ftp://a/", "a", "https:///x", "https://ü/"):
+        for url in (
+            "https://a/\r\nX: y",
+            "https://a/ b",
+            "ftp://a/",
+            "a",
+            "https:///x",
+            "https://ü/",
+        ):
             with self.assertRaises(ValueError, msg=url):
                 http.get(url)
         with self.assertRaises((ValueError, OSError)):

@@ -34,7 +34,9 @@ def answer(status, body, headers=""):
 
 
 def problem(status, code):
-    return answer(status, {"type": "about:blank", "title": "", "status": status, "code": code, "detail": "no"})
+    return answer(
+        status, {"type": "about:blank", "title": "", "status": status, "code": code, "detail": "no"}
+    )
 
 
 class Fake:
@@ -69,7 +71,9 @@ class Fake:
                     if line == b"\r\n":
                         break
                     head.append(line.decode().strip())
-                length = next((int(h[16:]) for h in head if h.lower().startswith("content-length: ")), 0)
+                length = next(
+                    (int(h[16:]) for h in head if h.lower().startswith("content-length: ")), 0
+                )
                 self.asked.append((head, lines.read(length)))
                 said = self.answers.pop(0) if self.answers else None
                 if said is None:
@@ -85,7 +89,9 @@ class Fake:
         self.socket.close()
 
     def header(self, number, name):
-        found = [h.partition(": ")[2] for h in self.asked[number][0] if h.lower().startswith(name + ":")]
+        found = [
+            h.partition(": ")[2] for h in self.asked[number][0] if h.lower().startswith(name + ":")
+        ]
         return found[0] if found else None
 
 
@@ -132,7 +138,12 @@ class Wire(Case):
             self.assertIs(type(caught.exception), kind)
 
     def test_what_is_no_station_is_told_apart(self):
-        for said in (answer(502, b"<html>"), answer(200, b"<html>"), answer(404, [1]), answer(302, {})):
+        for said in (
+            answer(502, b"<html>"),
+            answer(200, b"<html>"),
+            answer(404, [1]),
+            answer(302, {}),
+        ):
             with self.assertRaises((strongroom.BadAnswer, strongroom.StationTrouble)):
                 self.station(*[said] * 4).me()
 
@@ -145,7 +156,9 @@ class Wire(Case):
 
     def test_what_may_be_repeated_is_repeated_and_not_without_end(self):
         me = answer(200, {"user": "me"})
-        self.assertEqual(self.station(None, problem(503, "read_only"), problem(429, "too_many"), me).me(), "me")
+        self.assertEqual(
+            self.station(None, problem(503, "read_only"), problem(429, "too_many"), me).me(), "me"
+        )
         with self.assertRaises(strongroom.Unreachable):
             self.station().me()
         self.assertEqual(len(self.fake.asked), _wire.ATTEMPTS_MAX)
@@ -165,7 +178,9 @@ class Wire(Case):
         self.assertTrue(keys[0])
         self.assertEqual(keys[0], keys[1])
         body = json.loads(self.fake.asked[1][1])
-        self.assertEqual(body, {"function": "devs/f", "on": [], "args": {"a": 1}, "limits": {}, "purpose": ""})
+        self.assertEqual(
+            body, {"function": "devs/f", "on": [], "args": {"a": 1}, "limits": {}, "purpose": ""}
+        )
 
     def test_a_connection_is_used_again_and_replaced_when_it_has_died(self):
         me = answer(200, {"user": "me"})
@@ -181,7 +196,9 @@ class Wire(Case):
     def test_silence_has_an_end(self):
         quiet = socket.create_server(("127.0.0.1", 0))
         self.addCleanup(quiet.close)
-        station = strongroom.Station(f"http://127.0.0.1:{quiet.getsockname()[1]}", "t", timeout=0.05)
+        station = strongroom.Station(
+            f"http://127.0.0.1:{quiet.getsockname()[1]}", "t", timeout=0.05
+        )
         with self.assertRaises(strongroom.Unreachable):
             station.me()
 
@@ -190,7 +207,10 @@ class Wire(Case):
         for name in ("a", "a/b/c", "/b", "a/"):
             with self.assertRaises(ValueError):
                 station.datasets.get(name)
-        for call in (lambda: station.runs.get("../x?y#z"), lambda: station.functions.get("a/..%2f?")):
+        for call in (
+            lambda: station.runs.get("../x?y#z"),
+            lambda: station.functions.get("a/..%2f?"),
+        ):
             with self.assertRaises(strongroom.NotFound):
                 call()
         self.assertEqual(self.fake.asked[0][0][0], "GET /v1/runs/..%2Fx%3Fy%23z HTTP/1.1")
@@ -213,14 +233,26 @@ class Wire(Case):
                 self.station().runs.download(run, folder)
 
     def test_a_push_sends_each_content_once_and_refuses_links(self):
-        version = {"dataset": "a/b", "version": "sha256:1", "at_ms": 0, "file_count": 3, "size_bytes": 3}
+        version = {
+            "dataset": "a/b",
+            "version": "sha256:1",
+            "at_ms": 0,
+            "file_count": 3,
+            "size_bytes": 3,
+        }
         digest = "sha256:2c26b46b68ffc68ff99b453c1d30413413422d706483bfa0f98a5e886266e7ae"
-        answers = answer(200, {"missing": [digest, "sha256:ff"]}), answer(204, b""), answer(201, version)
+        answers = (
+            answer(200, {"missing": [digest, "sha256:ff"]}),
+            answer(204, b""),
+            answer(201, version),
+        )
         station = self.station(*answers)
         station.datasets.push("a/b", {"x": b"foo", "y/z": "foo", "w": b""}, "m")
         put = [(head[0], raw) for head, raw in self.fake.asked if head[0].startswith("PUT")]
         self.assertEqual(put, [(f"PUT /v1/blobs/{digest} HTTP/1.1", b"foo")])
-        self.assertEqual(json.loads(self.fake.asked[-1][1])["files"]["y/z"], {"digest": digest, "size_bytes": 3})
+        self.assertEqual(
+            json.loads(self.fake.asked[-1][1])["files"]["y/z"], {"digest": digest, "size_bytes": 3}
+        )
         with tempfile.TemporaryDirectory() as folder:
             (pathlib.Path(folder) / "link").symlink_to("/etc/passwd")
             with self.assertRaisesRegex(ValueError, "symbolic link"):
@@ -232,7 +264,14 @@ class Wire(Case):
 
     def test_a_refused_upload_says_why_and_sends_no_more(self):
         station = self.station(
-            answer(200, {"missing": ["sha256:2c26b46b68ffc68ff99b453c1d30413413422d706483bfa0f98a5e886266e7ae"]}),
+            answer(
+                200,
+                {
+                    "missing": [
+                        "sha256:2c26b46b68ffc68ff99b453c1d30413413422d706483bfa0f98a5e886266e7ae"
+                    ]
+                },
+            ),
             problem(413, "too_large"),
         )
         with self.assertRaises(strongroom.TooLarge):
@@ -242,14 +281,25 @@ class Wire(Case):
 class Following(Case):
     def test_a_broken_stream_goes_on_after_the_last_line(self):
         station = self.station(
-            self.events(b": alive\n\n", self.event("state", {"state": "running"}), self.event("log", self.line(1), 1)),
-            self.events(self.event("log", self.line(1), 1), self.event("later", {}), b"event: log\ndata: {"),
+            self.events(
+                b": alive\n\n",
+                self.event("state", {"state": "running"}),
+                self.event("log", self.line(1), 1),
+            ),
+            self.events(
+                self.event("log", self.line(1), 1), self.event("later", {}), b"event: log\ndata: {"
+            ),
             problem(503, "no_descriptors"),
             self.events(self.event("log", self.line(2), 2), self.event("end", ENDED)),
         )
-        with mock.patch("strongroom._events.PAUSE", 0.001), self.assertRaises(strongroom.StationTrouble):
+        with (
+            mock.patch("strongroom._events.PAUSE", 0.001),
+            self.assertRaises(strongroom.StationTrouble),
+        ):
             list(station.runs.events("run-1"))
-        self.fake.answers = [self.events(self.event("log", self.line(2), 2), self.event("end", ENDED))]
+        self.fake.answers = [
+            self.events(self.event("log", self.line(2), 2), self.event("end", ENDED))
+        ]
         with mock.patch("strongroom._events.PAUSE", 0.001):
             events = list(station.runs.events("run-1", after=1))
         self.assertEqual([getattr(event, "seq", None) for event in events], [2, None])
@@ -258,7 +308,10 @@ class Following(Case):
 
     def test_a_stream_that_is_lost_is_not_looked_for_without_end(self):
         station = self.station()
-        with mock.patch("strongroom._events.PAUSE", 0.001), self.assertRaises(strongroom.Unreachable):
+        with (
+            mock.patch("strongroom._events.PAUSE", 0.001),
+            self.assertRaises(strongroom.Unreachable),
+        ):
             list(station.runs.events("run-1"))
         self.assertLess(len(self.fake.asked), 20)
 
@@ -277,7 +330,11 @@ class Following(Case):
     def test_each_reason_is_an_exception_of_its_own(self):
         reasons = {
             "timed_out": (strongroom.TimedOut, {"limit_ms": 1500}, "timed_out(1.5 s)"),
-            "out_of_memory": (strongroom.OutOfMemory, {"limit_bytes": 1 << 28}, "out_of_memory(256 MiB)"),
+            "out_of_memory": (
+                strongroom.OutOfMemory,
+                {"limit_bytes": 1 << 28},
+                "out_of_memory(256 MiB)",
+            ),
             "cancelled": (strongroom.Cancelled, {"by": "lab"}, "cancelled(lab)"),
             "refused": (strongroom.Refused, {"why": "no\x1b[2J"}, "refused(no\\x1b[2J)"),
             "build_failed": (strongroom.BuildFailed, {"step": "lock"}, "build_failed(lock)"),
@@ -292,7 +349,12 @@ class Following(Case):
 
     def test_a_failure_brings_its_traceback_and_harms_no_terminal(self):
         run = {**RUN, "state": "ended", "reason": {"code": "failed", "exit_code": 1}}
-        lines = ["before", "Traceback (most recent call last):", '  File "f.py"', "KeyError: '\x1b]0;x\x07'"]
+        lines = [
+            "before",
+            "Traceback (most recent call last):",
+            '  File "f.py"',
+            "KeyError: '\x1b]0;x\x07'",
+        ]
         log = [self.line(n, text, "stderr") for n, text in enumerate(lines, 1)]
         log.insert(2, self.line(9, "of stdout"))
         station = self.station(answer(200, run), answer(200, {"items": log}))
@@ -320,7 +382,9 @@ class Login(unittest.TestCase):
         stored = 'url = "http://a:1"\ntoken = "srt_a"\n'
         self.assertEqual(self.found(stored=stored), ("http://a:1", "srt_a"))
         self.assertEqual(self.found("http://b/", " t\n"), ("http://b", "t"))
-        self.assertEqual(self.found(STRONGROOM_URL="http://c", STRONGROOM_TOKEN="t"), ("http://c", "t"))
+        self.assertEqual(
+            self.found(STRONGROOM_URL="http://c", STRONGROOM_TOKEN="t"), ("http://c", "t")
+        )
         self.assertEqual(self.found(token="t", stored=stored), ("http://a:1", "t"))
         self.assertEqual(self.found(token="t"), ("http://127.0.0.1:7878", "t"))
 
@@ -333,7 +397,15 @@ class Login(unittest.TestCase):
             self.found()
 
     def test_an_address_and_a_token_are_plain(self):
-        for url in ("a:1", "ftp://a", "http://", "http://u:p@a", "http://a?b", "http://a b", "http://a:x"):
+        for url in (
+            "a:1",
+            "ftp://a",
+            "http://",
+            "http://u:p@a",
+            "http://a?b",
+            "http://a b",
+            "http://a:x",
+        ):
             with self.assertRaises(ValueError, msg=url):
                 self.found(url, "t")
         with self.assertRaises(ValueError) as caught:

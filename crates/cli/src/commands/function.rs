@@ -1,5 +1,7 @@
 //! `strongroom function`: what a developer publishes for others to run.
 
+pub mod init;
+
 use std::path::PathBuf;
 
 use strongroom_core::{
@@ -20,6 +22,7 @@ use crate::{
 
 #[derive(Debug, clap::Subcommand)]
 pub enum FunctionCommand {
+    Init(init::InitArgs),
     Push(PushArgs),
     /// List all functions of the station
     List(ListArgs),
@@ -56,6 +59,8 @@ pub struct PushArgs {
 
 pub fn run(ui: &mut Ui, client: &Client, command: FunctionCommand) -> Result<Outcome, CliError> {
     match command {
+        // It needs no station.
+        FunctionCommand::Init(args) => return init::run(ui, &args),
         FunctionCommand::Push(args) => push(ui, client, &args)?,
         FunctionCommand::List(list) => functions(ui, client, &list)?,
         FunctionCommand::Log { function, list } => log(ui, client, &function, &list)?,

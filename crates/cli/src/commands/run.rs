@@ -3,6 +3,7 @@
 mod ask;
 pub mod ending;
 mod trial;
+mod watch;
 
 use std::{path::PathBuf, time::Duration};
 
@@ -46,6 +47,12 @@ pub struct RunArgs {
     /// A folder with a `runtime.toml`, for a local function that names this runtime
     #[arg(long, value_name = "[NAME=]DIR")]
     runtime_folder: Option<String>,
+    /// Run this file of a local folder in place of its entry, with any arguments: its tests
+    #[arg(long, value_name = "FILE")]
+    entry: Option<String>,
+    /// Run a local function again whenever its code or its data change, until Ctrl-C
+    #[arg(long)]
+    watch: bool,
     /// What the result is for, told to the owners
     #[arg(long, default_value = "", hide_default_value = true)]
     purpose: String,
@@ -97,6 +104,13 @@ impl RunArgs {
 pub fn run(ui: &mut Ui, args: RunArgs) -> Result<Outcome, CliError> {
     if is_local(&args.function) {
         return trial::run(ui, args);
+    }
+    if args.entry.is_some() || args.watch {
+        let message = "--entry and --watch are for a local function";
+        return Err(CliError::wrong_use_with_hint(
+            message,
+            "one is a path such as ./f.py",
+        ));
     }
     if args.runtime_folder.is_some() {
         let message = "--runtime-folder is for a local function";

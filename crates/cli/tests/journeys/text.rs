@@ -18,27 +18,28 @@ fn help_is_the_documentation() {
     Usage: strongroom [OPTIONS] <COMMAND>
 
     Commands:
-      serve     Run a station
-      login     Remember a station and a token for it
-      doctor    Try whether this host can keep every promise
-      dataset   Share data that others may compute on but not read
-      function  Publish functions that others may run
-      check     Look at a script in Starlark without running it
-      run       Run a function on data
-      runs      List your runs, newest first
-      status    Show where a run stands
-      logs      Show what a run's guest wrote
-      network   Show what a run asked of the network
-      output    Show or fetch what came out of a run
-      cancel    Cancel a run, whatever its state
-      runtime   See what functions can run on, and add to it as an admin
-      request   Answer those who ask to run functions on your data
-      rule      Answer future requests by rules
-      secret    Keep what your runs may be told and nobody else is
-      audit     Read the audit record
-      user      Add and list users, as an admin
-      token     Make, list and revoke tokens
-      help      Print this message or the help of the given subcommand(s)
+      serve      Run a station
+      login      Remember a station and a token for it
+      doctor     Try whether this host can keep every promise
+      dataset    Share data that others may compute on but not read
+      function   Publish functions that others may run
+      check      Look at a script in Starlark without running it
+      connector  Write code that calls a function as if it were a local one
+      run        Run a function on data
+      runs       List your runs, newest first
+      status     Show where a run stands
+      logs       Show what a run's guest wrote
+      network    Show what a run asked of the network
+      output     Show or fetch what came out of a run
+      cancel     Cancel a run, whatever its state
+      runtime    See what functions can run on, and add to it as an admin
+      request    Answer those who ask to run functions on your data
+      rule       Answer future requests by rules
+      secret     Keep what your runs may be told and nobody else is
+      audit      Read the audit record
+      user       Add and list users, as an admin
+      token      Make, list and revoke tokens
+      help       Print this message or the help of the given subcommand(s)
 
     Options:
           --json
@@ -91,6 +92,12 @@ fn help_is_the_documentation() {
 
           --runtime-folder <[NAME=]DIR>
               A folder with a `runtime.toml`, for a local function that names this runtime
+
+          --entry <FILE>
+              Run this file of a local folder in place of its entry, with any arguments: its tests
+
+          --watch
+              Run a local function again whenever its code or its data change, until Ctrl-C
 
           --purpose <PURPOSE>
               What the result is for, told to the owners

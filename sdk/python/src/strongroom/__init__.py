@@ -170,6 +170,7 @@ if TYPE_CHECKING:
     from ._records import (
         Usage as Usage,
     )
+    from ._runs import tell_pending as tell_pending
     from ._station import Station as Station
     from ._through import Through as Through
     from ._through import run_through as run_through
@@ -189,6 +190,7 @@ _HOMES = {
     "_outputs": "write",
     "_records": "Dataset DatasetVersion Event Function FunctionVersion LogLine OutputFile Reason "
     "Request Run Usage",
+    "_runs": "tell_pending",
     "_station": "Station",
     "_through": "Through run_through",
     "http": "http",

@@ -127,6 +127,7 @@ class AsyncStation:
         *,
         limits: Optional[Limits] = None,
         purpose: str = "",
+        expose: Optional[str] = None,
         key: Optional[str] = None,
         timeout: Optional[float] = None,
         on_pending: Optional[Callable[[Run], None]] = tell_pending,
@@ -140,6 +141,7 @@ class AsyncStation:
                 args,
                 limits=limits,
                 purpose=purpose,
+                expose=expose,
                 key=key,
                 timeout=timeout,
                 on_pending=on_pending,
@@ -169,11 +171,14 @@ class AsyncRuns(_Part):
         *,
         limits: Optional[Limits] = None,
         purpose: str = "",
+        expose: Optional[str] = None,
         key: Optional[str] = None,
     ) -> Run:
         runs = self._station.runs
         return await self._threads.do(
-            lambda: runs.ask(function, on, args, limits=limits, purpose=purpose, key=key)
+            lambda: runs.ask(
+                function, on, args, limits=limits, purpose=purpose, expose=expose, key=key
+            )
         )
 
     async def get(self, id: str, wait: float = 0.0) -> Run:

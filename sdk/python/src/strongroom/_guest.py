@@ -179,10 +179,31 @@ class Context:
         self.args = args()
         self.run_id = run_id()
         self.stage = stage()
-        #: What the stage `download` returned; None where there was none.
-        self.download = earlier("download")
-        #: What the stage `expose` returned; None where there was none.
-        self.expose = earlier("expose")
+
+    @property
+    def download(self) -> "Any":
+        """What `download` returned; only `transform` has it."""
+        return self._value("download")
+
+    @property
+    def expose(self) -> "Any":
+        """What `expose` returned; only `download` has it."""
+        return self._value("expose")
+
+    @property
+    def config(self) -> "Dict[str, Any]":
+        """The settings of this stage, by name."""
+        return _named_values("STRONGROOM_CONFIG")
+
+    @property
+    def secrets(self) -> "Dict[str, Any]":
+        """The secrets of this stage, by name."""
+        return _named_values("STRONGROOM_SECRETS")
+
+    def _value(self, name: str) -> "Any":
+        if not os.path.exists(f"{here().stages}/{name}.json"):
+            raise AttributeError(f"the stage {self.stage} is given no value of the stage {name}")
+        return earlier(name)
 
     @property
     def out(self) -> "Path":

@@ -46,6 +46,7 @@ class Runs:
         *,
         limits: Optional[Limits] = None,
         purpose: str = "",
+        expose: Optional[str] = None,
         key: Optional[str] = None,
     ) -> Run:
         """Asks, and does not wait. Asking twice with the same `key` is asking once."""
@@ -56,6 +57,8 @@ class Runs:
             "limits": dict(limits or {}),
             "purpose": purpose,
         }
+        if expose is not None:
+            body["expose"] = expose
         headers = {"Idempotency-Key": key or uuid.uuid4().hex}
         return Run.of(self._wire.json("POST", "/v1/runs", body, headers=headers, again=True))
 

@@ -84,6 +84,7 @@ class Station:
         *,
         limits: Optional[Limits] = None,
         purpose: str = "",
+        expose: Optional[str] = None,
         key: Optional[str] = None,
         timeout: Optional[float] = None,
         on_pending: Optional[Callable[[Run], None]] = tell_pending,
@@ -92,15 +93,19 @@ class Station:
         """Asks for a run, waits for it, and returns it once it has succeeded.
 
         `function` is `owner/name`, `owner/name@sha256:…` or `owner/name~1`;
-        `args` must satisfy its schema. `purpose` is told to the owners. Nothing
-        runs before every owner has agreed: `on_pending` is told, once, whom it
+        `args` must satisfy its schema. `purpose` is told to the owners. `expose`
+        says what is wanted of a function that hands something on to its stage
+        with a network: `off`, `ask_owners` or `all_datasets`. Nothing runs
+        before every owner has agreed: `on_pending` is told, once, whom it
         waits for. `on_log` gets each line as it comes.
 
         Raises a `RunError` when it ended otherwise (`Failed` has the remote
         traceback), and after `timeout` seconds `PendingApproval` or
         `StillRunning`: then it goes on, and `runs.wait` takes it up again.
         """
-        run = self.runs.ask(function, on, args, limits=limits, purpose=purpose, key=key)
+        run = self.runs.ask(
+            function, on, args, limits=limits, purpose=purpose, expose=expose, key=key
+        )
         return self.runs.wait(
             run.id, timeout=timeout, on_pending=on_pending, on_log=on_log, check=True
         )

@@ -63,7 +63,7 @@ def run_through(
     in `/out` is no regular file.
     """
     whole = json.dumps({**(arguments or {}), **args}, allow_nan=False).encode()
-    call = _loaded(function) if isinstance(function, (str, os.PathLike)) else function
+    call = _loaded(function, stage) if isinstance(function, (str, os.PathLike)) else function
     name = getattr(call, "__name__", "transform")
     stage = stage or (name if name in ("download", "expose") else "transform")
     with tempfile.TemporaryDirectory(prefix="strongroom-through-") as root:
@@ -85,7 +85,7 @@ def run_through(
         return Through(_as_json(name, value), _collected(place.out))
 
 
-def _loaded(path: "Path") -> "Callable[..., Any]":
+def _loaded(path: "Path", stage: "Optional[str]") -> "Callable[..., Any]":
     """The function in a file, found as the main program finds it."""
     import runpy
 
@@ -95,10 +95,11 @@ def _loaded(path: "Path") -> "Callable[..., Any]":
         names = runpy.run_path(os.fspath(path), run_name="__main__")
     finally:
         sys.path.remove(folder)
-    found = [names[name] for name in ("transform", "handle") if callable(names.get(name))]
+    wanted = (stage,) if stage in ("expose", "download") else ("transform", "handle")
+    found = [names[name] for name in wanted if callable(names.get(name))]
     if len(found) != 1:
         raise TypeError(
-            f"{os.fspath(path)} defines just one of transform and handle, not {len(found)}"
+            f"{os.fspath(path)} defines just one of {' and '.join(wanted)}, not {len(found)}"
         )
     only: "Callable[..., Any]" = found[0]
     return only

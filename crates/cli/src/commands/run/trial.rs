@@ -6,7 +6,7 @@ use strongroom_server::{
     trial::{self, Trial, TrialEnded},
 };
 
-use super::{RunArgs, ending::Ending, guest_line};
+use super::{RunArgs, ending::Ending, guest_line, watch};
 use crate::{
     arguments,
     error::{CliError, Outcome},
@@ -38,13 +38,22 @@ pub fn run(ui: &mut Ui, args: RunArgs) -> Result<Outcome, CliError> {
         on: args.on,
         args: arguments::arguments(args.args_json.as_deref(), &args.arg)?,
         limits: arguments::limits(&args.limit)?,
+        entry: args.entry,
         out: args.out,
         runtimes,
         runtime_folder: args.runtime_folder,
         jail: config.jail,
     };
+    match args.watch {
+        true => watch::run(ui, &trial),
+        false => once(ui, &trial),
+    }
+}
+
+/// Tries it, and tells how it ended.
+pub(super) fn once(ui: &mut Ui, trial: &Trial) -> Result<Outcome, CliError> {
     // A guest that is not listened to runs all the same.
-    let ended = trial::run(&trial, |_, line| drop(ui.say(guest_line(line))))?;
+    let ended = trial::run(trial, |_, line| drop(ui.say(guest_line(line))))?;
     if ui.json {
         ui.print_json(&as_json(&ended))?;
     } else {
