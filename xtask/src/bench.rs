@@ -11,6 +11,7 @@ mod idle;
 mod pandas;
 mod queue;
 mod report;
+mod starlark;
 mod sustained;
 mod turns;
 
@@ -30,7 +31,7 @@ pub struct BenchArgs {
     /// Rounds of everything that is timed one by one
     #[arg(long, default_value_t = 200)]
     rounds: usize,
-    /// Only these parts: turns, engine, sustained, pandas, cold, idle, queue
+    /// Only these parts: turns, engine, sustained, pandas, cold, idle, queue, starlark
     #[arg(long, value_delimiter = ',')]
     only: Vec<String>,
     /// How long the station must be idle for
@@ -59,7 +60,7 @@ type Part = (
     fn(&Bench<'_>, &mut Report) -> anyhow::Result<()>,
 );
 
-const PARTS: [Part; 7] = [
+const PARTS: [Part; 8] = [
     ("turns", turns::measure),
     ("engine", engine::measure),
     ("sustained", sustained::measure),
@@ -67,6 +68,7 @@ const PARTS: [Part; 7] = [
     ("cold", cold::measure),
     ("idle", idle::measure),
     ("queue", queue::measure),
+    ("starlark", starlark::measure),
 ];
 
 /// Measures, and prints the table.
