@@ -170,3 +170,14 @@ fn a_script_in_starlark_is_run_in_its_stages_each_in_a_sandbox_of_its_own() {
     let paths: Vec<&str> = files.map(|file| file["path"].as_str().unwrap()).collect();
     assert_eq!(paths, ["body.csv", "dataset.json"]);
 }
+
+#[test]
+fn a_script_in_starlark_runs_in_the_tier_reduced_too() {
+    let place = place();
+    place.configure("[jail]\ntier = \"reduced\"\n");
+    let (file, data) = (example("mean_mass.star"), example("penguins.csv"));
+    let said = place.run(&["run", &file, "--on", &data, "--json"]);
+    let ended: Value = serde_json::from_str(&said.out).unwrap();
+    assert_eq!(ended["enforced"]["tier"], "reduced", "{said}");
+    assert_eq!(ended["value"]["Gentoo"], 5076, "{said}");
+}

@@ -98,7 +98,7 @@ impl Folder {
                 *text = self.seen(Path::new(&*text)).display().to_string();
             }
         };
-        told.program.argv.iter_mut().skip(1).for_each(real);
+        told.program.argv.iter_mut().for_each(real);
         told.program
             .env
             .iter_mut()
