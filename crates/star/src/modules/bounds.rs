@@ -15,7 +15,7 @@ pub const ARCHIVE_BYTES_MAX: u64 = 1024 * MIB as u64;
 pub const ARCHIVE_MEMBERS_MAX: usize = 65_536;
 
 /// Cells of one sheet, the empty ones between the first and the last included.
-pub const SHEET_CELLS_MAX: u64 = 20_000_000;
+pub const SHEET_CELLS_MAX: u64 = 4_000_000;
 
 /// Nesting of JSON, YAML and of what is turned into either.
 pub const DEPTH_MAX: usize = 120;
@@ -48,4 +48,4 @@ pub const SELECTOR_BYTES_MAX: usize = 1024;
 pub const POINTS_MAX: usize = 1_000_000;
 
 /// Cells of one table.
-pub const TABLE_CELLS_MAX: usize = 100_000_000;
+pub const TABLE_CELLS_MAX: usize = 50_000_000;

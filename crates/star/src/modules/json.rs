@@ -72,10 +72,17 @@ fn laid_out(json: &str, prefix: &str, indent: &str) -> Option<String> {
     let mut laid_out = String::new();
     let (mut depth, mut quoted, mut escaped) = (0_usize, false, false);
     let new_line = |to: &mut String, depth: usize| {
+        let added = indent
+            .len()
+            .saturating_mul(depth)
+            .saturating_add(prefix.len());
+        if TEXT_BYTES_MAX < added.saturating_add(to.len()) {
+            return false;
+        }
         to.push('\n');
         to.push_str(prefix);
         to.push_str(&indent.repeat(depth));
-        to.len() <= TEXT_BYTES_MAX
+        true
     };
     let mut characters = json.chars().peekable();
     while let Some(character) = characters.next() {

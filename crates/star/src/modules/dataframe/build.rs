@@ -43,6 +43,7 @@ pub fn cells<'v>(
             .collect());
     }
     let heap = heap.into();
+    check_length(value)?;
     let items = items(value, heap).ok_or_else(|| {
         argument(format!(
             "expected a list of values, not {}",
@@ -84,7 +85,11 @@ pub fn column<'v>(
     if let Some(series) = value.downcast_ref::<Series>() {
         return series.aligned(index);
     }
-    if value.downcast_ref::<Labels>().is_some() || items(value, heap).is_some() {
+    let sequence = matches!(
+        value.get_type(),
+        "list" | "tuple" | "range" | "set" | "Index"
+    );
+    if sequence {
         return Ok(Arc::new(Column::from_cells(cells(value, heap)?)));
     }
     let cell = Cell::from_value(value, heap)?;
@@ -200,6 +205,7 @@ fn from_list<'v>(
     names: Option<Vec<Cell>>,
     heap: Heap<'v>,
 ) -> starlark::Result<Frame> {
+    check_length(data)?;
     let rows: Vec<Value<'v>> = match items(data, heap) {
         Some(rows) => rows,
         // Rows of a dataset's body are read as they come.
@@ -256,6 +262,13 @@ fn from_list<'v>(
         names,
         columns.into_iter().map(Column::from_cells).collect(),
     ))
+}
+
+/// Refuses a sequence of more values than a table holds, before it is read.
+fn check_length(value: Value<'_>) -> starlark::Result<()> {
+    let length = value.length().ok();
+    let length = length.and_then(|length| usize::try_from(length).ok());
+    check_size(length.unwrap_or(0), 1)
 }
 
 fn not_a_table(data: Value<'_>) -> starlark::Error {

@@ -96,14 +96,20 @@ fn joined(
             .or_default()
             .push(row);
     }
-    let mut pairs = Vec::new();
+    // Counted before they are made: equal keys multiply.
+    let count = |row: usize| match partners.get(&key(one, one_keys, row)) {
+        Some(found) => found.len(),
+        None => usize::from(keep_alone),
+    };
+    let total = (0..one.rows()).fold(0_usize, |total, row| total.saturating_add(count(row)));
+    check_size(total, width)?;
+    let mut pairs = Vec::with_capacity(total);
     for row in 0..one.rows() {
         match partners.get(&key(one, one_keys, row)) {
             Some(found) => pairs.extend(found.iter().map(|other| (Some(row), Some(*other)))),
             None if keep_alone => pairs.push((Some(row), None)),
             None => {}
         }
-        check_size(pairs.len(), width)?;
     }
     Ok(pairs)
 }

@@ -106,12 +106,12 @@ impl Duration {
             let size = unit_size(&rest[digits..unit_end]).ok_or_else(refused)?;
             let number = &rest[..digits];
             match number.parse::<i64>() {
-                Ok(whole) => exact += i128::from(whole) * i128::from(size),
+                Ok(whole) => exact = exact.saturating_add(i128::from(whole) * i128::from(size)),
                 Err(_) => total += number.parse::<f64>().map_err(|_| refused())? * size as f64,
             }
             rest = &rest[unit_end..];
         }
-        let total = exact + total.round() as i128;
+        let total = exact.saturating_add(total.round() as i128);
         i64::try_from(if negative { -total } else { total })
             .map(Self)
             .map_err(|_| refused())
