@@ -294,7 +294,7 @@ fn a_station_whose_port_is_taken_says_so() {
       |
     1 | worker = 3
       | ^^^^^^
-    unknown field `worker`, expected one of `listen`, `database`, `workers`, `request_ttl`, `limits_max`, `script`, `jail`
+    unknown field `worker`, expected one of `listen`, `database`, `workers`, `request_ttl`, `limits_max`, `script`, `jail`, `gateway`
     ---- exit code 2
     ");
 }
