@@ -24,7 +24,7 @@ const ANSWER_BYTES_MAX: u64 = 512 << 20;
 const PROBLEM_BYTES_MAX: u64 = 1 << 20;
 /// The longest that a station may be silent. It answers a wait within 60 s.
 const SILENCE_MAX: Duration = Duration::from_secs(90);
-/// The longest silence after an upload, whose bytes have to reach a disk.
+/// The longest silence where bytes have to reach a disk, or to be read from it.
 const UPLOAD_SILENCE_MAX: Duration = Duration::from_secs(900);
 const CONNECT_MAX: Duration = Duration::from_secs(20);
 
@@ -73,6 +73,7 @@ fn hint_of(code: &str) -> Option<&'static str> {
         "unauthorized" => Some("`strongroom login` stores a token that is valid"),
         "not_found" => Some("what is not yours to see looks as if it were not there"),
         "digest_mismatch" => Some("a file changed while it was pushed; push again"),
+        "structure_broken" => Some("`--structure FILE` gives another one, `--drop structure` none"),
         "bad_args" | "bad_inputs" => {
             Some("`strongroom function show` prints what a function takes")
         }
@@ -117,6 +118,20 @@ impl Client {
         self.read(self.told(request.send_json(body))?)
     }
 
+    /// A `POST` whose answer may be long in coming, since files have to be read.
+    pub fn post_patiently<T: DeserializeOwned>(
+        &self,
+        path: &str,
+        body: &impl Serialize,
+    ) -> Answer<T> {
+        let request = self.authorized(self.agent.post(self.place(path)));
+        let request = request
+            .config()
+            .timeout_per_read(Some(UPLOAD_SILENCE_MAX))
+            .build();
+        self.read(self.told(request.send_json(body))?)
+    }
+
     /// A `POST` that counts once, however often it is sent with this key.
     pub fn post_once<T: DeserializeOwned>(
         &self,
@@ -147,6 +162,17 @@ impl Client {
         self.told(request.call()).map(drop)
     }
 
+    /// A `DELETE` that tells what went.
+    pub fn delete_telling<T: DeserializeOwned>(
+        &self,
+        path: &str,
+        query: &[(&str, String)],
+    ) -> Answer<T> {
+        let pairs = query.iter().map(|(key, value)| (*key, value.as_str()));
+        let request = self.authorized(self.agent.delete(self.place(path)));
+        self.read(self.told(request.query_pairs(pairs).call())?)
+    }
+
     /// Sends a file's bytes, without holding them.
     pub fn upload(&self, path: &str, size_bytes: u64, from: &mut dyn Read) -> Answer<()> {
         let request = self.authorized(self.agent.put(self.place(path)));
@@ -163,6 +189,10 @@ impl Client {
     /// A file's bytes, as they come.
     pub fn download(&self, path: &str) -> Answer<impl Read + use<>> {
         let request = self.authorized(self.agent.get(self.place(path)));
+        let request = request
+            .config()
+            .timeout_per_read(Some(UPLOAD_SILENCE_MAX))
+            .build();
         let answer = self.told(request.call())?;
         // Whoever asks for a file knows its size and reads no further.
         Ok(answer

@@ -5,15 +5,17 @@
 //! it, and so is every later version. Reading is done elsewhere: there is only
 //! what can be said of rows here.
 
+mod format;
+mod reading;
+
 use serde::{Deserialize, Serialize};
 use serde_json::{Value, json};
 
-use crate::{
-    digest::Digest,
-    json, schema,
-    text::shown,
-    tree::{Tree, TreePath},
+pub use self::{
+    format::{Format, RowRange},
+    reading::Reading,
 };
+use crate::{schema, text::shown, tree::TreePath};
 
 /// The most columns of a body.
 pub const COLUMNS_MAX: usize = 2000;
@@ -22,72 +24,6 @@ pub const COLUMN_NAME_LEN_MAX: usize = 512;
 /// The most spellings of an absent value, and the longest, in bytes.
 pub const NULLS_MAX: usize = 16;
 const NULL_LEN_MAX: usize = 64;
-/// Counts up when the same bytes would be found to have another structure, or
-/// other statistics, than before.
-const FOUND_BY: u32 = 1;
-
-/// How rows are written.
-#[derive(Clone, Copy, Debug, PartialEq, Eq, PartialOrd, Ord, Serialize, Deserialize)]
-#[cfg_attr(feature = "openapi", derive(utoipa::ToSchema))]
-#[serde(rename_all = "snake_case")]
-pub enum Format {
-    /// Fields between delimiters, UTF-8, one record a line.
-    Csv,
-    /// One list of objects, or of lists.
-    Json,
-    /// One object or list a line.
-    Ndjson,
-    Parquet,
-}
-
-impl Format {
-    pub fn as_str(self) -> &'static str {
-        match self {
-            Self::Csv => "csv",
-            Self::Json => "json",
-            Self::Ndjson => "ndjson",
-            Self::Parquet => "parquet",
-        }
-    }
-
-    /// The media type of rows that are written so.
-    pub fn media_type(self) -> &'static str {
-        match self {
-            Self::Csv => "text/csv; charset=utf-8",
-            Self::Json => "application/json",
-            Self::Ndjson => "application/x-ndjson",
-            Self::Parquet => "application/vnd.apache.parquet",
-        }
-    }
-
-    /// What a file's name says of it.
-    pub fn of_path(path: &TreePath) -> Option<Self> {
-        let (_, suffix) = path.file_name().rsplit_once('.')?;
-        match suffix.to_ascii_lowercase().as_str() {
-            "csv" | "tsv" => Some(Self::Csv),
-            "json" => Some(Self::Json),
-            "ndjson" | "jsonl" => Some(Self::Ndjson),
-            "parquet" => Some(Self::Parquet),
-            _ => None,
-        }
-    }
-}
-
-impl std::str::FromStr for Format {
-    type Err = StructureError;
-
-    fn from_str(raw: &str) -> Result<Self, StructureError> {
-        let all = [Self::Csv, Self::Json, Self::Ndjson, Self::Parquet];
-        let found = all.into_iter().find(|format| format.as_str() == raw);
-        found.ok_or_else(|| StructureError::Format(raw.to_owned()))
-    }
-}
-
-impl std::fmt::Display for Format {
-    fn fmt(&self, f: &mut std::fmt::Formatter<'_>) -> std::fmt::Result {
-        f.write_str(self.as_str())
-    }
-}
 
 /// What the values of a column are.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, Serialize, Deserialize)]
@@ -151,7 +87,8 @@ pub struct StructureAsked {
     /// Whether the first record of CSV names the columns.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub header: Option<bool>,
-    /// What stands for an absent value in CSV, beside nothing at all.
+    /// What stands for an absent value in CSV, beside nothing at all, and words
+    /// such as `NA` in columns that are not text.
     #[serde(default, skip_serializing_if = "Vec::is_empty")]
     pub nulls: Vec<String>,
     /// The columns in their order.
@@ -160,29 +97,6 @@ pub struct StructureAsked {
     /// A JSON Schema (2020-12) that each row satisfies, as an object by column.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub schema: Option<Value>,
-}
-
-/// How to read a body: all that has to be known before its first byte.
-#[derive(Clone, Debug, PartialEq, Serialize, Deserialize)]
-pub struct Reading {
-    pub format: Format,
-    /// For CSV; absent: it is found in the first line.
-    pub delimiter: Option<char>,
-    /// For CSV.
-    pub header: bool,
-    /// For CSV.
-    pub nulls: Vec<String>,
-    /// What the columns have to be; absent: they are found.
-    pub columns: Option<Vec<Column>>,
-    pub schema: Option<Value>,
-}
-
-impl Reading {
-    /// The digest under which what was found by this reading is kept.
-    pub fn digest(&self) -> Digest {
-        let content = json!({ "found_by": FOUND_BY, "reading": self });
-        Digest::of(json::canonical(&content).as_bytes())
-    }
 }
 
 /// The structure of a body, complete.
@@ -214,6 +128,8 @@ pub enum StructureError {
     WhichBody(String),
     #[error("there is no format `{}`; there are csv, json, ndjson and parquet", shown(.0, 40))]
     Format(String),
+    #[error("`{}` are no rows such as 0..100", shown(.0, 40))]
+    Range(String),
     #[error("structure.delimiter: one ASCII character other than a quote or a line end")]
     Delimiter,
     #[error("structure.nulls: at most {NULLS_MAX} of {NULL_LEN_MAX} bytes")]
@@ -249,77 +165,6 @@ impl StructureAsked {
                 Err(StructureError::Delimiter)
             }
             _ => Ok(self),
-        }
-    }
-
-    /// Which file of `tree` has the rows, and how it is to be read.
-    ///
-    /// # Errors
-    ///
-    /// [`StructureError::WhichBody`] when no file, or more than one, could be
-    /// the body and none is named. That is no fault unless a structure was given.
-    pub fn reading(&self, tree: &Tree) -> Result<(TreePath, Reading), StructureError> {
-        let body = self.body(tree)?;
-        let format = self.format.or_else(|| Format::of_path(&body));
-        let format = format.ok_or_else(|| StructureError::NoFormat(body.clone()))?;
-        if format != Format::Csv {
-            self.only_csv()?;
-        }
-        let tabs = body.as_str().to_ascii_lowercase().ends_with(".tsv");
-        let delimiter = self.delimiter.or(tabs.then_some('\t'));
-        let reading = Reading {
-            format,
-            delimiter: delimiter.filter(|_| format == Format::Csv),
-            header: self.header.unwrap_or(true),
-            nulls: self.nulls.clone(),
-            columns: self.columns.clone(),
-            schema: self.schema.clone(),
-        };
-        Ok((body, reading))
-    }
-
-    fn only_csv(&self) -> Result<(), StructureError> {
-        let said = [
-            ("delimiter", self.delimiter.is_some()),
-            ("header", self.header.is_some()),
-            ("nulls", !self.nulls.is_empty()),
-        ];
-        match said.into_iter().find(|(_, said)| *said) {
-            Some((what, _)) => Err(StructureError::OnlyCsv(what)),
-            None => Ok(()),
-        }
-    }
-
-    fn body(&self, tree: &Tree) -> Result<TreePath, StructureError> {
-        if let Some(body) = &self.body {
-            return match tree.get(body) {
-                Some(_) => Ok(body.clone()),
-                None => Err(StructureError::NoBody(body.clone())),
-            };
-        }
-        let paths = || tree.files().map(|(path, _)| path);
-        if let (1, Some(only)) = (tree.file_count(), paths().next())
-            && (self.format.is_some() || Format::of_path(only).is_some())
-        {
-            return Ok(only.clone());
-        }
-        let mut could = paths().filter(|path| Format::of_path(path).is_some());
-        let whole = |path: &&TreePath| path.as_str().starts_with("body.");
-        match (could.next(), could.next()) {
-            (Some(only), None) => Ok(only.clone()),
-            (None, _) => Err(StructureError::WhichBody(
-                "there is no file of rows (.csv, .tsv, .json, .ndjson, .jsonl, .parquet)"
-                    .to_owned(),
-            )),
-            (Some(one), Some(two)) => {
-                let mut bodies = paths().filter(whole);
-                match (bodies.next(), bodies.next()) {
-                    (Some(only), None) if Format::of_path(only).is_some() => Ok(only.clone()),
-                    _ => Err(StructureError::WhichBody(format!(
-                        "`{one}`, `{two}` or another file could have the rows; name it as `body`"
-                    ))),
-                }
-            }
         }
     }
 }

@@ -9,6 +9,7 @@ use utoipa::ToSchema;
 
 mod access;
 mod data;
+mod dataset;
 mod request;
 mod run;
 mod runtime;
@@ -16,9 +17,12 @@ mod script;
 mod secret;
 
 pub use access::{Me, NewToken, NewUser, Token, User};
-pub use data::{
-    BlobsAsked, BlobsMissing, Dataset, DatasetVersion, Function, FunctionVersion,
-    NewDatasetVersion, NewFunctionVersion, Source,
+pub use data::{BlobsAsked, BlobsMissing, Function, FunctionVersion, NewFunctionVersion, Source};
+pub(crate) use dataset::change;
+pub use dataset::{
+    ColumnChange, Dataset, DatasetChecked, DatasetDiff, DatasetFault, DatasetRemoved,
+    DatasetVersion, NewCheck, NewDatasetVersion, NewDiff, NewName, NewRestore, RowChange,
+    RowChangeKind,
 };
 pub use request::{Approval, Audited, NewApproval, Rejection, Request, RequestDetail, Rules};
 pub use run::{LogLine, NewRun, Run, RunStage, RunState, StageValue};

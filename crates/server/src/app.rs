@@ -8,6 +8,7 @@
 pub mod access;
 pub mod archive;
 pub mod audit;
+pub mod bodies;
 pub mod clock;
 pub mod data;
 mod diff;
@@ -18,6 +19,7 @@ pub mod live;
 mod network;
 pub mod queue;
 pub mod requests;
+pub mod rows;
 pub mod runs;
 pub mod runtimes;
 pub mod scripts;
@@ -25,6 +27,7 @@ pub mod secrets;
 mod show;
 pub mod source;
 pub mod tar;
+pub mod versions;
 pub mod watch;
 
 use std::{ops::Deref, sync::Arc};
@@ -45,6 +48,10 @@ use watch::Watch;
 
 /// Archives that are unpacked at once; more wait.
 pub const UNPACKING_MAX: usize = 32;
+/// Bodies that are read at once to know or compare them; more wait.
+pub const READING_MAX: usize = 4;
+/// Bodies that are read at once for somebody who takes their rows; more wait.
+pub const ROWS_MAX: usize = 16;
 
 /// The station's one state, shared by the doors and the worker.
 #[derive(Clone)]
@@ -63,6 +70,9 @@ pub struct Inner {
     pub live: Live,
     /// Archives that are unpacked at once; each needs a thread while it arrives.
     pub unpacking: Semaphore,
+    /// Bodies that are read at once, to know or compare them and for their rows.
+    pub reading: Semaphore,
+    pub rows: Arc<Semaphore>,
     /// Cancelled when the station stops.
     pub stop: CancellationToken,
     /// The runtimes that functions can have here.

@@ -12,6 +12,7 @@ mod doctor;
 pub mod gateway;
 pub mod http;
 mod serve;
+mod table;
 pub mod trial;
 mod worker;
 

@@ -26,7 +26,7 @@ use tokio_util::sync::CancellationToken;
 
 use crate::{
     app::{
-        App, Inner, UNPACKING_MAX,
+        App, Inner, READING_MAX, ROWS_MAX, UNPACKING_MAX,
         access::{new_secret, secret_hash},
         clock::{Clock, random},
         live::Live,
@@ -203,6 +203,8 @@ pub(crate) fn app(config: Config, store: Store, local: &Local, gateway: Gateway)
         queue: Queue::default(),
         live: Live::default(),
         unpacking: Semaphore::new(UNPACKING_MAX),
+        reading: Semaphore::new(READING_MAX),
+        rows: Arc::new(Semaphore::new(ROWS_MAX)),
         stop: CancellationToken::new(),
         runtimes: Arc::clone(local.runtimes()),
         runtime_change: Semaphore::new(1),

@@ -78,6 +78,8 @@ struct World {
 /// is asked thrice by `guest`.
 async fn world(station: &Station) -> World {
     let dataset = station.push_dataset("lab/d", "d.csv", FILE).await;
+    station.push_dataset("lab/spare", "d.csv", FILE).await;
+    station.push_dataset("lab/gone", "d.csv", FILE).await;
     let function = station.push_function("lab/f", "print(1)").await;
     let mut asked = Vec::new();
     for n in 0..3 {
@@ -195,6 +197,12 @@ fn row(
     }
 }
 
+/// The same with a query.
+fn asking(query: &str, row: Row) -> Row {
+    let at = format!("{}?{query}", row.at);
+    Row { at, ..row }
+}
+
 #[rustfmt::skip]
 fn table(world: &World) -> Vec<Row> {
     use Body::{Bytes, Form, Json, Nothing};
@@ -223,6 +231,13 @@ fn table(world: &World) -> Vec<Row> {
         row("GET", "/v1/datasets/{owner}/{name}/versions/{version}", &["lab", "d", &world.dataset], Nothing, ("lab", NotFound)),
         row("GET", "/v1/datasets/{owner}/{name}/versions/{version}/files/{path}", &["lab", "d", "latest", "d.csv"],
             Nothing, ("lab", NotFound)),
+        asking("format=json", row("GET", "/v1/datasets/{owner}/{name}/versions/{version}/rows", &["lab", "d", "latest"],
+            Nothing, ("lab", NotFound))),
+        row("POST", "/v1/datasets/{owner}/{name}/versions/{version}/validate", &["lab", "d", "latest"], Nothing, ("lab", NotFound)),
+        row("POST", "/v1/datasets/{owner}/{name}/versions/{version}/restore", &["lab", "d", "latest"], Nothing, ("lab", NotFound)),
+        row("POST", "/v1/datasets/diff", &[], Json(json!({ "before": "lab/d", "after": "lab/d" })), ("lab", NotFound)),
+        row("POST", "/v1/datasets/{owner}/{name}/rename", &["lab", "spare"], Json(json!({ "name": "other" })), ("lab", NotFound)),
+        row("DELETE", "/v1/datasets/{owner}/{name}", &["lab", "gone"], Nothing, ("lab", NotFound)),
         row("GET", "/v1/functions", &[], Nothing, ("lab", Served)),
         row("GET", "/v1/functions/{owner}/{name}", &["lab", "f"], Nothing, ("lab", Served)),
         row("GET", "/v1/functions/{owner}/{name}/versions", &["lab", "f"], Nothing, ("lab", Served)),

@@ -209,6 +209,14 @@ impl Blobs {
         }
     }
 
+    /// The same from where waiting is allowed: not on a thread of the runtime.
+    pub fn open_now(&self, digest: &Digest) -> Result<File, BlobError> {
+        File::open(self.path(digest)).map_err(|error| match error.kind() {
+            io::ErrorKind::NotFound => BlobError::Missing { digest: *digest },
+            _ => BlobError::io(READ)(error),
+        })
+    }
+
     /// A file's content of at most `size_max` bytes, checked against its digest.
     pub async fn read(&self, digest: &Digest, size_max: u64) -> Result<Vec<u8>, BlobError> {
         let file = self.open(digest).await?;

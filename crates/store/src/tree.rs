@@ -50,7 +50,11 @@ impl Store {
     }
 
     /// Refuses a tree with a file that `user` has not brought himself.
-    pub(crate) async fn tree_check(&self, user: &Name, tree: &Tree) -> Result<(), StoreError> {
+    ///
+    /// # Errors
+    ///
+    /// [`StoreError::BlobMissing`] with the file.
+    pub async fn tree_check(&self, user: &Name, tree: &Tree) -> Result<(), StoreError> {
         let mut connection = self.read("look for a tree's files").await?;
         let digests: BTreeSet<Digest> = tree.files().map(|(_, file)| file.digest).collect();
         let digests: Vec<Digest> = digests.into_iter().collect();

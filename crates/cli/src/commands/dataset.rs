@@ -1,22 +1,22 @@
 //! `strongroom dataset`: what an owner shares as something to compute on.
 
+mod diff;
 mod get;
+mod keep;
 mod push;
+mod said;
+mod show;
+mod validate;
 
-use strongroom_core::{
-    name::{ObjectName, Reference},
-    run::bytes_shown,
-    text::line_shown,
-};
+use strongroom_core::{name::ObjectName, run::bytes_shown, text::line_shown};
 use strongroom_server::api::{Dataset, DatasetVersion};
 
 use crate::{
     client::Client,
     error::{CliError, Outcome},
     list::{ListArgs, say_rest},
-    show,
+    show as shown,
     ui::Ui,
-    versions::version_path,
 };
 
 #[derive(Debug, clap::Subcommand)]
@@ -31,12 +31,13 @@ pub enum DatasetCommand {
         #[command(flatten)]
         list: ListArgs,
     },
-    /// Show one version with its files
-    Show {
-        /// The version, as OWNER/NAME, OWNER/NAME~1 or OWNER/NAME@DIGEST
-        version: Reference,
-    },
+    Show(show::ShowArgs),
     Get(get::GetArgs),
+    Diff(diff::DiffArgs),
+    Validate(validate::ValidateArgs),
+    Restore(keep::RestoreArgs),
+    Rename(keep::RenameArgs),
+    Remove(keep::RemoveArgs),
 }
 
 pub fn run(ui: &mut Ui, client: &Client, command: DatasetCommand) -> Result<Outcome, CliError> {
@@ -44,8 +45,13 @@ pub fn run(ui: &mut Ui, client: &Client, command: DatasetCommand) -> Result<Outc
         DatasetCommand::Push(args) => push::run(ui, client, &args)?,
         DatasetCommand::List(list) => datasets(ui, client, &list)?,
         DatasetCommand::Log { dataset, list } => log(ui, client, &dataset, &list)?,
-        DatasetCommand::Show { version } => one(ui, client, &version)?,
+        DatasetCommand::Show(args) => show::run(ui, client, &args)?,
         DatasetCommand::Get(args) => get::run(ui, client, &args)?,
+        DatasetCommand::Diff(args) => diff::run(ui, client, &args)?,
+        DatasetCommand::Validate(args) => return validate::run(ui, client, &args),
+        DatasetCommand::Restore(args) => keep::restore(ui, client, &args)?,
+        DatasetCommand::Rename(args) => keep::rename(ui, client, &args)?,
+        DatasetCommand::Remove(args) => keep::remove(ui, client, &args)?,
     }
     Ok(Outcome::Yes)
 }
@@ -61,14 +67,14 @@ fn datasets(ui: &mut Ui, client: &Client, list: &ListArgs) -> Result<(), CliErro
             dataset.name.to_string(),
             dataset.version_count.to_string(),
             newest.version.short(),
-            show::time(newest.at_ms),
+            shown::time(newest.at_ms),
             bytes_shown(newest.size_bytes),
-            show::cell(&newest.message),
+            shown::cell(&newest.message),
         ]
     };
     let rows: Vec<_> = page.items.iter().map(row).collect();
     let header = ["DATASET", "VERSIONS", "NEWEST", "PUSHED", "SIZE", "MESSAGE"];
-    write!(ui.out, "{}", show::table(&header, &rows))?;
+    write!(ui.out, "{}", shown::table(&header, &rows))?;
     say_rest(
         ui,
         &page,
@@ -90,41 +96,14 @@ fn log(
     for version in &page.items {
         let (files, size) = (version.file_count, bytes_shown(version.size_bytes));
         writeln!(ui.out, "{dataset}@{}", version.version)?;
-        let at = show::time(version.at_ms);
-        writeln!(ui.out, "  {at}, {}, {size}", show::count(files, "file"))?;
+        let at = shown::time(version.at_ms);
+        writeln!(ui.out, "  {at}, {}, {size}", shown::count(files, "file"))?;
+        if !version.title.is_empty() {
+            writeln!(ui.out, "  {}", line_shown(&version.title))?;
+        }
         if !version.message.is_empty() {
             writeln!(ui.out, "  {}", line_shown(&version.message))?;
         }
     }
     say_rest(ui, &page, "It has no versions.")
-}
-
-fn one(ui: &mut Ui, client: &Client, reference: &Reference) -> Result<(), CliError> {
-    let version: DatasetVersion = client.get(&version_path("datasets", reference), &[])?;
-    if ui.json {
-        return ui.print_json(&version);
-    }
-    writeln!(ui.out, "dataset  {}", version.dataset)?;
-    writeln!(ui.out, "version  {}", version.version)?;
-    if let Some(parent) = version.parent {
-        writeln!(ui.out, "after    {parent}")?;
-    }
-    writeln!(ui.out, "pushed   {}", show::time(version.at_ms))?;
-    if !version.message.is_empty() {
-        writeln!(ui.out, "message  {}", line_shown(&version.message))?;
-    }
-    let files = version.files.unwrap_or_default();
-    let row = |(path, file): (&String, &strongroom_core::tree::TreeFile)| {
-        vec![
-            show::cell(path),
-            bytes_shown(file.size_bytes),
-            file.digest.to_string(),
-        ]
-    };
-    let rows: Vec<_> = files.iter().map(row).collect();
-    Ok(write!(
-        ui.out,
-        "\n{}",
-        show::table(&["FILE", "SIZE", "DIGEST"], &rows)
-    )?)
 }

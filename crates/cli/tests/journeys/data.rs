@@ -42,6 +42,17 @@ fn a_file_is_pushed_listed_and_read_back() {
     version  sha256:DIGEST
     pushed   TIME
     message  344 penguins
+    rows     344 rows of csv in penguins.csv
+
+    COLUMN             TYPE     NULLS  DISTINCT  MIN     MAX
+    species            string   0      ~3        Adelie  Gentoo
+    island             string   0      ~3        Biscoe  Torgersen
+    bill_length_mm     number   2      ~164      32.1    59.6
+    bill_depth_mm      number   2      ~80       13.1    21.5
+    flipper_length_mm  integer  2      ~55       172     231
+    body_mass_g        integer  2      ~94       2700    6300
+    sex                string   0      ~3        NA      male
+    year               integer  0      ~3        2007    2009
 
     FILE          SIZE      DIGEST
     penguins.csv  14.9 KiB  sha256:DIGEST

@@ -8,6 +8,7 @@
 
 mod access;
 mod data;
+mod datasets;
 mod ends;
 mod kit;
 mod relay;

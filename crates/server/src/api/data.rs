@@ -1,14 +1,9 @@
-//! Files, datasets and functions, as bodies.
+//! Files and functions, as bodies.
 
 use std::collections::BTreeMap;
 
 use serde::{Deserialize, Serialize};
-use strongroom_core::{
-    digest::Digest,
-    manifest::Manifest,
-    name::{Name, ObjectName},
-    tree::TreeFile,
-};
+use strongroom_core::{digest::Digest, manifest::Manifest, name::ObjectName};
 use utoipa::ToSchema;
 
 /// Digests of files that a client is about to push.
@@ -23,41 +18,6 @@ pub struct BlobsAsked {
 #[derive(Debug, Clone, Serialize, Deserialize, ToSchema)]
 pub struct BlobsMissing {
     pub missing: Vec<Digest>,
-}
-
-#[derive(Debug, Clone, Serialize, Deserialize, ToSchema)]
-#[serde(deny_unknown_fields)]
-pub struct NewDatasetVersion {
-    /// By path; every digest must have been uploaded by this user.
-    pub files: BTreeMap<String, TreeFile>,
-    #[serde(default)]
-    pub message: String,
-}
-
-#[derive(Debug, Clone, Serialize, Deserialize, ToSchema)]
-pub struct Dataset {
-    pub name: ObjectName,
-    pub newest: DatasetVersion,
-    pub version_count: u64,
-}
-
-#[derive(Debug, Clone, Serialize, Deserialize, ToSchema)]
-pub struct DatasetVersion {
-    pub dataset: ObjectName,
-    pub version: Digest,
-    #[serde(default, skip_serializing_if = "Option::is_none")]
-    pub parent: Option<Digest>,
-    pub message: String,
-    pub author: Name,
-    pub at_ms: i64,
-    pub file_count: u64,
-    pub size_bytes: u64,
-    /// The push changed nothing, and this is the version that was there.
-    #[serde(default)]
-    pub unchanged: bool,
-    /// Absent in lists.
-    #[serde(default, skip_serializing_if = "Option::is_none")]
-    pub files: Option<BTreeMap<String, TreeFile>>,
 }
 
 /// A file of a function, in JSON.

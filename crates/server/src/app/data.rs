@@ -4,12 +4,10 @@
 //! not there, except as a name in a question to its owner. A file that was
 //! uploaded is its uploader's until a version of a dataset holds it.
 
-use std::collections::BTreeMap;
-
 use strongroom_core::{
     digest::Digest,
     name::{ObjectName, Reference},
-    tree::{Tree, TreeFile, TreePath},
+    tree::{Tree, TreePath},
 };
 use strongroom_store::{BlobError, DatasetVersionRow, Page};
 use tokio::fs::File;
@@ -23,8 +21,6 @@ use crate::api;
 
 /// The most digests asked for at once.
 pub const DIGESTS_MAX: usize = 10_000;
-/// The longest commit message, in characters.
-pub const MESSAGE_LEN_MAX: usize = 2000;
 
 /// A file that may be read, open.
 pub struct OpenFile {
@@ -74,33 +70,6 @@ impl App {
         Ok(())
     }
 
-    pub async fn dataset_push(
-        &self,
-        actor: &Actor,
-        name: &ObjectName,
-        new: api::NewDatasetVersion,
-    ) -> Result<api::DatasetVersion, AppError> {
-        actor.owns(&name.owner, "dataset")?;
-        let tree = Tree::try_from(new.files)?;
-        self.dataset_version_add(actor, name, &tree, &new.message)
-            .await
-    }
-
-    pub(super) async fn dataset_version_add(
-        &self,
-        actor: &Actor,
-        name: &ObjectName,
-        tree: &Tree,
-        message: &str,
-    ) -> Result<api::DatasetVersion, AppError> {
-        show::text_len("message", message, MESSAGE_LEN_MAX)?;
-        let row = self
-            .store
-            .dataset_push(&actor.user, name, tree, message, self.now_ms())
-            .await?;
-        Ok(show::dataset_version(row, None))
-    }
-
     /// The caller's own datasets.
     pub async fn dataset_list(
         &self,
@@ -131,18 +100,7 @@ impl App {
     ) -> Result<api::Page<api::DatasetVersion>, AppError> {
         self.dataset(actor, name).await?;
         let found = self.store.dataset_log(name, page).await?;
-        Ok(show::page(found, |row| show::dataset_version(row, None)))
-    }
-
-    /// One version with its files.
-    pub async fn dataset_version(
-        &self,
-        actor: &Actor,
-        reference: &Reference,
-    ) -> Result<api::DatasetVersion, AppError> {
-        let (row, tree) = self.dataset_tree(actor, reference).await?;
-        let files: BTreeMap<String, TreeFile> = tree.into();
-        Ok(show::dataset_version(row, Some(files)))
+        Ok(show::page(found, show::dataset_version))
     }
 
     /// Opens one file of one's own dataset.
@@ -172,7 +130,7 @@ impl App {
         })
     }
 
-    async fn dataset_tree(
+    pub(super) async fn dataset_tree(
         &self,
         actor: &Actor,
         reference: &Reference,

@@ -14,7 +14,7 @@ use strongroom_core::{
 };
 use strongroom_store::{FunctionContent, Page};
 
-use super::{Actor, App, AppError, data::MESSAGE_LEN_MAX, show, source};
+use super::{Actor, App, AppError, show, source, versions::MESSAGE_LEN_MAX};
 use crate::api;
 
 /// The longest manifest, in bytes of canonical JSON.

@@ -9,7 +9,6 @@ use strongroom_core::{
     name::Name,
     plan::InputVersion,
     request::{Grounds, Verdict},
-    tree::TreeFile,
 };
 use strongroom_store::{
     AuditRow, DatasetRow, DatasetVersionRow, FunctionRow, FunctionVersionRow, Kind, LogLine, Paged,
@@ -69,26 +68,33 @@ pub(super) fn token(row: TokenRow) -> api::Token {
 pub(super) fn dataset(row: DatasetRow) -> api::Dataset {
     api::Dataset {
         name: row.newest.dataset.clone(),
-        newest: dataset_version(row.newest, None),
+        newest: dataset_version(row.newest),
         version_count: row.version_count,
     }
 }
 
-pub(super) fn dataset_version(
-    row: DatasetVersionRow,
-    files: Option<BTreeMap<String, TreeFile>>,
-) -> api::DatasetVersion {
+/// A version as lists have it; what is read only for one is absent.
+pub(super) fn dataset_version(row: DatasetVersionRow) -> api::DatasetVersion {
     api::DatasetVersion {
         dataset: row.dataset,
         version: row.version,
         parent: row.parent,
+        title: row.title,
         message: row.message,
         author: row.author,
         at_ms: row.at_ms,
         file_count: row.file_count,
         size_bytes: row.size_bytes,
         unchanged: row.unchanged,
-        files,
+        files: None,
+        meta: None,
+        readme: None,
+        body: None,
+        structure: None,
+        statistics: None,
+        no_structure: None,
+        made_by: None,
+        derived_from: Default::default(),
     }
 }
 

@@ -10,6 +10,7 @@ use strongroom_core::{
     manifest::Files,
     name::ObjectName,
     tree::{Tree, TreeFile, TreePath},
+    version::Changes,
 };
 use strongroom_store::Blobs;
 
@@ -17,6 +18,7 @@ use super::{
     Actor, App, AppError,
     archive::{self, ArchiveError},
     incoming::{BlockingRead, Incoming},
+    versions::NewFiles,
 };
 use crate::api;
 
@@ -29,7 +31,7 @@ impl App {
         body: Incoming,
     ) -> Result<api::DatasetVersion, AppError> {
         actor.owns(&name.owner, "dataset")?;
-        super::show::text_len("message", message, super::data::MESSAGE_LEN_MAX)?;
+        super::show::text_len("message", message, super::versions::MESSAGE_LEN_MAX)?;
         let _place = self.unpacking.acquire().await;
         let fault = body.fault();
         let (feed, mut reader) = body.into_blocking();
@@ -50,7 +52,9 @@ impl App {
                 .blob_claim(&actor.user, &digest, size_bytes)
                 .await?;
         }
-        self.dataset_version_add(actor, name, &tree, message).await
+        let new = NewFiles::brought(tree, message.to_owned(), Changes::default());
+        let row = self.dataset_version_add(&actor.user, name, new).await?;
+        self.version_shown(row).await
     }
 }
 

@@ -13,14 +13,19 @@ use strongroom_core::{
 };
 use utoipa_axum::{router::OpenApiRouter, routes};
 
+mod rows;
+
 use super::{
     file,
     problem::{Answer, Refusal},
-    query::{Message, Paging, Version},
-    read::{self, JsonBody, Query, Segments},
+    query::{Force, Message, Paging, Version},
+    read::{self, JsonBody, JsonOrDefault, Query, Segments},
 };
 use crate::{
-    api::{BlobsAsked, BlobsMissing, Dataset, DatasetVersion, NewDatasetVersion, Page},
+    api::{
+        BlobsAsked, BlobsMissing, Dataset, DatasetRemoved, DatasetVersion, NewDatasetVersion,
+        NewName, NewRestore, Page,
+    },
     app::{Actor, App},
 };
 
@@ -29,10 +34,13 @@ pub fn routes() -> OpenApiRouter<App> {
         .routes(routes!(blob_missing))
         .routes(routes!(blob_put))
         .routes(routes!(dataset_list))
-        .routes(routes!(dataset_show))
+        .routes(routes!(dataset_show, dataset_remove))
         .routes(routes!(dataset_log, dataset_push))
         .routes(routes!(dataset_version_show))
         .routes(routes!(dataset_file_get))
+        .routes(routes!(dataset_rename))
+        .routes(routes!(dataset_restore))
+        .merge(rows::routes())
 }
 
 /// Tells which files you have still to upload
@@ -132,17 +140,75 @@ async fn dataset_push(
         let new: NewDatasetVersion = read::json_body(request, &app, most).await?;
         app.dataset_push(&actor, &name, new).await?
     };
-    let status = if pushed.unchanged {
-        StatusCode::OK
-    } else {
-        StatusCode::CREATED
-    };
-    Ok((status, Json(pushed)))
+    Ok((added(&pushed), Json(pushed)))
 }
 
 /// Whether the body is a tar archive.
 pub fn is_tar(request: &Request) -> bool {
     read::content_type(request.headers()).eq_ignore_ascii_case("application/x-tar")
+}
+
+/// Gives a dataset another name
+///
+/// Its versions stay what they are. Refused while requests that name it are
+/// open.
+#[utoipa::path(post, path = "/v1/datasets/{owner}/{name}/rename", tag = "datasets",
+    params(("owner" = String, Path), ("name" = String, Path)),
+    request_body = NewName, responses((status = 200, body = Dataset)))]
+async fn dataset_rename(
+    State(app): State<App>,
+    actor: Actor,
+    Segments((owner, name)): Segments<(Name, Name)>,
+    JsonBody(new): JsonBody<NewName>,
+) -> Answer<Json<Dataset>> {
+    let from = ObjectName { owner, name };
+    Ok(Json(app.dataset_rename(&actor, &from, &new.name).await?))
+}
+
+/// Removes a dataset
+///
+/// Refused while open requests or derived versions need it, unless it is
+/// forced: then the requests are revoked and their runs ended.
+#[utoipa::path(delete, path = "/v1/datasets/{owner}/{name}", tag = "datasets",
+    params(("owner" = String, Path), ("name" = String, Path), Force),
+    responses((status = 200, body = DatasetRemoved)))]
+async fn dataset_remove(
+    State(app): State<App>,
+    actor: Actor,
+    Segments((owner, name)): Segments<(Name, Name)>,
+    Query(Force { force }): Query<Force>,
+) -> Answer<Json<DatasetRemoved>> {
+    let name = ObjectName { owner, name };
+    let removed = app.dataset_remove(&actor, &name, force).await?;
+    Ok(Json(removed))
+}
+
+/// Brings a version back as the newest
+#[utoipa::path(post, path = "/v1/datasets/{owner}/{name}/versions/{version}/restore",
+    tag = "datasets",
+    params(("owner" = String, Path), ("name" = String, Path),
+        ("version" = String, Path, description = "`latest`, `~1` or a digest")),
+    request_body = NewRestore, responses((status = 201, body = DatasetVersion),
+        (status = 200, body = DatasetVersion, description = "the newest version is the same")))]
+async fn dataset_restore(
+    State(app): State<App>,
+    actor: Actor,
+    Segments((owner, name, version)): Segments<(Name, Name, Version)>,
+    JsonOrDefault(new): JsonOrDefault<NewRestore>,
+) -> Answer<(StatusCode, Json<DatasetVersion>)> {
+    let from = Reference {
+        name: ObjectName { owner, name },
+        version: version.0,
+    };
+    let restored = app.dataset_restore(&actor, &from, new.message).await?;
+    Ok((added(&restored), Json(restored)))
+}
+
+fn added(version: &DatasetVersion) -> StatusCode {
+    match version.unchanged {
+        true => StatusCode::OK,
+        false => StatusCode::CREATED,
+    }
 }
 
 /// Shows one version with its files

@@ -105,6 +105,16 @@ pub struct Message {
     pub message: String,
 }
 
+/// Whether something goes although it is needed.
+#[derive(Debug, Default, Deserialize, IntoParams)]
+#[serde(deny_unknown_fields)]
+#[into_params(parameter_in = Query)]
+pub struct Force {
+    /// Remove it although something needs it.
+    #[serde(default)]
+    pub force: bool,
+}
+
 fn wait<'de, D: Deserializer<'de>>(from: D) -> Result<Option<Duration>, D::Error> {
     let raw = String::deserialize(from)?;
     match millis(&raw) {

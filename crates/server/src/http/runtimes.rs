@@ -5,13 +5,12 @@ use axum::{
     extract::{Request, State},
     http::StatusCode,
 };
-use serde::Deserialize;
 use strongroom_core::runtime::RuntimeName;
-use utoipa::IntoParams;
 use utoipa_axum::{router::OpenApiRouter, routes};
 
 use super::{
     problem::Answer,
+    query::Force,
     read::{self, Query, Segments},
 };
 use crate::{
@@ -67,15 +66,6 @@ async fn runtime_show(
     Segments(name): Segments<RuntimeName>,
 ) -> Answer<Json<Runtime>> {
     Ok(Json(app.runtime_show(&name).await?))
-}
-
-#[derive(Debug, Default, Deserialize, IntoParams)]
-#[serde(deny_unknown_fields)]
-#[into_params(parameter_in = Query)]
-struct Force {
-    /// Remove it though functions use it, which then run no more.
-    #[serde(default)]
-    force: bool,
 }
 
 /// Removes a runtime; for an admin

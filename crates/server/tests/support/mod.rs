@@ -14,7 +14,7 @@ use strongroom_run::{Local, LocalConfig, Runtimes, Tier};
 use strongroom_server::{
     Config, Worker,
     app::{
-        App, Inner, UNPACKING_MAX,
+        App, Inner, READING_MAX, ROWS_MAX, UNPACKING_MAX,
         access::{new_secret, secret_hash},
         clock::{Clock, random},
         live::Live,
@@ -69,6 +69,8 @@ impl Station {
             queue: Queue::default(),
             live: Live::default(),
             unpacking: Semaphore::new(UNPACKING_MAX),
+            reading: Semaphore::new(READING_MAX),
+            rows: Arc::new(Semaphore::new(ROWS_MAX)),
             stop: CancellationToken::new(),
             runtimes: Arc::new(Runtimes::default()),
             runtime_change: Semaphore::new(1),

@@ -1,15 +1,16 @@
 //! `strongroom dataset get`: one's own data back.
 
-use std::path::PathBuf;
+use std::{io::Read as _, path::PathBuf};
 
 use strongroom_core::{
     name::Reference,
+    structure::{Format, RowRange},
     tree::{Tree, TreeFile, TreePath},
 };
 use strongroom_server::api::DatasetVersion;
 
 use crate::{
-    client::{Client, encoded},
+    client::{Client, ClientError, encoded},
     error::CliError,
     keep::{Existing, Folder, pass_on},
     show,
@@ -17,11 +18,15 @@ use crate::{
     versions::version_path,
 };
 
+/// What is passed on at once, in bytes.
+const CHUNK_BYTES: usize = 64 * 1024;
+
 /// Read your own data back
 ///
 /// With `--out`, all files are written below that folder; files that are there already with the
 /// same content are left alone, and others are not replaced without `--force`. Otherwise one file
-/// goes to stdout: the one that is named, or the only one there is.
+/// goes to stdout: the one that is named, or the only one there is. With `--format`, the rows go
+/// to stdout in that format.
 #[derive(Debug, clap::Args)]
 pub struct GetArgs {
     /// The version, as OWNER/NAME, OWNER/NAME~1 or OWNER/NAME@DIGEST
@@ -31,12 +36,21 @@ pub struct GetArgs {
     /// Write files below this folder
     #[arg(long, value_name = "DIR")]
     out: Option<PathBuf>,
+    /// Write the rows to stdout in this format: csv, json, ndjson or parquet
+    #[arg(long, value_name = "FORMAT", conflicts_with_all = ["file", "out"])]
+    format: Option<Format>,
+    /// Only some of the rows, such as 0..100, the end not included
+    #[arg(long, value_name = "ROWS", requires = "format")]
+    rows: Option<RowRange>,
     /// Replace files that are there already
     #[arg(long, requires = "out")]
     force: bool,
 }
 
 pub fn run(ui: &mut Ui, client: &Client, args: &GetArgs) -> Result<(), CliError> {
+    if let Some(format) = args.format {
+        return rows(ui, client, args, format);
+    }
     let path = version_path("datasets", &args.version);
     let version: DatasetVersion = client.get(&path, &[])?;
     let files = wanted(&version, args)?;
@@ -72,6 +86,20 @@ pub fn run(ui: &mut Ui, client: &Client, args: &GetArgs) -> Result<(), CliError>
         version.dataset,
         out.display()
     ))
+}
+
+fn rows(ui: &mut Ui, client: &Client, args: &GetArgs, format: Format) -> Result<(), CliError> {
+    let range = args.rows.unwrap_or(RowRange::ALL);
+    let version = version_path("datasets", &args.version);
+    let path = format!("{version}/rows?format={format}&rows={range}");
+    let mut rows = client.download(&path)?;
+    let mut chunk = vec![0; CHUNK_BYTES];
+    loop {
+        match rows.read(&mut chunk).map_err(ClientError::Broken)? {
+            0 => return Ok(()),
+            count => ui.out.write_all(&chunk[..count])?,
+        }
+    }
 }
 
 fn wanted(version: &DatasetVersion, args: &GetArgs) -> Result<Vec<(TreePath, TreeFile)>, CliError> {
