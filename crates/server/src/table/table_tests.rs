@@ -395,7 +395,7 @@ fn nested_values_are_json_text_where_there_is_no_other_place_for_them() {
 }
 
 fn parquet() -> Vec<u8> {
-    let csv: String = (0..5000)
+    let csv: String = (0..600)
         .map(|n| format!("{n},text {n},{}.5\n", n % 7))
         .collect();
     let csv = format!("a,b,c\n{csv}");
@@ -428,8 +428,8 @@ fn parquet_that_is_damaged_anywhere_is_refused_or_read_and_nothing_worse() {
     refuses(&footer, &law, "footer is longer than the file");
     // Each byte of the footer, and some of the pages, is changed once.
     let (pages, footer) = (0..whole.len()).partition::<Vec<_>, _>(|at| *at < whole.len() - 700);
-    for at in pages.into_iter().step_by(31).chain(footer) {
-        for change in [0x01, 0x80, 0xff] {
+    for at in pages.into_iter().step_by(61).chain(footer) {
+        for change in [0x01, 0xff] {
             let mut broken = whole.clone();
             broken[at] ^= change;
             let opened = body(&broken, &law);
@@ -512,7 +512,7 @@ fn constant(rows: usize) -> Vec<u8> {
 
 #[test]
 fn a_few_bytes_that_declare_a_milliard_rows_are_refused() {
-    let bomb = constant(6_000_000);
+    let bomb = constant(5_000_000);
     assert!(bomb.len() < 50_000, "{}", bomb.len());
     refuses(&bomb, &reading(Format::Parquet), "unfold to more than");
     let (_, statistics) = read(&constant(100_000), &reading(Format::Parquet)).unwrap();
