@@ -80,7 +80,7 @@ fn rows(body: Body, checked: &mut Checked) -> Result<(), TableError> {
                 checked.fault(row, Some(column.name.clone()), why);
             }
         }
-        if let Some(breach) = laws.schema_breach(&*rows) {
+        if let Some(breach) = laws.schema_breach(&*rows)? {
             checked.fault(row, breach.column, breach.why);
         }
     }

@@ -2,13 +2,17 @@
 
 use serde_json::{Map, Value};
 use strongroom_core::{
-    schema::Compiled,
+    json,
+    schema::{self, Compiled},
     structure::{Column, ColumnType, Format, Reading},
     text::shown,
 };
 
 use super::{Cell, Rows, TableError, profile::compiled};
 
+/// What the rows of a body may come to, checked against a schema: schemas
+/// times values. Others wait for their bodies to be read.
+const SCHEMA_WORK_MAX: u64 = 20_000_000_000;
 /// The most characters of a value that a fault shows.
 const VALUE_CHARS_MAX: usize = 60;
 
@@ -16,8 +20,14 @@ const VALUE_CHARS_MAX: usize = 60;
 pub struct Laws<'a> {
     reading: &'a Reading,
     schema: Option<Compiled>,
+    /// Schemas inside the schema, with every reference written out.
+    schema_nodes: u64,
+    /// What may still be checked against it.
+    work_left: u64,
     /// Columns of the rows that were looked at.
     known: usize,
+    /// The types of the rows' columns, in their order.
+    kinds: Vec<ColumnType>,
 }
 
 /// What breaks a law in one row.
@@ -29,10 +39,15 @@ pub struct Breach {
 
 impl<'a> Laws<'a> {
     pub fn of(reading: &'a Reading) -> Result<Self, TableError> {
+        let weight = reading.schema.as_ref().map(schema::weigh).transpose();
+        let weight = weight.map_err(TableError::Asked)?.unwrap_or_default();
         Ok(Self {
             schema: compiled(reading)?,
             reading,
+            schema_nodes: weight.nodes,
+            work_left: SCHEMA_WORK_MAX,
             known: 0,
+            kinds: Vec::new(),
         })
     }
 
@@ -89,31 +104,48 @@ impl<'a> Laws<'a> {
         }
     }
 
-    pub fn schema(&self, row: u64, rows: &dyn Rows) -> Result<(), TableError> {
-        match self.schema_breach(rows) {
+    pub fn schema(&mut self, row: u64, rows: &dyn Rows) -> Result<(), TableError> {
+        match self.schema_breach(rows)? {
             None => Ok(()),
             Some(breach) => Err(TableError::body(format!("row {row}: {}", breach.why))),
         }
     }
 
     /// How a row breaks the schema, if it does.
-    pub fn schema_breach(&self, rows: &dyn Rows) -> Option<Breach> {
-        let compiled = self.schema.as_ref()?;
-        let mut row = Map::new();
-        for (name, cell) in rows.columns().iter().zip(rows.cells()) {
-            row.insert(name.clone(), cell.to_json(self.kind(name)));
+    ///
+    /// # Errors
+    ///
+    /// [`TableError::TooMuch`] when all rows together are too much to check.
+    pub fn schema_breach(&mut self, rows: &dyn Rows) -> Result<Option<Breach>, TableError> {
+        let Some(compiled) = &self.schema else {
+            return Ok(None);
+        };
+        for name in &rows.columns()[self.kinds.len()..] {
+            self.kinds.push(kind(self.reading, name));
         }
-        let fault = compiled.check(&Value::Object(row)).err()?;
+        let mut row = Map::new();
+        for ((name, cell), kind) in rows.columns().iter().zip(rows.cells()).zip(&self.kinds) {
+            row.insert(name.clone(), cell.to_json(*kind));
+        }
+        let row = Value::Object(row);
+        let work = self.schema_nodes.saturating_mul(json::count(&row));
+        self.work_left = self.work_left.checked_sub(work).ok_or_else(|| {
+            TableError::TooMuch("its rows are too many for so large a schema".to_owned())
+        })?;
+        let Err(fault) = compiled.check(&row) else {
+            return Ok(None);
+        };
         let column = fault.place.strip_prefix('/').map(str::to_owned);
         let why = shown(&format!("{}: {}", fault.place, fault.why), 300);
-        Some(Breach { column, why })
+        Ok(Some(Breach { column, why }))
     }
+}
 
-    fn kind(&self, name: &str) -> ColumnType {
-        let given = self.reading.columns.iter().flatten();
-        let mut named = given.filter(|column| column.name == name);
-        named.next().map_or(ColumnType::Any, |column| column.kind)
-    }
+/// The type that was given of a column.
+fn kind(reading: &Reading, name: &str) -> ColumnType {
+    let given = reading.columns.iter().flatten();
+    let mut named = given.filter(|column| column.name == name);
+    named.next().map_or(ColumnType::Any, |column| column.kind)
 }
 
 /// How a value breaks what its column says, if it does.

@@ -31,10 +31,12 @@ impl Places {
         if columns.len() == self.known {
             return;
         }
+        let (before, new) = (self.known, &columns[self.known..]);
         self.known = columns.len();
         for (name, at) in self.wanted.iter().zip(&mut self.at) {
             if at.is_none() {
-                *at = columns.iter().position(|column| column == name);
+                let found = new.iter().position(|column| column == name);
+                *at = found.map(|place| before + place);
             }
         }
     }

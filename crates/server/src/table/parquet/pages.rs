@@ -28,9 +28,9 @@ use super::{
 };
 
 /// The longest page, in bytes, packed and unpacked.
-const PAGE_BYTES_MAX: u64 = 64 << 20;
+const PAGE_BYTES_MAX: u64 = 32 << 20;
 /// What the pages of all columns take, in bytes of memory.
-const HELD_BYTES_MAX: u64 = 160 << 20;
+const HELD_BYTES_MAX: u64 = 128 << 20;
 /// The longest header of a page; it may hold a smallest and a largest value.
 const HEADER_BYTES_MAX: usize = 64 * 1024;
 /// What one entry of a dictionary takes beside its bytes.
