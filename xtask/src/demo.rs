@@ -1,5 +1,7 @@
 //! The main job, played: three users, one dataset, and what was blocked.
 
+mod transforms;
+
 use std::{
     path::{Path, PathBuf},
     process::Command,
@@ -17,9 +19,20 @@ use crate::{
 /// How to end.
 #[derive(clap::Args)]
 pub struct DemoArgs {
+    /// Which play
+    #[arg(value_enum, default_value_t = Play::Walk)]
+    play: Play,
     /// Leave the station running at the end, and say how to reach it
     #[arg(long)]
     keep: bool,
+}
+
+#[derive(Clone, Copy, Debug, PartialEq, clap::ValueEnum)]
+enum Play {
+    /// The main job, from a push to the audit record
+    Walk,
+    /// A function in stages: what it exposes, who lets it, what is withheld
+    Transforms,
 }
 
 /// The players, by their tokens.
@@ -38,14 +51,23 @@ enum Expect {
     IsRefused,
 }
 use Expect::{IsRefused, Works};
+use transforms::World;
 
 /// Plays the walk.
 pub fn run(args: &DemoArgs) -> anyhow::Result<()> {
     needs::install(&[COMPILER, LIBC, PYTHON, CURL])?;
     let program = program(false)?;
     let started = std::time::Instant::now();
-    let stage = set_up(&program)?;
-    stage.play()?;
+    let world = match args.play {
+        Play::Walk => None,
+        Play::Transforms => Some(World::start()?),
+    };
+    let config = world.as_ref().map(World::config).unwrap_or_default();
+    let stage = set_up(&program, &config)?;
+    match &world {
+        None => stage.play()?,
+        Some(world) => stage.play_transforms(world)?,
+    }
     say(&format!(
         "the whole walk took {:.1} s",
         started.elapsed().as_secs_f64()
@@ -56,9 +78,9 @@ pub fn run(args: &DemoArgs) -> anyhow::Result<()> {
     Ok(())
 }
 
-fn set_up(program: &Path) -> anyhow::Result<Stage> {
+fn set_up(program: &Path, config: &str) -> anyhow::Result<Stage> {
     chapter("A station on a fresh directory, and three users");
-    let station = Station::start(program)?;
+    let station = Station::start_with(program, config)?;
     print(&format!("the station listens on {}", station.url));
     let (lab, devs, guest) = (
         station.user("lab")?,
@@ -243,6 +265,10 @@ impl Stage {
             "--detach",
         ];
         self.guest(&words)?;
+        self.newest_run()
+    }
+
+    fn newest_run(&self) -> anyhow::Result<Value> {
         let newest = read(self.station.client(&self.guest).args(["--json", "runs"]))?;
         let list: Value = serde_json::from_str(&newest)?;
         let items = list["items"].as_array().or_else(|| list.as_array());
