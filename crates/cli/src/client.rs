@@ -70,6 +70,8 @@ impl ClientError {
 
 fn hint_of(code: &str) -> Option<&'static str> {
     match code {
+        "expose_off" => Some("`--expose` asks the owners of the data"),
+        "expose_not_named" => Some("`--expose` names it; read first what the request shows"),
         "unauthorized" => Some("`strongroom login` stores a token that is valid"),
         "not_found" => Some("what is not yours to see looks as if it were not there"),
         "digest_mismatch" => Some("a file changed while it was pushed; push again"),

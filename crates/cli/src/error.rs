@@ -5,7 +5,7 @@
 
 use std::{error::Error as _, fmt::Write as _, io, path::PathBuf, process::ExitCode};
 
-use strongroom_core::text::line_shown;
+use strongroom_core::{plan::PlanError, text::line_shown};
 use strongroom_server::{ConfigError, ServeError, trial::TrialError};
 
 use crate::{client::ClientError, files::FilesError, keep::KeepError, login::LoginError, ui::Ui};
@@ -84,6 +84,9 @@ impl CliError {
             Self::Watch { .. } => Some(
                 "the kernel bounds what one user may watch: `sysctl fs.inotify.max_user_watches`"
                     .to_owned(),
+            ),
+            Self::Trial(TrialError::Plan(PlanError::ExposeOff)) => Some(
+                "`--transform-expose-all-datasets` lets it, since all of this is yours".to_owned(),
             ),
             Self::Serve(ServeError::Listen { source, .. })
                 if source.kind() == io::ErrorKind::AddrInUse =>

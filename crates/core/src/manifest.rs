@@ -150,12 +150,13 @@ impl Manifest {
         let written = Self::written(files, kinds)?;
         if written
             .release
+            .as_ref()
             .is_some_and(|release| release.mode == ReleaseMode::Held)
         {
             return Err(ManifestError::NotHere(NO_HELD));
         }
         let (runtime, entry) = runtime_and_entry(&written.runtime, &written.entry, files, kinds)?;
-        let stages = stages(written.stages.as_deref(), &entry, files)?;
+        let stages = stages(&written, &entry, files)?;
         if written.download.is_some() && !stages.contains(&Stage::Download) {
             return Err(ManifestError::NothingToDownload);
         }
@@ -304,42 +305,42 @@ fn default_entry(
     })
 }
 
-/// The languages in which `def` in the first column defines a function.
-const DEF_SUFFIXES: [&str; 2] = [".py", ".star"];
-
-/// The stages that the manifest names, or else those that the entry defines
-/// beside its `transform`.
-fn stages(
-    named: Option<&[String]>,
-    entry: &TreePath,
-    files: &Files,
-) -> Result<Vec<Stage>, ManifestError> {
-    let named = match named {
+/// The stages that the manifest names, or else those that the entry defines.
+fn stages(written: &Written, entry: &TreePath, files: &Files) -> Result<Vec<Stage>, ManifestError> {
+    let named = match &written.stages {
         Some(named) => named.iter().map(|raw| raw.parse()).collect(),
-        None => Ok(found_stages(entry, files)),
+        None => Ok(found_stages(entry, files, written.download.is_some())),
     };
     let stages = named.and_then(|named: Vec<Stage>| stage::ordered(named));
     stages.map_err(ManifestError::Stages)
 }
 
-fn found_stages(entry: &TreePath, files: &Files) -> Vec<Stage> {
-    let has_defs = DEF_SUFFIXES
-        .iter()
-        .any(|suffix| entry.file_name().ends_with(suffix));
-    let Some(source) = files.get(entry).filter(|_| has_defs) else {
+/// The stages of an entry in a language where `def` in the first column defines
+/// a function. A script may have functions of these names for itself, unless it
+/// says otherwise.
+fn found_stages(entry: &TreePath, files: &Files, has_network: bool) -> Vec<Stage> {
+    let is_star = entry.file_name().ends_with(".star");
+    let Some(source) = files.get(entry) else {
         return stage::plain();
     };
+    if !is_star && !entry.file_name().ends_with(".py") {
+        return stage::plain();
+    }
     let source = String::from_utf8_lossy(source);
     let functions = stage::functions_of(&source);
     let defines = |stage: &Stage| functions.contains(&stage.as_str());
-    match defines(&Stage::Transform) {
-        true => Stage::ALL.into_iter().filter(defines).collect(),
-        false if entry.file_name().ends_with(".star") && stage::has_download_step(&source) => {
-            vec![Stage::Download, Stage::Transform]
-        }
-        // A script may have functions of these names for itself.
-        false => stage::plain(),
+    // A script of steps defines none of them, and may have steps that download.
+    if is_star && !Stage::ALL.iter().any(defines) {
+        return match stage::has_download_step(&source) {
+            true => vec![Stage::Download, Stage::Transform],
+            false => stage::plain(),
+        };
     }
+    if !is_star && !has_network && !defines(&Stage::Transform) {
+        return stage::plain();
+    }
+    let has = |stage: &Stage| *stage == Stage::Transform || defines(stage);
+    Stage::ALL.into_iter().filter(has).collect()
 }
 
 fn input_names(raw: BTreeMap<String, String>) -> Result<BTreeMap<Name, String>, ManifestError> {

@@ -78,9 +78,18 @@ fn a_function_has_the_stages_that_its_entry_defines_or_its_manifest_names() {
         &[("a.py", "def transform(d, c):\n  def download(): 1")],
         &[Stage::Transform],
     );
+    // Unless it says that it downloads. In Starlark there are no such scripts.
+    let hosts = ("strongroom.toml", "[download]\nhosts = [\"a.org\"]");
+    let only = "def download(ctx): 1";
+    has(
+        &[("a.py", only), hosts],
+        &[Stage::Download, Stage::Transform],
+    );
+    has(&[("a.star", only)], &[Stage::Download, Stage::Transform]);
     let steps = "x = 1\n---\n# category: download\ny = 1\n";
     has(&[("a.star", steps)], &[Stage::Download, Stage::Transform]);
     has(&[("a.py", steps)], &[Stage::Transform]);
+    refuses(&[("a.py", "print(1)"), hosts], "with the stage `download`");
     let named = |toml: &'static str| [("a.sh", ""), ("strongroom.toml", toml)];
     has(
         &named("stages = [\"transform\", \"download\"]"),

@@ -22,6 +22,9 @@ use strongroom_core::{
 
 use crate::prepared::Ended;
 
+/// What the folder is called that a stage sees as `/stage`.
+pub const LAID: &str = "stage";
+
 /// A run on its way through its stages.
 #[derive(Debug)]
 pub struct Course {
@@ -142,13 +145,17 @@ impl Course {
 }
 
 impl Carried {
-    /// Writes the value into `folder`, which the next stage sees as `/stage`.
+    /// Writes the value into a new folder [`LAID`] below `private`, which the next
+    /// stage sees as `/stage`. It is open for guests, so nobody else may enter
+    /// `private`.
     ///
     /// # Errors
     ///
     /// What the host said; it is at fault.
-    pub fn lay_into(&self, folder: &Path) -> io::Result<()> {
+    pub fn lay_into(&self, private: &Path) -> io::Result<()> {
         use io::Write as _;
+        let folder = private.join(LAID);
+        std::fs::create_dir(&folder)?;
         let mut file = std::fs::OpenOptions::new()
             .write(true)
             .create_new(true)
@@ -157,7 +164,7 @@ impl Carried {
         file.write_all(self.text.as_bytes())?;
         // Again, since the mode at creation passes through the umask.
         file.set_permissions(std::fs::Permissions::from_mode(0o444))?;
-        std::fs::set_permissions(folder, std::fs::Permissions::from_mode(0o755))
+        std::fs::set_permissions(&folder, std::fs::Permissions::from_mode(0o755))
     }
 }
 

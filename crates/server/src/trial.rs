@@ -29,7 +29,7 @@ use strongroom_core::{
     tree::TreeError,
 };
 use strongroom_run::{
-    Course, Ended, Job, Local, LocalConfig, LogChunk, Reach, RuntimeError, StartError,
+    Course, Ended, Job, Local, LocalConfig, LogChunk, Reach, RuntimeError, StartError, stages::LAID,
 };
 use tokio::sync::{mpsc, oneshot};
 
@@ -327,7 +327,7 @@ async fn stage(
             Some(folder.map_err(|error| at_fault(format!("could not hand a value on: {error}")))?)
         }
     };
-    job.stage_dir = folder.as_ref().map(|folder| folder.path().to_owned());
+    job.stage_dir = folder.as_ref().map(|folder| folder.path().join(LAID));
     let prepared = local.prepare(permit, job).await;
     let prepared = prepared.map_err(|error| error.reason())?;
     let enforced = prepared.enforced().clone();

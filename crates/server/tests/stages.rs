@@ -68,8 +68,8 @@ async fn a_function_that_exposes_is_refused_then_named_by_the_owner_then_run_in_
     let stages = json!(["expose", "download", "transform"]);
     assert_eq!(shown["detail"]["plan"]["stages"], stages);
     assert_eq!(
-        approve(&station, &asked, json!({})).await.refused(409),
-        "conflict"
+        approve(&station, &asked, json!({})).await.refused(422),
+        "expose_not_named"
     );
     approve(&station, &asked, json!({ "expose": true }))
         .await

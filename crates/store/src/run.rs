@@ -146,6 +146,9 @@ const IS_OWNER: &str = "
 const WAITS_FOR: &str = "
     SELECT owner FROM verdict WHERE request = $1 AND answer = 'pending' ORDER BY owner";
 
+const OWNERS: &str = "
+    SELECT v.owner FROM run r JOIN verdict v ON v.request = r.request WHERE r.id = $1";
+
 const PARTIES: &str = "
     SELECT caller AS party FROM run WHERE id = $1
      UNION
@@ -234,6 +237,15 @@ pub(crate) async fn standing(
         standing.rules = question.rules(connection, now_ms).await?;
     }
     Ok(standing)
+}
+
+/// Everybody who has a say in a run.
+pub(crate) async fn owners(
+    connection: &mut Connection,
+    id: &RunId,
+) -> Result<Vec<Name>, StoreError> {
+    let rows = connection.all(query(OWNERS).bind(id.as_str())).await?;
+    rows.iter().map(|row| row.parsed("owner")).collect()
 }
 
 /// Everybody whom a run concerns: its caller and the owners of its inputs.

@@ -135,7 +135,8 @@ async fn begin(
     tx.execute(question).await?;
     let stage = begins.stage;
     let detail = json!({ "stage": stage });
-    note(tx, run, ("run.stage", now_ms), detail).await
+    let parties = run::parties(tx, run).await?;
+    note(tx, run, ("run.stage", now_ms), detail, &parties).await
 }
 
 /// Writes how a stage ended; whether it was running.
@@ -164,7 +165,9 @@ pub(crate) async fn end(
     }
     if let (Some(_), Some(value)) = (exposed, value) {
         let detail = json!({ "digest": value.digest, "size_bytes": value.size_bytes });
-        note(tx, run, ("run.expose", now_ms), detail).await?;
+        // A digest tells who can guess, and the caller's leave may end.
+        let owners = run::owners(tx, run).await?;
+        note(tx, run, ("run.expose", now_ms), detail, &owners).await?;
     }
     Ok(true)
 }
@@ -216,8 +219,8 @@ async fn note(
     run: &RunId,
     (action, at_ms): (&'static str, i64),
     detail: serde_json::Value,
+    parties: &[Name],
 ) -> Result<(), StoreError> {
-    let parties = run::parties(tx, run).await?;
     tx.note(Note {
         at_ms,
         actor: STATION,

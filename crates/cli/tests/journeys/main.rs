@@ -14,6 +14,7 @@ mod kit;
 mod relay;
 mod rules;
 mod runtimes;
+mod stages;
 mod starlark;
 mod station;
 mod text;

@@ -8,7 +8,7 @@ use strongroom_core::{
     plan::{Inputs, Stage},
     run::Reason,
 };
-use strongroom_run::{Carried, Course, LogChunk};
+use strongroom_run::{Carried, Course, LogChunk, Reach, stages::LAID};
 use tokio::sync::{mpsc, oneshot};
 
 use crate::house::{House, Task, run_id};
@@ -59,7 +59,7 @@ async fn through(house: &House, task: &Task, stages: &[Stage]) -> Through {
         }
         if let Some(carried) = course.carried_to(stage) {
             carried.lay_into(folder.path()).unwrap();
-            job.stage_dir = Some(folder.path().to_owned());
+            job.stage_dir = Some(folder.path().join(LAID));
         }
         let prepared = house.local.prepare(permit, job).await.unwrap();
         let (sender, mut taken) = mpsc::channel(10_000);
@@ -322,4 +322,105 @@ def transform(data, ctx):
     let stages = [Stage::Download, Stage::Transform];
     let through = through(&house, &Task::python(CODE), &stages).await;
     assert_eq!(through.value(), &json!([[], {"n": 1}]));
+}
+
+/// One guest holds whatever another could notice, until it is told to end; the
+/// other looks.
+const NEIGHBOURS: &str = r#"
+import ctypes, fcntl, os, socket, struct, time
+
+CODE = open("/function/main.py", "rb")
+KEY = 4711
+C = ctypes.CDLL(None, use_errno=True)
+LOCK = struct.pack("hhqqi4x", fcntl.F_RDLCK, os.SEEK_SET, 0, 0, 0)
+PLACES = ("/tmp", "/dev/shm", "/out", "/function", "/stage", "/var/tmp", "/run")
+
+def tries(work):
+    try:
+        return work()
+    except OSError:
+        return None
+
+def hold():
+    kept = []
+    def bind():
+        kept.append(socket.socket(socket.AF_UNIX))
+        kept[-1].bind("\0leak")
+    tries(bind)
+    tries(lambda: fcntl.flock(CODE, fcntl.LOCK_EX))
+    tries(lambda: fcntl.fcntl(CODE, fcntl.F_SETLK, LOCK))
+    tries(lambda: fcntl.fcntl(CODE, fcntl.F_SETLEASE, fcntl.F_RDLCK))
+    tries(lambda: os.utime("/function/main.py", (KEY, KEY)))
+    C.shmget(KEY, 4096, 0o1666)
+    C.mq_open(b"/leak", os.O_CREAT | os.O_RDWR, 0o666, None)
+    for place in PLACES:
+        tries(lambda: open(place + "/leak", "w"))
+        tries(lambda: os.mkfifo(place + "/leak-fifo"))
+    print("holding", flush=True)
+    time.sleep(1000)
+
+def look():
+    found = []
+    try:
+        fcntl.flock(CODE, fcntl.LOCK_EX | fcntl.LOCK_NB)
+    except BlockingIOError:
+        found.append("flock")
+    except OSError:
+        pass
+    asked = struct.pack("hhqqi4x", fcntl.F_WRLCK, os.SEEK_SET, 0, 0, 0)
+    told = tries(lambda: fcntl.fcntl(CODE, fcntl.F_GETLK, asked))
+    if told and struct.unpack("hhqqi4x", told)[0] != fcntl.F_UNLCK:
+        found.append("record lock")
+    def connect():
+        with socket.socket(socket.AF_UNIX) as one:
+            one.connect("\0leak")
+            found.append("abstract socket")
+    tries(connect)
+    if tries(lambda: os.stat("/function/main.py").st_mtime) == KEY:
+        found.append("time of a file")
+    if C.shmget(KEY, 4096, 0) != -1:
+        found.append("shared memory")
+    if C.mq_open(b"/leak", os.O_RDWR) != -1:
+        found.append("message queue")
+    for place in PLACES:
+        names = tries(lambda: os.listdir(place)) or []
+        found += [place + "/" + name for name in names if "leak" in name]
+    for file in ("/proc/locks", "/proc/net/unix", "/proc/sysvipc/shm"):
+        text = tries(lambda: open(file).read()) or ""
+        if "leak" in text or str(KEY) in text:
+            found.append(file)
+    return found
+
+def download(ctx):
+    return look()
+
+def transform(data, ctx):
+    return ctx.download if os.path.exists("/stage") else hold()
+"#;
+
+#[tokio::test]
+async fn a_stage_with_a_network_notices_nothing_that_one_with_data_holds_meanwhile() {
+    let house = House::with_slots(2);
+    let task = on_secret(NEIGHBOURS);
+    let holder = house.prepare(&task).await.unwrap();
+    let (sender, mut lines) = mpsc::channel(100);
+    let (cancel, cancelled) = oneshot::channel();
+    let holds = holder.run(sender, cancelled);
+    let looks = async {
+        let line = tokio::time::timeout(crate::house::PATIENCE, lines.recv()).await;
+        assert_eq!(line.unwrap().unwrap().text, "holding");
+        let mut other = Task::python(NEIGHBOURS);
+        other.reach = Reach::Gateway;
+        let found = house.run(other).await.value();
+        cancel.send("tester".parse().unwrap()).unwrap();
+        // Whoever holds is heard to its end.
+        while lines.recv().await.is_some() {}
+        found
+    };
+    let (ended, found) = tokio::join!(holds, looks);
+    assert!(
+        matches!(ended.reason, Reason::Cancelled { .. }),
+        "{ended:?}"
+    );
+    assert_eq!(found, json!([]));
 }

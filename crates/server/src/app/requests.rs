@@ -6,6 +6,7 @@ use strongroom_core::{
     plan::{self, Plan},
     request::State,
     rule::RuleSet,
+    stage::EXPOSE_OFF,
 };
 use strongroom_store::{NewApproval, Page, RequestRow, Role};
 
@@ -128,6 +129,12 @@ impl App {
             });
         }
         let plan = plan_of(row)?;
+        if plan.exposes() && !new.expose {
+            return Err(AppError::Invalid {
+                code: "expose_not_named",
+                detail: EXPOSE_OFF.to_owned(),
+            });
+        }
         let limits_max = new
             .limits
             .over(plan.limits)

@@ -11,7 +11,9 @@ use strongroom_core::{
     run::{OutputFile, Reason},
     stage::Stage,
 };
-use strongroom_run::{Carried, Course, Ended, Local, OutFolder, PrepareError, Prepared};
+use strongroom_run::{
+    Carried, Course, Ended, Local, OutFolder, PrepareError, Prepared, stages::LAID,
+};
 use strongroom_store::{ClaimedRun, Finish, LogLine, StageBegin, StageEnd};
 use tempfile::TempDir;
 use tokio::{
@@ -67,7 +69,7 @@ impl House<'_> {
             Some(carried) => Some(self.folder(carried.clone()).await?),
             None => None,
         };
-        let path = folder.as_ref().map(|folder| folder.path().to_owned());
+        let path = folder.as_ref().map(|folder| folder.path().join(LAID));
         let job = self.laid.job(stage, path);
         let prepared = self.local.prepare(permit, job).await;
         let mut prepared = prepared.map_err(|error| self.not_prepared(&error))?;

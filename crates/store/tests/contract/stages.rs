@@ -332,6 +332,8 @@ async fn what_is_exposed_is_kept_to_the_byte_before_the_next_stage_begins() {
             exposed[0].event.detail["digest"],
             json!(Digest::of(text.as_bytes()))
         );
+        let record = store.audit_page(Some(&guest), 0, 200).await.unwrap();
+        assert!(record.iter().all(|row| row.event.action != "run.expose"));
         // The caller sees it no more, and the owners do.
         store
             .request_revoke(&lab, &run.request, now())
