@@ -129,6 +129,15 @@ fn plan(detail: &RequestDetail) -> Vec<Row> {
     if plan.stages.contains(&Stage::Download) {
         rows.insert(3, ("network", hosts(plan)));
     }
+    for (stage, names) in &plan.secrets {
+        let names: Vec<&str> = names.iter().map(|name| name.as_str()).collect();
+        let told = format!(
+            "{} is told the caller's {}",
+            stage.as_str(),
+            names.join(", ")
+        );
+        rows.push(("secrets", told));
+    }
     rows
 }
 
