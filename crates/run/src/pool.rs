@@ -115,8 +115,11 @@ impl Pool {
                 keeper: tokio::spawn(keeper),
             }
         });
-        let found = shelf.take(pin, self.max as usize);
+        let mut found = shelf.take(pin, self.max as usize);
         shelf.news.notify_one();
+        if found.is_none() && zygote.is_some() && self.places.available_permits() == 0 {
+            found = give_up_one(&mut shelves, pin);
+        }
         match (found, zygote) {
             (Some(waiting), _) => Taken::Waiting(Box::new(waiting)),
             (None, Some(zygote)) => Taken::Zygote(zygote),
@@ -239,6 +242,19 @@ impl Shelf {
         self.waiting.truncate(kept);
         self.demand.next(kept, now)
     }
+}
+
+/// One of those that wait for anybody, whose shelf then does with fewer: copies
+/// that are wanted have no place as long as it holds them all.
+fn give_up_one(shelves: &mut BTreeMap<Label, Shelf>, pin: &RuntimePin) -> Option<Waiting> {
+    let anybodys = Label {
+        runtime: pin.name.clone(),
+        tenant: None,
+    };
+    let shelf = shelves.get_mut(&anybodys)?;
+    let mut found = shelf.waiting.pop_front()?;
+    shelf.demand.settle_for(shelf.waiting.len());
+    found.is_good_for(pin).then_some(found)
 }
 
 /// The life of a shelf's keeper.
