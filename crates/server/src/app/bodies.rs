@@ -21,7 +21,7 @@ use crate::table::{self, Body, TableError};
 
 /// How long somebody waits who only wants to see what a body has.
 const GLANCE_MAX: Duration = Duration::from_secs(20);
-const STILL_READING: &str = "it is still being read; ask again";
+const STILL_READING: &str = "not yet, it is still being read; ask again";
 
 /// The body of a version, and how to read it.
 #[derive(Debug, Clone)]
