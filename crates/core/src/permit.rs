@@ -85,6 +85,21 @@ pub fn mint(
     standing: &Standing<'_>,
     now_ms: i64,
 ) -> Result<Permits, NoPermit> {
+    Ok(Permits {
+        run,
+        plan: plan.digest(),
+        limits: stands(plan, standing, now_ms)?,
+        stages: plan.stages.iter().copied().collect(),
+    })
+}
+
+/// Whether the owners' answers let `plan` run at the time `at_ms`, and within
+/// which limits.
+///
+/// The same is asked before a run and whenever somebody reads what came out of
+/// one, then as of the time that it began: what an owner takes back ends both,
+/// and what time alone has ended ends neither.
+pub fn stands(plan: &Plan, standing: &Standing<'_>, at_ms: i64) -> Result<Limits, NoPermit> {
     if standing.state != State::Approved {
         return Err(NoPermit::State(standing.state));
     }
@@ -106,7 +121,7 @@ pub fn mint(
         }
         if let Some(approval) = ground(owner, grounds, plan, standing)? {
             approval
-                .still_covers(standing.caller, plan, now_ms)
+                .still_covers(standing.caller, plan, at_ms)
                 .map_err(|why| NoPermit::NotCovered {
                     owner: owner.clone(),
                     why,
@@ -114,12 +129,7 @@ pub fn mint(
             limits = limits.smaller(approval.limits_max);
         }
     }
-    Ok(Permits {
-        run,
-        plan: plan.digest(),
-        limits,
-        stages: plan.stages.iter().copied().collect(),
-    })
+    Ok(limits)
 }
 
 fn ground<'a>(

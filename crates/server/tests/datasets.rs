@@ -6,7 +6,6 @@ mod support;
 
 use serde_json::{Value, json};
 use strongroom_core::{
-    id::RunId,
     tree::{Tree, TreeFile},
     version::{Changes, MadeBy},
 };
@@ -263,9 +262,13 @@ async fn what_a_run_left_becomes_a_version_that_tells_where_it_comes_from() {
     let tree = Tree::new([("mean.csv".parse().unwrap(), file)]).unwrap();
     let input =
         serde_json::from_value(json!({ "dataset": "lab/penguins", "version": pushed["version"] }));
+    station.push_function("lab/f", "print(1)").await;
+    let run = station
+        .ask("guest", "lab/f", &["lab/penguins"], json!({}))
+        .await;
     let changes = Changes {
         made_by: Some(MadeBy {
-            run: RunId::new(1, [1; 10]),
+            run: text(&run, "id").parse().unwrap(),
             function: None,
             function_version: put.digest,
         }),

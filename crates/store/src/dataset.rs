@@ -9,6 +9,7 @@ mod keep;
 pub(crate) mod origin;
 mod push;
 mod says;
+mod withheld;
 
 use strongroom_core::{
     digest::Digest,

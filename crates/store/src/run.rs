@@ -1,8 +1,10 @@
 //! Runs, as rows: what is known of each, and who may see how much of it.
 //!
 //! A caller sees all of his run, as long as the owners of what it was computed
-//! from allow him; if one of them takes his yes back, the caller sees how it
-//! ended and no text. An owner of an input sees that it ran and how it ended,
+//! from allow him. That is judged each time somebody reads, by the same law as
+//! before a launch: if one of them takes his approval back, removes the rule
+//! that it rested on, or comes to forbid it, the caller sees how it ended and
+//! no text. An owner of an input sees that it ran and how it ended,
 //! but not what it returned, wrote or named its files. For anybody else there
 //! is no such run.
 
@@ -73,7 +75,7 @@ pub struct RunRow {
     pub cancel_requested_by: Option<Name>,
     /// Whether all of it is shown, or only what an owner of an input may see.
     pub viewer_is_caller: bool,
-    /// An owner of what it was computed from took his yes back.
+    /// An owner of what it was computed from does not allow it any more.
     pub is_withheld: bool,
     /// The original versions behind its inputs; empty in lists.
     pub labels: Labels,
@@ -127,6 +129,10 @@ const FIND: &str = "
            r.cancel_by, r.reason, r.usage, r.value, r.files, r.enforced, q.state AS asked,
            (SELECT COUNT(*) FROM verdict v JOIN approval a ON a.id = v.approval
              WHERE v.request = r.request AND a.revoked <> 0) AS taken_back,
+           (SELECT COUNT(*) FROM verdict v LEFT JOIN rule u ON u.owner = v.owner
+             WHERE v.request = r.request AND v.owner <> r.caller
+               AND ((u.owner IS NULL AND v.approval IS NULL) OR r.at_ms <= u.at_ms))
+               AS rules_changed,
            (SELECT COUNT(*) FROM run_stage s WHERE s.run = r.id) AS stages, q.inputs, q.labels
       FROM run r JOIN request q ON q.id = r.request WHERE r.id = $1";
 
@@ -135,7 +141,11 @@ const LIST: &str = "
            r.cancel_by, r.reason, r.usage, CAST(NULL AS TEXT) AS value,
            CAST(NULL AS TEXT) AS files, r.enforced, q.state AS asked,
            (SELECT COUNT(*) FROM verdict v JOIN approval a ON a.id = v.approval
-             WHERE v.request = r.request AND a.revoked <> 0) AS taken_back
+             WHERE v.request = r.request AND a.revoked <> 0) AS taken_back,
+           (SELECT COUNT(*) FROM verdict v LEFT JOIN rule u ON u.owner = v.owner
+             WHERE v.request = r.request AND v.owner <> r.caller
+               AND ((u.owner IS NULL AND v.approval IS NULL) OR r.at_ms <= u.at_ms))
+               AS rules_changed
       FROM run r JOIN request q ON q.id = r.request
      WHERE r.caller = $1 AND ($2 = '' OR r.state = $2) AND ($3 = '' OR r.id < $3)
      ORDER BY r.id DESC LIMIT $4";
@@ -177,6 +187,7 @@ impl Store {
         let mut rows = Vec::new();
         for fields in connection.all(question).await? {
             let mut row = read(&fields)?;
+            fill_withheld(&mut connection, &fields, &mut row).await?;
             fill_waits_for(&mut connection, &mut row).await?;
             rows.push(for_caller(row));
         }
@@ -295,8 +306,32 @@ pub(crate) async fn load(
     if fields.number("stages")? != 0 {
         row.stages = stage::of(connection, id).await?;
     }
+    fill_withheld(connection, &fields, &mut row).await?;
     fill_waits_for(connection, &mut row).await?;
     Ok(Some(row))
+}
+
+/// Asks the rules again, if an owner's have changed since the run was asked
+/// for: those that have not still say what they said when it began.
+async fn fill_withheld(
+    connection: &mut Connection,
+    fields: &Fields,
+    row: &mut RunRow,
+) -> Result<(), StoreError> {
+    let Some(started_ms) = row.started_ms.filter(|_| !row.is_withheld) else {
+        return Ok(());
+    };
+    if fields.number("rules_changed")? == 0 {
+        return Ok(());
+    }
+    let asked = asked::load(connection, &row.request).await?;
+    let asked = asked.ok_or_else(|| StoreError::corrupt(format!("{} has no request", row.id)))?;
+    let standing = standing(connection, &row.kind, &asked, started_ms).await?;
+    row.is_withheld = match &asked.plan {
+        Some(plan) => permit::stands(plan, &standing.as_core(), started_ms).is_err(),
+        None => true,
+    };
+    Ok(())
 }
 
 async fn fill_waits_for(connection: &mut Connection, row: &mut RunRow) -> Result<(), StoreError> {

@@ -94,7 +94,7 @@ fn shown(run: &Run) -> String {
     if run.withheld {
         rows.push((
             "withheld",
-            "an owner of the data took his yes back".to_owned(),
+            "an owner of the data does not allow it any more".to_owned(),
         ));
     }
     if !run.files.is_empty() {

@@ -101,16 +101,16 @@ fn a_function_that_exposes_is_refused_asked_for_and_named_by_the_owner() {
     snapshot!(guest.tries(&["output", &run]), @r##"
     ---- stderr
     succeeded
-      an owner of the data took his yes back, so what came out is not shown
+      an owner of the data does not allow it any more, so what came out is not shown
     "##);
     snapshot!(guest.tries(&["logs", &run]), @r##"
     ---- stderr
-    error: an owner of the data took his yes back, so nothing of what came out is shown
+    error: an owner of the data does not allow it any more, so nothing of what came out is shown
     ---- exit code 2
     "##);
     snapshot!(guest.tries(&["output", &run, "--exposed"]), @r##"
     ---- stderr
-    error: an owner of the data took his yes back, so nothing of what came out is shown
+    error: an owner of the data does not allow it any more, so nothing of what came out is shown
     ---- exit code 2
     "##);
 }

@@ -94,6 +94,10 @@ pub struct DatasetVersion {
     /// The push changed nothing, and this is the version that was there.
     #[serde(default)]
     pub unchanged: bool,
+    /// An owner of the originals does not allow its maker to see it any more,
+    /// so that nothing of what is in it is shown.
+    #[serde(default, skip_serializing_if = "std::ops::Not::not")]
+    pub withheld: bool,
     /// Absent in lists, as is all below.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub files: Option<BTreeMap<String, TreeFile>>,

@@ -85,8 +85,8 @@ pub struct Run {
     /// The original dataset versions behind what came out; absent in lists.
     #[serde(default, skip_serializing_if = "Vec::is_empty")]
     pub labels: Vec<InputVersion>,
-    /// An owner of one of them took his yes back, so that nothing of what came
-    /// out is shown.
+    /// An owner of one of them does not allow it any more, so that nothing of
+    /// what came out is shown.
     #[serde(default, skip_serializing_if = "std::ops::Not::not")]
     pub withheld: bool,
     /// Absent for a run of one stage, and in lists.

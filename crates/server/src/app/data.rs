@@ -9,7 +9,7 @@ use strongroom_core::{
     name::{ObjectName, Reference},
     tree::{Tree, TreePath},
 };
-use strongroom_store::{BlobError, DatasetVersionRow, Page};
+use strongroom_store::{BlobError, DatasetRow, DatasetVersionRow, Page};
 use tokio::fs::File;
 
 use super::{
@@ -77,7 +77,14 @@ impl App {
         page: Page,
     ) -> Result<api::Page<api::Dataset>, AppError> {
         let found = self.store.dataset_list(&actor.user, page).await?;
-        Ok(show::page(found, show::dataset))
+        let mut items = Vec::new();
+        for row in found.items {
+            items.push(self.dataset_shown(row).await?);
+        }
+        Ok(api::Page {
+            items,
+            next: found.next,
+        })
     }
 
     pub async fn dataset(
@@ -87,9 +94,29 @@ impl App {
     ) -> Result<api::Dataset, AppError> {
         actor.owns(&name.owner, "dataset")?;
         let found = self.store.dataset_find(name).await?;
-        found
-            .map(show::dataset)
-            .ok_or(AppError::NotFound("dataset"))
+        let row = found.ok_or(AppError::NotFound("dataset"))?;
+        self.dataset_shown(row).await
+    }
+
+    async fn dataset_shown(&self, row: DatasetRow) -> Result<api::Dataset, AppError> {
+        Ok(api::Dataset {
+            name: row.newest.dataset.clone(),
+            newest: self.version_listed(row.newest).await?,
+            version_count: row.version_count,
+        })
+    }
+
+    /// A version as lists have it, without its words where it is withheld.
+    pub(super) async fn version_listed(
+        &self,
+        row: DatasetVersionRow,
+    ) -> Result<api::DatasetVersion, AppError> {
+        let withheld = self.store.dataset_withheld(&row).await?;
+        let shown = show::dataset_version(row);
+        Ok(match withheld {
+            true => show::withheld(shown),
+            false => shown,
+        })
     }
 
     pub async fn dataset_log(
@@ -100,7 +127,14 @@ impl App {
     ) -> Result<api::Page<api::DatasetVersion>, AppError> {
         self.dataset(actor, name).await?;
         let found = self.store.dataset_log(name, page).await?;
-        Ok(show::page(found, show::dataset_version))
+        let mut items = Vec::new();
+        for row in found.items {
+            items.push(self.version_listed(row).await?);
+        }
+        Ok(api::Page {
+            items,
+            next: found.next,
+        })
     }
 
     /// Opens one file of one's own dataset.
@@ -130,16 +164,34 @@ impl App {
         })
     }
 
+    /// A version of one's own dataset, with its files: the one way to read what
+    /// is in a version.
+    ///
+    /// # Errors
+    ///
+    /// [`AppError::Withheld`] for one that a run made, when nothing of what
+    /// came out of that run is shown any more.
     pub(super) async fn dataset_tree(
         &self,
         actor: &Actor,
         reference: &Reference,
     ) -> Result<(DatasetVersionRow, Tree), AppError> {
-        actor.owns(&reference.name.owner, "dataset")?;
-        let found = self.store.dataset_version(reference).await?;
-        let row = found.ok_or(AppError::NotFound("dataset version"))?;
+        let row = self.version_row(actor, reference).await?;
+        if self.store.dataset_withheld(&row).await? {
+            return Err(AppError::Withheld);
+        }
         let tree = self.store.dataset_tree(&row.version).await?;
         Ok((row, tree))
+    }
+
+    pub(super) async fn version_row(
+        &self,
+        actor: &Actor,
+        reference: &Reference,
+    ) -> Result<DatasetVersionRow, AppError> {
+        actor.owns(&reference.name.owner, "dataset")?;
+        let found = self.store.dataset_version(reference).await?;
+        found.ok_or(AppError::NotFound("dataset version"))
     }
 }
 

@@ -4,8 +4,10 @@ use strongroom_core::{
     id::RunId,
     network::{Answers, made::RequestMade},
     plan::Plan,
+    run::Reason,
     stage::Stage,
 };
+use strongroom_store::RunRow;
 
 use super::{Actor, App, AppError};
 use crate::api;
@@ -49,7 +51,8 @@ impl App {
         }
     }
 
-    /// Requests of a run after the `after`-th; for the caller only.
+    /// Requests of a run after the `after`-th: for its caller, and where data was
+    /// exposed for the owners of the data, who see where it may have gone.
     pub async fn requests_made(
         &self,
         actor: &Actor,
@@ -57,11 +60,34 @@ impl App {
         after: u32,
         limit: u32,
     ) -> Result<Vec<RequestMade>, AppError> {
-        let row = self.run_of_caller(actor, id).await?;
+        let row = self.run_row(actor, id).await?;
         if row.is_withheld {
             return Err(AppError::Withheld);
         }
-        Ok(self.store.requests_made(id, after, limit).await?)
+        if !row.viewer_is_caller && !has_exposed(&row) {
+            return Err(AppError::NotFound("run"));
+        }
+        let made = self.store.requests_made(id, after, limit).await?;
+        Ok(match row.viewer_is_caller {
+            true => made,
+            false => made.into_iter().map(asked_alone).collect(),
+        })
+    }
+}
+
+/// Whether a value went from `expose` to the stage with a network.
+fn has_exposed(row: &RunRow) -> bool {
+    row.stages.iter().any(|stage| {
+        stage.stage == Stage::Expose && stage.reason.as_ref().is_some_and(Reason::is_success)
+    })
+}
+
+/// A request without what tells of its answer, which is its caller's.
+fn asked_alone(made: RequestMade) -> RequestMade {
+    RequestMade {
+        digest: None,
+        kept: None,
+        ..made
     }
 }
 

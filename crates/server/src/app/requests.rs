@@ -245,6 +245,8 @@ impl App {
         self.store
             .rule_put(&actor.user, &rules.text, self.now_ms())
             .await?;
+        // Whoever follows a run on his data may have to see no more of it.
+        self.watch.all_changed();
         Ok(rules)
     }
 
@@ -252,7 +254,9 @@ impl App {
         self.store
             .rule_delete(&actor.user, self.now_ms())
             .await
-            .map_err(|error| show::missing(error, "rules"))
+            .map_err(|error| show::missing(error, "rules"))?;
+        self.watch.all_changed();
+        Ok(())
     }
 
     /// Says whether rules would be taken, and changes nothing.

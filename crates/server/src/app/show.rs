@@ -11,7 +11,7 @@ use strongroom_core::{
     request::{Grounds, Verdict},
 };
 use strongroom_store::{
-    AuditRow, DatasetRow, DatasetVersionRow, FunctionRow, FunctionVersionRow, Kind, LogLine, Paged,
+    AuditRow, DatasetVersionRow, FunctionRow, FunctionVersionRow, Kind, LogLine, Paged,
     RequestRow, RunRow, StageRow, StoreError, TokenRow, UserRow,
 };
 
@@ -65,14 +65,6 @@ pub(super) fn token(row: TokenRow) -> api::Token {
     }
 }
 
-pub(super) fn dataset(row: DatasetRow) -> api::Dataset {
-    api::Dataset {
-        name: row.newest.dataset.clone(),
-        newest: dataset_version(row.newest),
-        version_count: row.version_count,
-    }
-}
-
 /// A version as lists have it; what is read only for one is absent.
 pub(super) fn dataset_version(row: DatasetVersionRow) -> api::DatasetVersion {
     api::DatasetVersion {
@@ -86,6 +78,7 @@ pub(super) fn dataset_version(row: DatasetVersionRow) -> api::DatasetVersion {
         file_count: row.file_count,
         size_bytes: row.size_bytes,
         unchanged: row.unchanged,
+        withheld: false,
         files: None,
         meta: None,
         readme: None,
@@ -95,6 +88,18 @@ pub(super) fn dataset_version(row: DatasetVersionRow) -> api::DatasetVersion {
         no_structure: None,
         made_by: None,
         derived_from: Default::default(),
+    }
+}
+
+/// A version of which its owner sees that it is there, and no word of it.
+pub(super) fn withheld(version: api::DatasetVersion) -> api::DatasetVersion {
+    api::DatasetVersion {
+        title: String::new(),
+        message: String::new(),
+        file_count: 0,
+        size_bytes: 0,
+        withheld: true,
+        ..version
     }
 }
 

@@ -154,7 +154,7 @@ impl App {
         actor: &Actor,
         reference: &Reference,
     ) -> Result<api::DatasetVersion, AppError> {
-        let (row, _) = self.dataset_tree(actor, reference).await?;
+        let row = self.version_row(actor, reference).await?;
         self.version_shown(row).await
     }
 
@@ -163,6 +163,13 @@ impl App {
         row: DatasetVersionRow,
     ) -> Result<api::DatasetVersion, AppError> {
         let says = self.store.dataset_says(&row).await?;
+        if self.store.dataset_withheld(&row).await? {
+            return Ok(api::DatasetVersion {
+                made_by: says.made_by,
+                derived_from: says.derived_from,
+                ..show::withheld(show::dataset_version(row))
+            });
+        }
         let tree = self.store.dataset_tree(&row.version).await?;
         let mut shown = show::dataset_version(row);
         let found = Found::in_tree(&tree, &says.structure.unwrap_or_default());

@@ -106,11 +106,12 @@ impl Watch {
         });
     }
 
-    /// Tells all listeners to look: more than one run may have changed.
+    /// Tells all listeners to look: more than one run may have changed. What
+    /// was handed round before may be for nobody's eyes now.
     pub fn all_changed(&self) {
         self.with(|runs| {
             for sender in runs.values() {
-                sender.send_modify(|_| {});
+                sender.send_replace(None);
             }
         });
     }

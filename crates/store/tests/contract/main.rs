@@ -11,6 +11,7 @@ mod data;
 mod fixture;
 mod full_disk;
 mod home;
+mod labels;
 mod people;
 mod places;
 mod postgres;

@@ -62,7 +62,7 @@ impl<'a> Ending<'a> {
             None => ui.say(reason)?,
         }
         if self.is_withheld {
-            ui.say("  an owner of the data took his yes back, so what came out is not shown")?;
+            ui.say("  an owner of the data does not allow it any more, so what came out is not shown")?;
         }
         self.tell_tier(ui)?;
         self.tell_files(ui, kept)?;

@@ -1,0 +1,277 @@
+//! Who may see what came out, judged whenever somebody reads.
+
+use serde_json::{Value, json};
+use strongroom_core::{
+    digest::Digest,
+    name::Reference,
+    plan::InputVersion,
+    run::{Reason, Usage},
+    version::{Changes, MadeBy},
+};
+use strongroom_store::{DatasetVersionRow, Finish, NewVersion, Page, RunRow};
+
+use crate::fixture::{
+    World, approval, dataset, each_store, function, name, new_run, now, object, tree,
+};
+
+const PERMIT: &str = "permit(principal, action, resource);";
+const FORBID_GUEST: &str = r#"forbid(principal == User::"guest", action, resource);"#;
+
+async fn rules(world: &World, owner: &str, text: &str) {
+    let owner = name(owner);
+    world.store.rule_put(&owner, text, now()).await.unwrap();
+}
+
+/// Runs what may run next, with a value.
+async fn run_next(world: &World, run: &RunRow) {
+    let claimed = world.start_next().await;
+    assert_eq!(claimed.run, run.id);
+    let finish = Finish {
+        value: Some(json!(4711)),
+        usage: Some(Usage::default()),
+        ..Finish::because(Reason::Failed {
+            exit_code: Some(47),
+            signal: None,
+        })
+    };
+    let store = &world.store;
+    store.run_finish(&run.id, finish, now()).await.unwrap();
+}
+
+/// `guest` runs a function on data of `lab`, by whatever `lab` has said.
+async fn ran(world: &World, data: &InputVersion) -> RunRow {
+    let mean = function(world, "devs/mean", "print(1)").await;
+    let run = world.ask(&mean, &[data], 1).await;
+    run_next(world, &run).await;
+    run
+}
+
+#[track_caller]
+fn is_shown(run: &RunRow) {
+    assert!(!run.is_withheld, "{run:?}");
+    assert_eq!(run.value, Some(json!(4711)));
+}
+
+#[track_caller]
+fn is_withheld(run: &RunRow) {
+    assert!(run.is_withheld && run.viewer_is_caller, "{run:?}");
+    let code_only = Reason::Failed {
+        exit_code: None,
+        signal: None,
+    };
+    assert_eq!(
+        (&run.reason, &run.value, run.usage),
+        (&Some(code_only), &None::<Value>, None)
+    );
+}
+
+async fn listed(world: &World) -> RunRow {
+    let page = Page::first();
+    let runs = world.store.run_list(&name("guest"), None, page).await;
+    runs.unwrap().items.remove(0)
+}
+
+#[tokio::test]
+async fn what_came_out_is_withheld_while_no_rule_permits_what_rested_on_one() {
+    each_store(async |world| {
+        rules(world, "lab", PERMIT).await;
+        let data = dataset(world, "lab/a", "1").await;
+        let run = ran(world, &data).await;
+        is_shown(&world.run(&run).await);
+        assert!(!listed(world).await.is_withheld);
+
+        let lab = name("lab");
+        world.store.rule_delete(&lab, now()).await.unwrap();
+        is_withheld(&world.run(&run).await);
+        let row = listed(world).await;
+        assert!(row.is_withheld && row.usage.is_none(), "{row:?}");
+
+        rules(
+            world,
+            "lab",
+            r#"permit(principal == User::"eve", action, resource);"#,
+        )
+        .await;
+        is_withheld(&world.run(&run).await);
+        // Who gives it again has given it.
+        rules(world, "lab", PERMIT).await;
+        is_shown(&world.run(&run).await);
+    })
+    .await;
+}
+
+#[tokio::test]
+async fn a_rule_that_comes_to_forbid_it_withholds_what_was_approved_in_person() {
+    each_store(async |world| {
+        let data = dataset(world, "lab/a", "1").await;
+        let mean = function(world, "devs/mean", "print(1)").await;
+        let run = world.ask(&mean, &[&data], 1).await;
+        world.approve("lab", &run).await.unwrap();
+        run_next(world, &run).await;
+        // Rules that do not speak of it change nothing, nor do somebody else's.
+        rules(
+            world,
+            "lab",
+            r#"forbid(principal == User::"eve", action, resource);"#,
+        )
+        .await;
+        rules(world, "zoo", FORBID_GUEST).await;
+        is_shown(&world.run(&run).await);
+        rules(world, "lab", FORBID_GUEST).await;
+        is_withheld(&world.run(&run).await);
+        world.store.rule_delete(&name("lab"), now()).await.unwrap();
+        is_shown(&world.run(&run).await);
+    })
+    .await;
+}
+
+#[tokio::test]
+async fn what_time_alone_has_ended_is_not_withheld() {
+    each_store(async |world| {
+        let data = dataset(world, "lab/a", "1").await;
+        let mean = function(world, "devs/mean", "print(1)").await;
+        // An approval for one run and a moment, which both are over.
+        let new = new_run("guest", &mean, &[&data], json!({ "n": 1 }));
+        let scope = strongroom_core::approval::Scope::Plan {
+            plan: new.plan.digest(),
+        };
+        let run = world.submit(new).await;
+        let short = strongroom_store::NewApproval {
+            until_ms: Some(now() + 40),
+            ..approval(scope, Some(1))
+        };
+        world.approve_with("lab", &run, short).await.unwrap();
+        run_next(world, &run).await;
+        while now() < run.at_ms + 100 {}
+        // Rules have changed since, so it is judged anew.
+        rules(
+            world,
+            "lab",
+            r#"forbid(principal == User::"eve", action, resource);"#,
+        )
+        .await;
+        is_shown(&world.run(&run).await);
+
+        // A rule that held until a time that has come.
+        let until = "permit(principal, action, resource) when \
+                     { context.now < datetime(\"2023-11-15\") };";
+        rules(world, "lab", until).await;
+        let second = ran(world, &data).await;
+        rules(world, "lab", &format!("{until} // later")).await;
+        is_shown(&world.run(&second).await);
+    })
+    .await;
+}
+
+#[tokio::test]
+async fn each_owner_behind_what_was_made_of_his_data_withholds_it() {
+    each_store(async |world| {
+        let data = dataset(world, "lab/a", "1").await;
+        rules(world, "lab", PERMIT).await;
+        let first = ran(world, &data).await;
+        let made = save(world, &first, "guest/made", "2", &data).await;
+        let second = ran(
+            world,
+            &InputVersion {
+                dataset: made.dataset.clone(),
+                version: made.version,
+            },
+        )
+        .await;
+        is_shown(&world.run(&second).await);
+        world.store.rule_delete(&name("lab"), now()).await.unwrap();
+        is_withheld(&world.run(&second).await);
+    })
+    .await;
+}
+
+/// Keeps what a run made as a version of its caller's.
+async fn save(
+    world: &World,
+    run: &RunRow,
+    full: &str,
+    content: &str,
+    from: &InputVersion,
+) -> DatasetVersionRow {
+    let dataset = object(full);
+    let changes = Changes {
+        made_by: Some(MadeBy {
+            run: run.id.clone(),
+            function: None,
+            function_version: Digest::of(b"f"),
+        }),
+        derived_from: [from.clone()].into(),
+        readme: strongroom_core::version::Change::Set("found".to_owned()),
+        ..Changes::default()
+    };
+    let new = NewVersion {
+        tree: tree(world, None, &[("data.csv", content)]).await,
+        says: changes.over(&Default::default()),
+        message: String::new(),
+        after: None,
+    };
+    let owner = dataset.owner.clone();
+    let saved = world.store.dataset_save(&owner, &dataset, new, now());
+    saved.await.unwrap().unwrap()
+}
+
+#[tokio::test]
+async fn a_version_that_a_run_made_is_withheld_with_what_came_out_of_it() {
+    each_store(async |world| {
+        let store = &world.store;
+        let data = dataset(world, "lab/a", "1").await;
+        rules(world, "lab", PERMIT).await;
+        let run = ran(world, &data).await;
+        let made = save(world, &run, "guest/made", "2", &data).await;
+        // A push that keeps the readme, and one that is all the pusher's own.
+        let guest = name("guest");
+        let reference: Reference = "guest/made".parse().unwrap();
+        let files = tree(world, Some("guest"), &[("data.csv", "own")]).await;
+        store
+            .dataset_push(&guest, &made.dataset, &files, "", now())
+            .await
+            .unwrap();
+        let kept = store.dataset_version(&reference).await.unwrap().unwrap();
+        let plain = dataset(world, "guest/plain", "3").await;
+        let plain = Reference {
+            name: plain.dataset,
+            ..reference.clone()
+        };
+        let plain = store.dataset_version(&plain).await.unwrap().unwrap();
+        for version in [&made, &kept, &plain] {
+            assert!(!store.dataset_withheld(version).await.unwrap());
+        }
+        store.rule_delete(&name("lab"), now()).await.unwrap();
+        for (version, withheld) in [(&made, true), (&kept, true), (&plain, false)] {
+            assert_eq!(store.dataset_withheld(version).await.unwrap(), withheld);
+        }
+        // Brought back, it is what it was.
+        let first: Reference = "guest/made~1".parse().unwrap();
+        let again = store.dataset_restore(&guest, &first, "", now());
+        assert!(store.dataset_withheld(&again.await.unwrap()).await.unwrap());
+    })
+    .await;
+}
+
+#[tokio::test]
+async fn a_version_whose_run_was_somebody_elses_or_nobodys_is_withheld() {
+    each_store(async |world| {
+        let data = dataset(world, "lab/a", "1").await;
+        rules(world, "lab", PERMIT).await;
+        let run = ran(world, &data).await;
+        let stolen = save(world, &run, "eve/made", "2", &data).await;
+        let mut unknown = run.clone();
+        unknown.id = new_run(
+            "guest",
+            &function(world, "devs/mean", "print(1)").await,
+            &[],
+            json!({}),
+        )
+        .run;
+        let forged = save(world, &unknown, "guest/forged", "2", &data).await;
+        for version in [stolen, forged] {
+            assert!(world.store.dataset_withheld(&version).await.unwrap());
+        }
+    })
+    .await;
+}
