@@ -233,3 +233,49 @@ async fn secrets_are_lent_only_by_who_says_so_and_never_meet_data_of_others() {
     assert_eq!(refused.refused(409), "conflict");
     station.stop().await;
 }
+
+#[tokio::test]
+async fn owners_see_where_a_download_went_that_their_data_was_exposed_to_and_no_other() {
+    let (host, _heard) = host().await;
+    let mut station = station(host, "").await;
+    let exposing = format!("{FETCH}\ndef expose(data, ctx):\n    return len(data.text())\n");
+    let manifest = format!("entry = 'main.py'\n[download]\nhosts = ['{host}']\n");
+    let files = json!({ "main.py": exposing, "strongroom.toml": manifest });
+    station
+        .post(
+            "devs",
+            "/v1/functions/devs/exposes/versions",
+            json!({ "files": files }),
+        )
+        .await
+        .ok();
+    let args = json!({ "urls": [format!("http://{host}/a"), "http://127.0.0.1:1/"] });
+    let ask = async |function: &str, expose: &str| {
+        let body = json!({ "function": function, "on": ["lab/d"], "args": args, "expose": expose });
+        let asked = station.post("guest", "/v1/runs", body).await.ok();
+        let approve = format!("/v1/requests/{}/approve", text(&asked, "request"));
+        let named = json!({ "expose": expose != "off" });
+        station.post("lab", &approve, named).await.ok();
+        let path = format!("/v1/runs/{}?wait=30s", text(&asked, "id"));
+        let run = station.get("guest", &path).await.ok();
+        assert_eq!(run["reason"]["code"], "succeeded", "{run}");
+        format!("/v1/runs/{}/requests-made", text(&run, "id"))
+    };
+    let exposed = ask("devs/exposes", "ask_owners").await;
+    let page = station.get("lab", &exposed).await.ok();
+    let seen = page["items"].as_array().unwrap();
+    assert_eq!(seen[0]["url"], format!("http://{host}/a"), "{page}");
+    assert_eq!(
+        (&seen[0]["status"], &seen[0]["digest"]),
+        (&json!(200), &Value::Null),
+        "the answer is the caller's"
+    );
+    assert_eq!(seen[1]["outcome"]["code"], "host");
+    let page = station.get("guest", &exposed).await.ok();
+    assert!(page["items"][0]["digest"].is_string(), "{page}");
+    assert_eq!(station.get("zoo", &exposed).await.refused(404), "not_found");
+    // Where nothing was exposed it is the caller's business alone.
+    let plain = ask("lab/fetch", "off").await;
+    assert_eq!(station.get("lab", &plain).await.refused(404), "not_found");
+    station.stop().await;
+}

@@ -21,7 +21,9 @@ pub enum AppError {
     #[error("the token was revoked or has run out")]
     TokenGone,
     /// The owners of what it was computed from do not allow it any more.
-    #[error("an owner of the data does not allow it any more, so nothing of what came out is shown")]
+    #[error(
+        "an owner of the data does not allow it any more, so nothing of what came out is shown"
+    )]
     Withheld,
     /// What was sent cannot be read.
     #[error("{detail}")]

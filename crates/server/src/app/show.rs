@@ -11,8 +11,8 @@ use strongroom_core::{
     request::{Grounds, Verdict},
 };
 use strongroom_store::{
-    AuditRow, DatasetVersionRow, FunctionRow, FunctionVersionRow, Kind, LogLine, Paged,
-    RequestRow, RunRow, StageRow, StoreError, TokenRow, UserRow,
+    AuditRow, DatasetVersionRow, FunctionRow, FunctionVersionRow, Kind, LogLine, Paged, RequestRow,
+    RunRow, StageRow, StoreError, TokenRow, UserRow,
 };
 
 use super::AppError;

@@ -62,7 +62,9 @@ impl<'a> Ending<'a> {
             None => ui.say(reason)?,
         }
         if self.is_withheld {
-            ui.say("  an owner of the data does not allow it any more, so what came out is not shown")?;
+            ui.say(
+                "  an owner of the data does not allow it any more, so what came out is not shown",
+            )?;
         }
         self.tell_tier(ui)?;
         self.tell_files(ui, kept)?;
