@@ -8,6 +8,8 @@
 //! but not what it returned, wrote or named its files. For anybody else there
 //! is no such run.
 
+mod shown;
+
 use std::collections::BTreeMap;
 
 use serde::{Deserialize, Serialize};
@@ -23,6 +25,8 @@ use strongroom_core::{
     run::{Enforced, OutputFile, Reason, State, Usage},
     stage::Expose,
 };
+
+pub(crate) use shown::for_caller;
 
 use crate::{
     Connection, Fields, Store, approval,
@@ -187,7 +191,7 @@ impl Store {
         let mut rows = Vec::new();
         for fields in connection.all(question).await? {
             let mut row = read(&fields)?;
-            fill_withheld(&mut connection, &fields, &mut row).await?;
+            shown::fill_withheld(&mut connection, &fields, &mut row).await?;
             fill_waits_for(&mut connection, &mut row).await?;
             rows.push(for_caller(row));
         }
@@ -285,7 +289,7 @@ pub(crate) async fn seen(
         .bind(viewer.as_str());
     match connection.count(question).await? {
         0 => Ok(None),
-        _ => Ok(Some(for_owner(row))),
+        _ => Ok(Some(shown::for_owner(row))),
     }
 }
 
@@ -306,32 +310,9 @@ pub(crate) async fn load(
     if fields.number("stages")? != 0 {
         row.stages = stage::of(connection, id).await?;
     }
-    fill_withheld(connection, &fields, &mut row).await?;
+    shown::fill_withheld(connection, &fields, &mut row).await?;
     fill_waits_for(connection, &mut row).await?;
     Ok(Some(row))
-}
-
-/// Asks the rules again, if an owner's have changed since the run was asked
-/// for: those that have not still say what they said when it began.
-async fn fill_withheld(
-    connection: &mut Connection,
-    fields: &Fields,
-    row: &mut RunRow,
-) -> Result<(), StoreError> {
-    let Some(started_ms) = row.started_ms.filter(|_| !row.is_withheld) else {
-        return Ok(());
-    };
-    if fields.number("rules_changed")? == 0 {
-        return Ok(());
-    }
-    let asked = asked::load(connection, &row.request).await?;
-    let asked = asked.ok_or_else(|| StoreError::corrupt(format!("{} has no request", row.id)))?;
-    let standing = standing(connection, &row.kind, &asked, started_ms).await?;
-    row.is_withheld = match &asked.plan {
-        Some(plan) => permit::stands(plan, &standing.as_core(), started_ms).is_err(),
-        None => true,
-    };
-    Ok(())
 }
 
 async fn fill_waits_for(connection: &mut Connection, row: &mut RunRow) -> Result<(), StoreError> {
@@ -342,63 +323,6 @@ async fn fill_waits_for(connection: &mut Connection, row: &mut RunRow) -> Result
         }
     }
     Ok(())
-}
-
-/// What the caller may see: all of it, unless an owner took his yes back.
-pub(crate) fn for_caller(row: RunRow) -> RunRow {
-    if !row.is_withheld {
-        return row;
-    }
-    let stages = row.stages.into_iter().map(|stage| StageRow {
-        usage: None,
-        ..without_text(stage)
-    });
-    RunRow {
-        stages: stages.collect(),
-        reason: row.reason.map(code_only),
-        usage: None,
-        value: None,
-        files: Vec::new(),
-        ..row
-    }
-}
-
-/// What an owner of an input may see.
-fn for_owner(row: RunRow) -> RunRow {
-    RunRow {
-        stages: row.stages.into_iter().map(without_text).collect(),
-        reason: row.reason.map(code_only),
-        value: None,
-        files: Vec::new(),
-        viewer_is_caller: false,
-        // What is withheld from a caller was never an owner's.
-        is_withheld: false,
-        ..row
-    }
-}
-
-/// A stage without what the guest put into it. A digest tells who can guess.
-fn without_text(stage: StageRow) -> StageRow {
-    StageRow {
-        reason: stage.reason.map(code_only),
-        value: None,
-        ..stage
-    }
-}
-
-/// A reason keeps its kind, but not what the guest put into it.
-fn code_only(reason: Reason) -> Reason {
-    match reason {
-        Reason::Failed { .. } => Reason::Failed {
-            exit_code: None,
-            signal: None,
-        },
-        Reason::OutputRefused { .. } => Reason::OutputRefused {
-            path: String::new(),
-            why: String::new(),
-        },
-        other => other,
-    }
 }
 
 fn read(row: &Fields) -> Result<RunRow, StoreError> {
