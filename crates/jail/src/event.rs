@@ -112,4 +112,7 @@ pub enum Cause {
     Timeout,
     /// The supervisor's.
     Killed,
+    /// The host's: the guest's processes vanished, and nobody said how it ended.
+    /// Nothing inside can bring that about.
+    Lost,
 }

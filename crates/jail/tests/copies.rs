@@ -17,7 +17,7 @@ use escapes::cell::{
     self, Guest, LIMITS, SLOT, config, directory_with, event, host, host_in, is_root, python,
     run_in, status_field, warden,
 };
-use strongroom_jail::{Attachment, Event, Jail, SlotId, Status, Waiting, Warden};
+use strongroom_jail::{Attachment, Cause, Event, Jail, SlotId, Status, Waiting, Warden};
 
 /// The host pids of everything below a warden.
 fn family(warden: &Warden) -> Vec<i32> {
@@ -235,7 +235,7 @@ fn a_library_that_could_share_something_with_copies_makes_no_zygote() {
 }
 
 #[test]
-fn copies_end_with_their_zygote() {
+fn copies_end_with_their_zygote_and_not_by_their_own_doing() {
     let warden = warden();
     let program = "import time\nprint('up', flush=True); time.sleep(3600)";
     let mut guest = Guest::prepare(&warden, SlotId(0), python(LIMITS, program));
@@ -245,7 +245,9 @@ fn copies_end_with_their_zygote() {
     warden.kill(config().zygote_slot(0)).unwrap();
     let mut ended = 0;
     while ended < 2 {
-        if let strongroom_jail::Event::Exited { .. } = cell::event(&warden) {
+        if let Event::Exited { slot, exit, .. } = cell::event(&warden) {
+            let of_host = matches!(exit.cause, Cause::Lost);
+            assert_eq!(of_host, slot == SlotId(0), "{exit:?}");
             ended += 1;
         }
     }

@@ -286,7 +286,8 @@ fn killing_a_keeper_or_init_ends_the_guest_and_nothing_else() {
         let pid = rustix::process::Pid::from_raw(victim).unwrap();
         rustix::process::kill_process(pid, rustix::process::Signal::KILL).unwrap();
         let ran = guest.finish();
-        assert_eq!(ran.exit.status, Status::Signaled(9), "{ran:?}");
+        let ended = (ran.exit.cause, ran.exit.status);
+        assert_eq!(ended, (Cause::Lost, Status::Signaled(9)), "{ran:?}");
         assert_eq!(processes_with(&marker), [0; 0]);
     }
     assert_eq!(run_in(&warden, shell(LIMITS, "echo fine")).text(), "fine");

@@ -46,6 +46,9 @@ pub(crate) fn of(stopped: &Stopped, exit: &Exit, limits: &Limits) -> Reason {
         Cause::Killed => Reason::HostError {
             what: "the guest was killed by the station".to_owned(),
         },
+        Cause::Lost => Reason::HostError {
+            what: "something on the host ended the sandbox".to_owned(),
+        },
         Cause::Own => of_own_end(exit, limits),
     }
 }

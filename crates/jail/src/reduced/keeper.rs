@@ -368,7 +368,7 @@ fn vanished(cause: Cause) -> Refusal {
     let detail = match cause {
         Cause::Killed => "killed before it was ready".to_owned(),
         Cause::Timeout => format!("not ready within {PREPARE_MS_MAX} ms"),
-        Cause::Own => "its worker ended before it was ready".to_owned(),
+        Cause::Own | Cause::Lost => "its worker ended before it was ready".to_owned(),
     };
     Refusal {
         wall: "preparation".to_owned(),

@@ -339,7 +339,10 @@ impl Slot {
         let wall = self.ended().duration_since(begun.0);
         let exit = Exit {
             status: self.status.unwrap_or(Status::Signaled(libc::SIGKILL)),
-            cause: self.cause,
+            cause: match (self.cause, self.status) {
+                (Cause::Own, None) if !out_of_memory => Cause::Lost,
+                (cause, _) => cause,
+            },
             out_of_memory,
             processes_refused: usage.processes_refused,
             out_full: is_full(&rooted.out),

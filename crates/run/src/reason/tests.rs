@@ -149,14 +149,16 @@ fn a_guest_that_coped_with_a_full_disk_succeeded() {
 
 #[test]
 fn a_guest_that_was_killed_without_a_wish_of_ours_is_the_stations_fault() {
-    let end = Exit {
-        cause: Cause::Killed,
-        ..exit(Status::Signaled(9))
-    };
-    assert!(matches!(
-        of(&Stopped::default(), &end, &LIMITS),
-        Reason::HostError { .. }
-    ));
+    for cause in [Cause::Killed, Cause::Lost] {
+        let end = Exit {
+            cause,
+            ..exit(Status::Signaled(9))
+        };
+        assert!(matches!(
+            of(&Stopped::default(), &end, &LIMITS),
+            Reason::HostError { .. }
+        ));
+    }
 }
 
 #[test]
