@@ -104,6 +104,11 @@ static PARSED: LazyLock<Schema> = LazyLock::new(|| {
 });
 
 impl RuleSet {
+    /// Parses what every document is judged by, so that the first need not wait.
+    pub fn get_ready() {
+        LazyLock::force(&PARSED);
+    }
+
     /// Parses and validates a document.
     ///
     /// # Errors

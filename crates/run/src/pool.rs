@@ -43,6 +43,9 @@ use crate::{
 /// another comes.
 const AFTER_MS: u64 = 10;
 
+/// How long the first run of a shelf has it, which has its interpreter to load.
+const FIRST_MS: u64 = 50;
+
 /// The shelves of one backend.
 pub(crate) struct Pool {
     max: u32,
@@ -64,6 +67,16 @@ pub(crate) enum Taken {
     /// Nothing waits, but a copy can be made of this.
     Zygote(Arc<Frozen>),
     Nothing,
+}
+
+impl std::fmt::Display for Taken {
+    fn fmt(&self, f: &mut std::fmt::Formatter<'_>) -> std::fmt::Result {
+        f.write_str(match self {
+            Self::Waiting(_) => "one that waited",
+            Self::Zygote(_) => "a copy made now",
+            Self::Nothing => "nothing",
+        })
+    }
 }
 
 /// What waits for work on one runtime.
@@ -120,11 +133,14 @@ impl Pool {
         if found.is_none() && zygote.is_some() && self.places.available_permits() == 0 {
             found = give_up_one(&mut shelves, pin);
         }
-        match (found, zygote) {
+        let zygote_stands = zygote.is_some();
+        let taken = match (found, zygote) {
             (Some(waiting), _) => Taken::Waiting(Box::new(waiting)),
             (None, Some(zygote)) => Taken::Zygote(zygote),
             (None, None) => Taken::Nothing,
-        }
+        };
+        tracing::debug!(runtime = %pin.name, zygote_stands, %taken, "a run asked for a guest");
+        taken
     }
 
     /// The caller's zygote, if it stands. Has one made if that is worth it.
@@ -257,8 +273,16 @@ fn give_up_one(shelves: &mut BTreeMap<Label, Shelf>, pin: &RuntimePin) -> Option
     found.is_good_for(pin).then_some(found)
 }
 
+/// Until a second run comes after the one that `news` tells of already.
+async fn another(news: &Notify) {
+    news.notified().await;
+    news.notified().await;
+}
+
 /// The life of a shelf's keeper.
 async fn keep(shared: Weak<Shared>, label: Label, news: Arc<Notify>) {
+    // The run that this shelf is for began just now, and found nothing.
+    let _ = timeout(Duration::from_millis(FIRST_MS), another(&news)).await;
     loop {
         let Some(alive) = shared.upgrade() else {
             return;

@@ -14,7 +14,7 @@ use std::{
     time::Duration,
 };
 
-use strongroom_core::{id::TokenId, name::Name};
+use strongroom_core::{id::TokenId, name::Name, rule::RuleSet};
 use strongroom_run::{Local, LocalConfig, StartError};
 use strongroom_store::{NewToken, Page, Store, StoreError};
 use tokio::{
@@ -140,6 +140,7 @@ async fn station(
             home: home.clone(),
             source,
         })?;
+    get_to_know(&app);
     let first_start = first_admin(&app).await?;
     Worker::recover(&app)
         .await
@@ -185,6 +186,19 @@ async fn station(
     stopping.abort();
     app.store.close().await;
     Ok(())
+}
+
+/// Reads ahead what the first runs would have to wait for: each runtime's
+/// program, and what owners' rules are made of.
+fn get_to_know(app: &App) {
+    let runtimes = Arc::clone(&app.runtimes);
+    tokio::task::spawn_blocking(move || {
+        for runtime in runtimes.all() {
+            // Whoever asks for one that is missing is told so.
+            let _ = runtimes.pin(runtime.name());
+        }
+        RuleSet::get_ready();
+    });
 }
 
 /// The app of a station whose jail is `local`.

@@ -218,7 +218,7 @@ impl Furniture {
         {
             return Ok(pin.clone());
         }
-        let interpreter = Digest::of(&std::fs::read(&path).map_err(wrong)?);
+        let interpreter = interpreter::digest(&path).map_err(wrong)?;
         let parts = json!({ "runtime": self.content, "interpreter": interpreter });
         let pin = RuntimePin {
             name: self.name.clone(),

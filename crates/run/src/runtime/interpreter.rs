@@ -4,12 +4,14 @@
 //! and must lie in a folder that the guest sees.
 
 use std::{
-    io,
+    fs::File,
+    io::{self, Read as _},
     os::unix::fs::{MetadataExt as _, PermissionsExt as _},
     path::{Path, PathBuf},
 };
 
-use strongroom_core::runtime::RuntimeName;
+use sha2::{Digest as _, Sha256};
+use strongroom_core::{digest::Digest, runtime::RuntimeName};
 
 use super::RuntimeError;
 
@@ -31,6 +33,19 @@ impl Stamp {
             size_bytes: meta.len(),
             changed: (meta.ctime(), meta.ctime_nsec()),
         })
+    }
+}
+
+/// What the program's bytes are. They are read in parts: some are 100 MiB long.
+pub(super) fn digest(path: &Path) -> io::Result<Digest> {
+    let mut file = File::open(path)?;
+    let mut hash = Sha256::new();
+    let mut part = vec![0; 1 << 17];
+    loop {
+        match file.read(&mut part)? {
+            0 => return Ok(Digest::from_bytes(hash.finalize().into())),
+            length => hash.update(&part[..length]),
+        }
     }
 }
 
