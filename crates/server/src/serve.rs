@@ -15,7 +15,7 @@ use std::{
 };
 
 use strongroom_core::{id::TokenId, name::Name, rule::RuleSet};
-use strongroom_run::{Local, LocalConfig, StartError};
+use strongroom_run::{Local, LocalConfig, Runtimes, StartError};
 use strongroom_store::{NewToken, Page, Store, StoreError};
 use tokio::{
     net::TcpListener,
@@ -91,6 +91,8 @@ pub enum ServeError {
 pub fn serve(config: Config, on_ready: impl FnOnce(Ready)) -> Result<(), ServeError> {
     let local = Local::start(local_config(&config.jail, config.workers.max(1)))
         .map_err(ServeError::Jail)?;
+    let runtimes = Arc::clone(local.runtimes());
+    std::thread::spawn(move || get_to_know(&runtimes));
     let runtime = tokio::runtime::Builder::new_multi_thread()
         .enable_all()
         .build()
@@ -140,7 +142,6 @@ async fn station(
             home: home.clone(),
             source,
         })?;
-    get_to_know(&app);
     let first_start = first_admin(&app).await?;
     Worker::recover(&app)
         .await
@@ -188,17 +189,14 @@ async fn station(
     Ok(())
 }
 
-/// Reads ahead what the first runs would have to wait for: each runtime's
-/// program, and what owners' rules are made of.
-fn get_to_know(app: &App) {
-    let runtimes = Arc::clone(&app.runtimes);
-    tokio::task::spawn_blocking(move || {
-        for runtime in runtimes.all() {
-            // Whoever asks for one that is missing is told so.
-            let _ = runtimes.pin(runtime.name());
-        }
-        RuleSet::get_ready();
-    });
+/// Reads ahead what the first runs would have to wait for, beside the opening
+/// of the store: each runtime's program, and what owners' rules are made of.
+fn get_to_know(runtimes: &Runtimes) {
+    for runtime in runtimes.all() {
+        // Whoever asks for one that is missing is told so.
+        let _ = runtimes.pin(runtime.name());
+    }
+    RuleSet::get_ready();
 }
 
 /// The app of a station whose jail is `local`.
