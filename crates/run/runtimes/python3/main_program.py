@@ -436,16 +436,17 @@ def rehearse():
 
 
 def practise():
-    """Uses what was loaded ahead as most functions will, for the same reason."""
+    """Uses what was loaded ahead as most functions will, for the same reason.
+
+    Nothing more: each run pays for it in processor time, if not in waiting.
+    """
     pandas = sys.modules.get("pandas")
     if pandas is None:
         return
     import io
 
     try:
-        table = pandas.read_csv(io.StringIO("id,name,mass\n1,a,1.5\n2,b,\n"))
-        table.groupby("name")["mass"].mean()
-        table[table["id"] > 1]["mass"].sum()
+        pandas.read_csv(io.StringIO("id,name,mass\n1,a,1.5\n2,b,\n"))["mass"].sum()
     except Exception:
         # Something of that name that is not what it is known for.
         pass
