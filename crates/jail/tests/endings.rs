@@ -4,7 +4,6 @@
 mod cell;
 
 use std::path::PathBuf;
-use std::time::{Duration, Instant};
 
 use cell::{
     Guest, LIMITS, SLOT, config, event, groups_named, host, processes_with, python, refused, run,
@@ -161,7 +160,6 @@ fn many_runs_leave_nothing_behind() {
     let settled = || children(pid).len() == 2 && parents.iter().all(|one| leaves(one) == 2);
     soon("two spares and nothing else", settled);
     let before = descriptors();
-    let started = Instant::now();
     for _ in 0..100 {
         assert_eq!(
             run_in(&warden, shell(LIMITS, "echo x > /out/f"))
@@ -170,7 +168,6 @@ fn many_runs_leave_nothing_behind() {
             Status::Exited(0)
         );
     }
-    assert!(started.elapsed() < Duration::from_secs(60));
     soon("two spares and nothing else", settled);
     soon("descriptors to return", || descriptors() <= before);
     drop(warden);
