@@ -6,11 +6,15 @@ use std::os::unix::fs::PermissionsExt as _;
 use std::os::unix::net::{SocketAddr, UnixDatagram, UnixListener};
 use std::path::{Path, PathBuf};
 use std::process::{Child, Command, Stdio};
+use std::sync::atomic::{AtomicU32, Ordering};
 
 use serde_json::{Value, json};
 
 /// What the file says that nobody may read.
 pub const SECRET: &str = "a secret of the host";
+
+/// Abstract names are the host's, and several may be planted by one process.
+static PLANTED: AtomicU32 = AtomicU32::new(0);
 
 /// A file, services of three kinds and a process, for as long as this lives.
 pub struct Canaries {
@@ -38,7 +42,8 @@ impl Canaries {
         let log = UnixDatagram::bind(path("datagrams"))?;
         open(&path("socket"), 0o777)?;
         open(&path("datagrams"), 0o777)?;
-        let name = format!("hostile-{}", std::process::id());
+        let number = PLANTED.fetch_add(1, Ordering::Relaxed);
+        let name = format!("hostile-{}-{number}", std::process::id());
         let datagrams = format!("{name}-datagram");
         let stream = UnixListener::bind_addr(&SocketAddr::from_abstract_name(&name)?)?;
         let datagram = UnixDatagram::bind_addr(&SocketAddr::from_abstract_name(&datagrams)?)?;

@@ -13,6 +13,8 @@ use serde_json::{Value, json};
 const SHARED: &str = include_str!("attempt.py");
 /// The family that its readers judge.
 const OUTPUT: (&str, &str) = ("output", include_str!("output.py"));
+/// The family for guests that have a gateway, which few places give.
+pub const GATEWAY: (&str, &str) = ("gateway", include_str!("gateway.py"));
 /// Every family that judges itself, by name.
 pub const FAMILIES: [(&str, &str); 10] = [
     ("privilege", include_str!("privilege.py")),
@@ -151,7 +153,7 @@ pub fn besiege(place: &dyn Place, family: &'static str) -> Vec<Judged> {
 pub fn source(family: &str, arguments: Value) -> String {
     let (_, own) = FAMILIES
         .iter()
-        .chain([&OUTPUT])
+        .chain([&OUTPUT, &GATEWAY])
         .find(|(name, _)| *name == family)
         .expect("families are named in one place");
     // JSON in a JSON string is a Python string.

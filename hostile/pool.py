@@ -69,6 +69,12 @@ def _():
     return f"{got:.2f} of a processor" if 2 * share < got else None
 
 
+@attempt("go on when its time is over", ends=LATE)
+def _():
+    time.sleep(10)
+    return "went on"
+
+
 @attempt("sleep for ever, deaf to signals", ends=LATE)
 def _():
     for number in range(1, 32):

@@ -58,7 +58,7 @@ struct Row {
 pub fn run(args: &MutationArgs) -> anyhow::Result<()> {
     needs::install(&[COMPILER, LIBC, PYTHON])?;
     let mut rows = examined(&args.walls)?;
-    rows.sort_by_key(|row| (row.wall.starts_with("Filter: "), row.wall.clone()));
+    rows.sort_by_key(|row| (group(&row.wall), row.wall.clone()));
     let page = table(&rows)?;
     print(&page);
     if args.write {
@@ -69,6 +69,22 @@ pub fn run(args: &MutationArgs) -> anyhow::Result<()> {
         bail!("{}", faults.join("; "));
     }
     Ok(())
+}
+
+/// Where in the table: whole walls, rules of the filter, then the same again of
+/// guests that are copies or have a gateway.
+fn group(wall: &str) -> u8 {
+    match wall {
+        wall if wall.starts_with("Filter: ") => 1,
+        wall if wall.starts_with("Copies: ") => 2,
+        wall if wall.starts_with("Gateway: ") => 3,
+        _ => 0,
+    }
+}
+
+/// Whether nothing was left out; what comes before a wall says of which guests.
+fn has_all_walls(row: &Row) -> bool {
+    ["", "Copies: ", "Gateway: "].contains(&row.wall.as_str())
 }
 
 fn examined(walls: &[String]) -> anyhow::Result<Vec<Row>> {
@@ -116,9 +132,9 @@ fn unseen(row: &Row) -> Option<&'static str> {
     found.map(|(_, why)| *why)
 }
 
-/// What is wrong with a row; the one without a name has all walls.
+/// What is wrong with a row.
 fn fault(row: &Row) -> Option<String> {
-    if row.wall.is_empty() {
+    if has_all_walls(row) {
         let out = !row.missed_by.is_empty();
         let broken = row
             .fault
@@ -142,12 +158,13 @@ fn table(rows: &[Row]) -> anyhow::Result<String> {
          [`hostile/`](../hostile) and checks from outside, on the living process, show who \
          notices. With every wall in place nobody gets out. Where a second wall hides the loss \
          of a first, the second is left out as well, and only what the first makes different is \
-         listed. Without the wall against new privileges the kernel takes neither Landlock's \
+         listed. `Copies` are guests copied from a loaded interpreter, in a table of the walls \
+         that they come to in another way; `Gateway` are guests of a stage that downloads. Without the wall against new privileges the kernel takes neither Landlock's \
          rules nor a filter, so these three fall together.\n\n| wall left out | with it | missed by |\n|---|---|---|\n",
         machine::today()?,
         machine::kind()
     );
-    for row in rows.iter().filter(|row| !row.wall.is_empty()) {
+    for row in rows.iter().filter(|row| !has_all_walls(row)) {
         let missed = match (row.missed_by.as_slice(), unseen(row)) {
             ([], Some(why)) => why.to_owned(),
             ([], None) => "**nobody**".to_owned(),

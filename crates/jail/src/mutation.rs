@@ -52,6 +52,10 @@ pub enum Part {
     KillAtTheEnd,
     SpeculationOff,
     UserPerSlot,
+    TimeLimit,
+    DataApart,
+    CopyGroup,
+    CopyEnd,
 }
 
 /// The flags of a mount, without those that are left out.

@@ -82,7 +82,8 @@ impl Filter {
 /// Why calls are refused, group by group.
 #[cfg(feature = "mutation")]
 pub(crate) fn refusing_reasons() -> impl Iterator<Item = &'static str> {
-    let refusing = table::guest().filter(|group| !matches!(group.rule, Rule::Allow));
+    let every = table::guest().chain(table::CLIENT).chain(table::ZYGOTE);
+    let refusing = every.filter(|group| !matches!(group.rule, Rule::Allow));
     refusing.map(|group| group.reason)
 }
 

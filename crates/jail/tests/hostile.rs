@@ -13,8 +13,8 @@ mod judge;
 mod siege;
 
 use canaries::Canaries;
-use judge::{Judged, Verdict, besiege};
-use siege::{Bare, Caged};
+use judge::{GATEWAY, Judged, Verdict, besiege};
+use siege::{Bare, Caged, Kind};
 use strongroom_jail::{Tier, Warden, WardenConfig};
 
 #[track_caller]
@@ -24,7 +24,7 @@ fn is_contained(family: &'static str) {
         warden: &warden,
         canaries: &canaries,
         is_patient: true,
-        is_copied: false,
+        kind: Kind::Plain,
     };
     let judged = besiege(&place, family);
     let held = [Verdict::Contained, Verdict::Skipped];
@@ -88,7 +88,7 @@ fn copies_of_a_zygote_do_not_get_out_either() {
         warden: &warden,
         canaries: &canaries,
         is_patient: false,
-        is_copied: true,
+        kind: Kind::Copy,
     };
     let judged: Vec<Judged> = judge::FAMILIES
         .iter()
@@ -113,7 +113,7 @@ fn the_reduced_tier_lets_out_no_more_than_is_written_here() {
         warden: &warden,
         canaries: &canaries,
         is_patient: false,
-        is_copied: false,
+        kind: Kind::Plain,
     };
     let judged: Vec<Judged> = judge::FAMILIES
         .iter()
@@ -125,6 +125,25 @@ fn the_reduced_tier_lets_out_no_more_than_is_written_here() {
         .filter(|one| !one.is_open_in_reduced())
         .collect();
     assert!(open.is_empty(), "{open:#?}");
+}
+
+#[test]
+fn a_guest_with_a_gateway_goes_no_other_way() {
+    let (warden, canaries) = (cell::warden(), Canaries::plant().unwrap());
+    let place = Caged {
+        warden: &warden,
+        canaries: &canaries,
+        is_patient: true,
+        kind: Kind::Client,
+    };
+    let judged = besiege(&place, GATEWAY.0);
+    let open = others(&judged, [Verdict::Contained, Verdict::Skipped]);
+    assert!(open.is_empty(), "{open:#?}");
+}
+
+#[test]
+fn other_ways_than_a_gateway_are_open_outside() {
+    gets_out_where_nothing_holds_it(GATEWAY.0);
 }
 
 macro_rules! families {

@@ -26,21 +26,109 @@ use strongroom_jail::mutation::{VARIABLE, names};
 use strongroom_jail::{Warden, WardenConfig};
 
 use canaries::Canaries;
-use judge::{FAMILIES, Judged, Verdict, besiege, try_one};
-use siege::{Caged, outside};
+use cell::Guest;
+use judge::{FAMILIES, GATEWAY, Judged, Verdict, besiege, try_one};
+use siege::{Caged, Kind, outside};
 
 const SOCKETS: &str = "Filter: no network, and sockets of some families are in no namespace";
 const ADDRESSES: &str = "Filter: no addresses: a socketpair is connected already";
-/// Walls that stand behind others: wall, what to take away with it, and the
+const CLIENTS: [&str; 2] = [
+    "Filter: a client of the gateway opens TCP connections, of version 4 and no other kind",
+    "Filter: a client also says how long to wait and to send at once",
+];
+const OUTLIVE: Option<&str> = Some("pool: leave a process that outlives its first");
+/// How the name of a row begins whose guests are no plain ones.
+const OF_COPIES: &str = "Copies: ";
+const OF_CLIENTS: &str = "Gateway: ";
+/// Walls that stand behind others: row, what to take away with it, and the
 /// only attempt to make where others would never end.
 const COVERED: &[(&str, &[&str], Option<&str>)] = &[
     ("LandlockNetwork", &[SOCKETS, ADDRESSES], None),
+    ("KillAtTheEnd", &["PidNamespace"], OUTLIVE),
+    ("TimeLimit", &[], Some("pool: go on when its time is over")),
+    ("Copies: CopyEnd", &["KillAtTheEnd"], OUTLIVE),
+    // Other programs would use up the memory of the zygote itself.
     (
-        "KillAtTheEnd",
-        &["PidNamespace"],
-        Some("pool: leave a process that outlives its first"),
+        "Copies: CopyGroup",
+        &[],
+        Some("pool: use more of the processor than it may"),
     ),
+    ("Gateway: NetworkNamespace", &["LandlockNetwork"], None),
+    (ADDRESSES_OF_CLIENTS, &["LandlockNetwork"], None),
 ];
+const ADDRESSES_OF_CLIENTS: &str =
+    "Gateway: Filter: no addresses: a socketpair is connected already";
+/// Walls that copies come to in another way than guests that are executed. Not
+/// here: those without which no copy can be made (user, process and control group
+/// namespaces, new privileges, the filter); a foreign root, in which its zygote
+/// could not start; and the signal at a parent's death, since a zygote ends with
+/// its tracer and its copies with it.
+const WALLS_OF_COPIES: &[&str] = &[
+    "CapabilityBounding",
+    "CapabilitySets",
+    "CgroupMemory",
+    "CgroupProcesses",
+    "CgroupProcessor",
+    "CopyEnd",
+    "CopyGroup",
+    "DescriptorsClosed",
+    "IpcNamespace",
+    "HostNameNamespace",
+    "Landlock",
+    "LandlockFiles",
+    "LandlockScopes",
+    "NetworkNamespace",
+    "OwnDeviceNodes",
+    "OwnSession",
+    "ReadOnly",
+    "ReadOnlyOverlay",
+    "ResourceLimits",
+    "TmpfsBytes",
+    "TmpfsFiles",
+];
+/// Those around a way out.
+const WALLS_OF_CLIENTS: &[&str] = &[
+    "DataApart",
+    "LandlockNetwork",
+    "NetworkNamespace",
+    "Seccomp",
+    ADDRESSES,
+    CLIENTS[0],
+    CLIENTS[1],
+];
+
+/// Every row of the table: plain guests first, then copies, then clients.
+fn rows() -> Vec<String> {
+    let of_others = |name: &String| {
+        let bare = name.as_str();
+        ["CopyEnd", "CopyGroup", "DataApart"].contains(&bare)
+            || CLIENTS.contains(&bare)
+            || bare.starts_with("Filter: a copy ")
+    };
+    let (others, plain): (Vec<String>, Vec<String>) = names().into_iter().partition(of_others);
+    let filters = others
+        .iter()
+        .filter(|name| name.starts_with("Filter: a copy "));
+    let copies = WALLS_OF_COPIES.iter().map(ToString::to_string);
+    let copies = copies.chain(filters.cloned());
+    let clients = WALLS_OF_CLIENTS.iter();
+    plain
+        .into_iter()
+        .chain(copies.map(|name| format!("{OF_COPIES}{name}")))
+        .chain(clients.map(|name| format!("{OF_CLIENTS}{name}")))
+        .collect()
+}
+
+/// The kind of guest of a row, and the wall that it is without.
+fn parsed(row: &str) -> (Kind, &str) {
+    if let Some(wall) = row.strip_prefix(OF_COPIES) {
+        return (Kind::Copy, wall);
+    }
+    match row.strip_prefix(OF_CLIENTS) {
+        Some(wall) => (Kind::Client, wall),
+        None => (Kind::Plain, row),
+    }
+}
 /// Sieges at the same time: much of each is waiting.
 const TOGETHER: usize = 4;
 /// Where the warden of a siege is copied from.
@@ -49,10 +137,14 @@ const PROGRAM: &str = "STRONGROOM_SIEGE_PROGRAM";
 fn main() {
     let asked: Vec<String> = std::env::args().skip(1).collect();
     if asked.first().is_some_and(|word| word == "one") {
-        return one(asked.get(1).and_then(|word| word.split_once(": ")));
+        let kind = asked.get(1).map_or("", String::as_str);
+        return one(
+            parsed(kind).0,
+            asked.get(2).and_then(|word| word.split_once(": ")),
+        );
     }
     let walls = Mutex::new(
-        names()
+        rows()
             .into_iter()
             .filter(|name| asked.is_empty() || asked.contains(name))
             .rev()
@@ -63,7 +155,9 @@ fn main() {
     let program = folder.path().join("warden");
     std::fs::copy(cell::config().program, &program).unwrap();
     let siege = Siege { program };
-    println!("{}", row("", &[], &siege.without(&[], None)));
+    for kind in ["", OF_COPIES, OF_CLIENTS] {
+        println!("{}", row(kind, &[], &siege.without(kind, &[], None)));
+    }
     std::thread::scope(|scope| {
         for _ in 0..TOGETHER {
             scope.spawn(|| {
@@ -78,7 +172,7 @@ fn main() {
 }
 
 /// Besieges one cage and prints every verdict.
-fn one(witness: Option<(&str, &str)>) {
+fn one(kind: Kind, witness: Option<(&str, &str)>) {
     let config = WardenConfig {
         program: std::env::var_os(PROGRAM).map_or(cell::config().program, PathBuf::from),
         uid_base: 1_600_000_000 + std::process::id() % 1_000_000 * 64,
@@ -88,12 +182,14 @@ fn one(witness: Option<(&str, &str)>) {
     };
     let warden = Warden::start(config.clone()).unwrap();
     let canaries = Canaries::plant().unwrap();
+    if kind == Kind::Copy {
+        Guest::prepare(&warden, config.zygote_slot(0), cell::zygote()).forget();
+    }
     let place = Caged {
         warden: &warden,
         canaries: &canaries,
-        // Time limits are the warden's own, and no wall that can be left out.
         is_patient: false,
-        is_copied: false,
+        kind,
     };
     match witness {
         Some((family, name)) => {
@@ -101,7 +197,11 @@ fn one(witness: Option<(&str, &str)>) {
             try_one(&place, family, name).iter().for_each(show);
         }
         None => {
-            for (family, _) in FAMILIES {
+            let families: &[_] = match kind {
+                Kind::Client => &[GATEWAY],
+                Kind::Plain | Kind::Copy => &FAMILIES,
+            };
+            for (family, _) in families {
                 besiege(&place, family).iter().for_each(show);
             }
         }
@@ -124,7 +224,7 @@ fn one(witness: Option<(&str, &str)>) {
     });
     drop(warden);
     if witness.is_none() {
-        outside::looked_at(&config).iter().for_each(show);
+        outside::looked_at(&config, kind).iter().for_each(show);
     }
 }
 
@@ -143,9 +243,14 @@ struct Siege {
 
 impl Siege {
     /// Every verdict of a siege without these walls, or why there is none.
-    fn without(&self, walls: &[&str], witness: Option<&str>) -> Result<Vec<Value>, String> {
+    fn without(
+        &self,
+        kind: &str,
+        walls: &[&str],
+        witness: Option<&str>,
+    ) -> Result<Vec<Value>, String> {
         let output = Command::new(std::env::current_exe().unwrap())
-            .arg("one")
+            .args(["one", kind])
             .args(witness)
             .env(VARIABLE, walls.join("\n"))
             .env(PROGRAM, &self.program)
@@ -171,22 +276,24 @@ impl Siege {
             .collect())
     }
 
-    fn examined(&self, wall: &str) -> Value {
-        let covered = COVERED.iter().find(|(name, ..)| *name == wall);
+    fn examined(&self, named: &str) -> Value {
+        let covered = COVERED.iter().find(|(name, ..)| *name == named);
+        let wall = parsed(named).1;
+        let kind = named.strip_suffix(wall).unwrap_or_default();
         let (covers, witness) = covered.map_or((&[][..], None), |(_, covers, one)| (*covers, *one));
-        let mut missing = self.without(&[&[wall], covers].concat(), witness);
+        let mut missing = self.without(kind, &[&[wall], covers].concat(), witness);
         if let (Ok(found), false) = (&mut missing, covers.is_empty()) {
-            let before: BTreeSet<String> = match self.without(covers, witness) {
+            let before: BTreeSet<String> = match self.without(kind, covers, witness) {
                 Ok(before) => before
                     .iter()
                     .filter(|one| got_out(one))
                     .map(attempt)
                     .collect(),
-                Err(why) => return row(wall, covers, &Err(why)),
+                Err(why) => return row(named, covers, &Err(why)),
             };
             found.retain(|one| !before.contains(&attempt(one)));
         }
-        row(wall, covers, &missing)
+        row(named, covers, &missing)
     }
 }
 

@@ -13,7 +13,6 @@ use rustix::net::{AddressFamily, SocketFlags, SocketType, sockopt};
 
 use crate::jail::{GATEWAY, Origin};
 use crate::kernel;
-use crate::mutation::{Part, stands};
 use crate::protocol::{Build, OrRefuse as _, Refusal};
 use crate::syscall;
 
@@ -29,7 +28,7 @@ pub(super) fn open(order: &Build) -> Result<Option<OwnedFd>, Refusal> {
         return Ok(None);
     }
     // Without a network of its own the guest would listen on the host's.
-    if spec.origin != Origin::Program || spec.waiting.is_some() || !stands(Part::NetworkNamespace) {
+    if spec.origin != Origin::Program || spec.waiting.is_some() {
         return Err("its network is not its own").or_refuse(kernel::GATEWAY, "open one");
     }
     syscall::loopback_up().or_refuse(kernel::GATEWAY, "bring the loopback up")?;

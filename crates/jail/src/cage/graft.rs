@@ -23,6 +23,7 @@ use std::os::fd::BorrowedFd;
 use super::GUEST_ID;
 use super::privileges::{self, LOCKED, PR_CAPBSET_DROP, PR_SET_SECUREBITS};
 use super::zygote::{self, CALL_BYTES, DATA_BYTES, Frozen, PAGE_BYTES, answer};
+use crate::mutation::{Part, stands};
 use crate::protocol::Graft;
 use crate::syscall::script::{self, Call};
 use crate::syscall::trace::{Registers, Stop, Tracee};
@@ -137,7 +138,7 @@ fn carry(frozen: &Frozen, carrier: &Tracee) -> io::Result<(Tracee, i32)> {
 
 /// Walks the guest into the walls that a copy does not bring along.
 fn admit(frozen: &Frozen, guest: &Tracee, order: &Graft) -> io::Result<()> {
-    for directory in &order.group {
+    for directory in order.group.iter().filter(|_| stands(Part::CopyGroup)) {
         std::fs::write(directory.join("cgroup.procs"), guest.pid().to_string())?;
     }
     privileges::limit_resources_of_copy(guest.pid(), &order.limits, order.waits)?;
@@ -145,24 +146,35 @@ fn admit(frozen: &Frozen, guest: &Tracee, order: &Graft) -> io::Result<()> {
     guest.write(nothing, &no_capabilities())?;
     let id = u64::from(GUEST_ID);
     let dropped = (0..privileges::capabilities_known()).map(|capability| {
-        Call::new(
-            libc::SYS_prctl,
-            &[PR_CAPBSET_DROP.cast_unsigned().into(), capability],
-        )
+        let drop = PR_CAPBSET_DROP.cast_unsigned().into();
+        Call::new(libc::SYS_prctl, &[drop, capability])
     });
-    let mut calls: Vec<Call> = dropped.collect();
-    calls.extend([
-        Call::new(
-            libc::SYS_prctl,
-            &[PR_SET_SECUREBITS.cast_unsigned().into(), LOCKED],
+    let mut calls: Vec<Call> = dropped
+        .filter(|_| stands(Part::CapabilityBounding))
+        .collect();
+    let lock = PR_SET_SECUREBITS.cast_unsigned().into();
+    let walls = [
+        (None, Call::new(libc::SYS_prctl, &[lock, LOCKED])),
+        (None, Call::new(libc::SYS_setresgid, &[id, id, id])),
+        (None, Call::new(libc::SYS_setresuid, &[id, id, id])),
+        (
+            Some(Part::CapabilitySets),
+            Call::new(libc::SYS_capset, &[nothing, nothing + 8]),
         ),
-        Call::new(libc::SYS_setresgid, &[id, id, id]),
-        Call::new(libc::SYS_setresuid, &[id, id, id]),
-        Call::new(libc::SYS_capset, &[nothing, nothing + 8]),
-        Call::new(libc::SYS_landlock_restrict_self, &[RULES, 0]),
-        Call::new(libc::SYS_close_range, &[4, LAST_DESCRIPTOR, 0]),
-        Call::new(libc::SYS_setsid, &[]),
-    ]);
+        (
+            Some(Part::Landlock),
+            Call::new(libc::SYS_landlock_restrict_self, &[RULES, 0]),
+        ),
+        (
+            Some(Part::DescriptorsClosed),
+            Call::new(libc::SYS_close_range, &[4, LAST_DESCRIPTOR, 0]),
+        ),
+        (Some(Part::OwnSession), Call::new(libc::SYS_setsid, &[])),
+    ];
+    let standing = walls
+        .into_iter()
+        .filter(|(part, _)| part.is_none_or(stands));
+    calls.extend(standing.map(|(_, call)| call));
     if let Some((address, length, signature)) = frozen.sequences {
         // The carrier shares the zygote's memory, so the kernel forgot these.
         let arguments = [address, length.into(), 0, signature.into()];
@@ -249,7 +261,14 @@ fn look_back(pid: i32) -> io::Result<()> {
         let line = status.lines().find_map(|line| line.strip_prefix(name));
         line.map(str::trim).unwrap_or_default()
     };
-    for set in ["CapInh:", "CapPrm:", "CapEff:", "CapBnd:", "CapAmb:"] {
+    let sets = [
+        ("CapInh:", Part::CapabilitySets),
+        ("CapPrm:", Part::CapabilitySets),
+        ("CapEff:", Part::CapabilitySets),
+        ("CapBnd:", Part::CapabilityBounding),
+        ("CapAmb:", Part::CapabilitySets),
+    ];
+    for (set, _) in sets.into_iter().filter(|(_, part)| stands(*part)) {
         if value(set).is_empty() || !value(set).trim_matches('0').is_empty() {
             return Err(io::Error::other("some capability is left"));
         }

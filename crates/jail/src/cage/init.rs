@@ -137,10 +137,12 @@ fn attend(
     }
     filters.init.install()?;
     match charge {
-        Charge::Copy(gate) => {
+        Charge::Copy(gate) => loop {
             syscall::wait_for_hangup(gate.as_fd());
-            end_all_others(socket)
-        }
+            if stands(Part::CopyEnd) {
+                end_all_others(socket)
+            }
+        },
         Charge::Worker {
             pid,
             reports_others,

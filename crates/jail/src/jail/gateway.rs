@@ -13,6 +13,7 @@ use super::shown::Holds;
 use super::{Jail, Open, Origin, SealError, Spec};
 use crate::event::Tier;
 use crate::kernel::{GATEWAY as WALL, Kernel};
+use crate::mutation::{Part, stands};
 
 /// Where a guest finds its gateway, inside its own network.
 pub const GATEWAY: SocketAddrV4 = SocketAddrV4::new(Ipv4Addr::LOCALHOST, 3128);
@@ -32,7 +33,8 @@ impl Spec {
         if !self.gateway {
             return Ok(());
         }
-        if self.mounts.iter().any(|mount| mount.holds == Holds::Data) {
+        let data = self.mounts.iter().any(|mount| mount.holds == Holds::Data);
+        if data && stands(Part::DataApart) {
             return Err(SealError::DataAndNetwork);
         }
         if self.waiting.is_some() || self.origin != Origin::Program {

@@ -11,7 +11,7 @@ const FAR: u64 = 256;
 /// How the name of a filter's rule begins; its reason follows.
 const RULE: &str = "Filter: ";
 
-const PARTS: [Part; 37] = [
+const PARTS: [Part; 41] = [
     Part::CgroupMemory,
     Part::CgroupProcesses,
     Part::CgroupProcessor,
@@ -49,6 +49,10 @@ const PARTS: [Part; 37] = [
     Part::KillAtTheEnd,
     Part::SpeculationOff,
     Part::UserPerSlot,
+    Part::TimeLimit,
+    Part::DataApart,
+    Part::CopyGroup,
+    Part::CopyEnd,
 ];
 
 /// The name of everything that can be left out.

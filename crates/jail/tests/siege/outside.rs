@@ -6,10 +6,10 @@
 use std::fs;
 use std::os::unix::fs::MetadataExt as _;
 
-use strongroom_jail::{SlotId, Warden, WardenConfig};
+use strongroom_jail::{Jail, Open, SlotId, Warden, WardenConfig};
 
-use super::LIMITS;
-use crate::cell::{self, Guest, processes_with, python, status_field};
+use super::{Kind, LIMITS};
+use crate::cell::{self, Guest, python, status_field};
 use crate::judge::{Judged, Verdict};
 
 const NAMESPACES: [&str; 7] = ["user", "mnt", "pid", "net", "ipc", "uts", "cgroup"];
@@ -24,39 +24,83 @@ const LIMIT_ROWS: [(&str, &str); 7] = [
     ("Max pending signals", "256"),
 ];
 
-/// Everything that can be seen of two living guests and one that waits.
-pub fn looked_at(config: &WardenConfig) -> Vec<Judged> {
-    let warden = Warden::start(config.clone()).unwrap();
-    let asleep = |slot: u32| {
-        let marker = format!("outside-{}-{slot}", std::process::id());
-        let program = format!("import time # {marker}\nprint('up', flush=True); time.sleep(3600)");
-        let mut guest = Guest::prepare(&warden, SlotId(slot), python(LIMITS, &program));
-        guest.start();
-        guest.wait_for("up");
-        let mut pids = Vec::new();
-        cell::soon("its name", || {
-            pids = processes_with(&marker);
-            !pids.is_empty()
-        });
-        (pids[0], guest)
+/// Everything that can be seen of two living guests, and of one that waits.
+pub fn looked_at(config: &WardenConfig, kind: Kind) -> Vec<Judged> {
+    let warden = warden(config, kind);
+    let (one, first) = asleep(&warden, 0, kind);
+    // Two of them would want one place if their networks were not their own.
+    let neighbour = match kind {
+        Kind::Copy => Kind::Copy,
+        Kind::Plain | Kind::Client => Kind::Plain,
     };
-    let (one, first) = asleep(0);
-    let (other, second) = asleep(1);
-    let waiting = Guest::prepare(&warden, SlotId(2), python(LIMITS, "pass"));
+    let (other, second) = asleep(&warden, 1, neighbour);
     let mut judged = Vec::new();
     identity(&mut judged, config, one, other);
-    namespaces(&mut judged, one, other);
+    namespaces(&mut judged, kind, one, other);
     mounts(&mut judged, one);
-    privileges(&mut judged, one);
+    privileges(&mut judged, kind, one);
     resources(&mut judged, one);
-    hidden_memory(&mut judged, &warden, one);
-    for guest in [first, second, waiting] {
+    match kind {
+        Kind::Plain => {
+            let waiting = Guest::prepare(&warden, SlotId(2), python(LIMITS, "pass"));
+            hidden_memory(&mut judged, &warden, one);
+            warden.kill(waiting.slot).unwrap();
+            waiting.finish();
+        }
+        Kind::Client => network_of_a_gateway(&mut judged, one),
+        Kind::Copy => {}
+    }
+    for guest in [first, second] {
         warden.kill(guest.slot).unwrap();
         guest.finish();
     }
     drop(warden);
-    judged.push(after_the_warden(config));
+    judged.push(after_the_warden(config, kind));
     judged
+}
+
+/// A warden, with a zygote if its guests are to be copies.
+fn warden(config: &WardenConfig, kind: Kind) -> Warden {
+    let warden = Warden::start(config.clone()).unwrap();
+    if kind == Kind::Copy {
+        Guest::prepare(&warden, config.zygote_slot(0), cell::zygote()).forget();
+    }
+    warden
+}
+
+/// A guest that does nothing, and its process on the host.
+fn asleep(warden: &Warden, slot: u32, kind: Kind) -> (i32, Guest<'_>) {
+    // A copy has the arguments of its zygote, but a name of its own.
+    let name = format!("o{}-{slot}", std::process::id());
+    let program = format!(
+        "import ctypes, time\nctypes.CDLL(None).prctl(15, b'{name}', 0, 0, 0)
+print('up', flush=True); time.sleep(3600)"
+    );
+    let mut guest = Guest::prepare(warden, SlotId(slot), jail(&program, kind));
+    guest.start();
+    guest.wait_for("up");
+    (named(&name)[0], guest)
+}
+
+fn jail(program: &str, kind: Kind) -> Jail<Open> {
+    let jail = python(LIMITS, program);
+    match kind {
+        Kind::Plain => jail,
+        Kind::Client => jail.gateway(),
+        Kind::Copy => jail
+            .copy_of(cell::config().zygote_slot(0))
+            .stdin(cell::input(program)),
+    }
+}
+
+/// The processes of the host that call themselves this.
+fn named(name: &str) -> Vec<i32> {
+    let is_it = |pid: &i32| {
+        fs::read_to_string(format!("/proc/{pid}/comm")).is_ok_and(|comm| comm.trim_end() == name)
+    };
+    let entries = fs::read_dir("/proc").unwrap().flatten();
+    let pids = entries.filter_map(|entry| entry.file_name().to_str()?.parse::<i32>().ok());
+    pids.filter(is_it).collect()
 }
 
 fn found(judged: &mut Vec<Judged>, what: &str, is_right: bool, seen: impl ToString) {
@@ -93,11 +137,13 @@ fn identity(judged: &mut Vec<Judged>, config: &WardenConfig, one: i32, other: i3
     }
 }
 
-fn namespaces(judged: &mut Vec<Judged>, one: i32, other: i32) {
+/// Copies share with their zygote, and so with each other, what is empty in all.
+fn namespaces(judged: &mut Vec<Judged>, kind: Kind, one: i32, other: i32) {
     let of = |who: &str, name: &str| fs::read_link(format!("/proc/{who}/ns/{name}")).unwrap();
     for name in NAMESPACES {
         let own = of(&one.to_string(), name);
-        let apart = own != of("self", name) && own != of(&other.to_string(), name);
+        let shared = kind == Kind::Copy && ["net", "ipc", "uts"].contains(&name);
+        let apart = own != of("self", name) && (shared || own != of(&other.to_string(), name));
         found(
             judged,
             &format!("its {name} namespace is its own"),
@@ -178,9 +224,13 @@ fn number_after(text: &str, key: &str) -> Option<u64> {
     digits.parse().ok()
 }
 
-fn privileges(judged: &mut Vec<Judged>, pid: i32) {
+fn privileges(judged: &mut Vec<Judged>, kind: Kind, pid: i32) {
     let init: i32 = status_field(pid, "PPid").parse().unwrap();
-    for (who, pid) in [("the guest", pid), ("its init", init)] {
+    let parent = match kind {
+        Kind::Copy => "the zygote's init",
+        Kind::Plain | Kind::Client => "its init",
+    };
+    for (who, pid) in [("the guest", pid), (parent, init)] {
         let sets = ["CapInh", "CapPrm", "CapEff", "CapAmb"];
         let held = sets.map(|set| status_field(pid, set));
         let empty = held.iter().all(|set| set.trim_matches('0').is_empty());
@@ -325,6 +375,38 @@ fn hidden_memory(judged: &mut Vec<Judged>, warden: &Warden, pid: i32) {
     );
 }
 
+/// A network that holds a loopback and one socket that listens, and nothing else.
+fn network_of_a_gateway(judged: &mut Vec<Judged>, pid: i32) {
+    // A kernel without version 6 has no files for it.
+    let read =
+        |name: &str| fs::read_to_string(format!("/proc/{pid}/net/{name}")).unwrap_or_default();
+    let devices = read("dev");
+    let others = devices.lines().skip(2);
+    let others: Vec<&str> = others
+        .filter(|line| !line.trim_start().starts_with("lo:"))
+        .collect();
+    let alone = others.is_empty() && read("route").lines().count() == 1;
+    let what = "its network is a loopback and no route";
+    found(judged, what, alone, format!("{others:?}"));
+    // Address, port and state as the kernel spells them: 127.0.0.1:3128, listening.
+    let tcp = read("tcp");
+    let sockets: Vec<Vec<&str>> = tcp
+        .lines()
+        .skip(1)
+        .map(|line| line.split_whitespace().skip(1).take(3).collect())
+        .collect();
+    let one = sockets == [["0100007F:0C38", "00000000:0000", "0A"]];
+    let none = ["udp", "udp6", "tcp6", "raw", "raw6"]
+        .iter()
+        .all(|name| read(name).lines().count() <= 1);
+    found(
+        judged,
+        "one socket is in its network, and it listens",
+        one && none,
+        format!("{sockets:?}"),
+    );
+}
+
 /// The worker that is no guest yet: a child of an init that still bears its name.
 fn waiting_worker(warden: &Warden) -> Option<i32> {
     let is_init = |pid: i32| {
@@ -351,20 +433,18 @@ fn waiting_worker(warden: &Warden) -> Option<i32> {
 }
 
 /// A warden that is killed takes its guests along.
-fn after_the_warden(config: &WardenConfig) -> Judged {
-    let warden = Warden::start(config.clone()).unwrap();
-    let marker = format!("orphan-{}", std::process::id());
-    let program = format!("import time # {marker}\nprint('up', flush=True); time.sleep(3600)");
-    let mut guest = Guest::prepare(&warden, SlotId(0), python(LIMITS, &program));
-    guest.start();
-    guest.wait_for("up");
+fn after_the_warden(config: &WardenConfig, kind: Kind) -> Judged {
+    let warden = warden(config, kind);
+    let (orphan, guest) = asleep(&warden, 7, kind);
+    let name = fs::read_to_string(format!("/proc/{orphan}/comm")).unwrap();
     let pid = rustix::process::Pid::from_raw(warden.process_id().cast_signed()).unwrap();
     rustix::process::kill_process(pid, rustix::process::Signal::KILL).unwrap();
     let until = std::time::Instant::now() + std::time::Duration::from_secs(2);
-    let mut left = processes_with(&marker);
+    let mut left = named(name.trim_end());
     while !left.is_empty() && std::time::Instant::now() < until {
-        left = processes_with(&marker);
+        left = named(name.trim_end());
     }
+    guest.forget();
     // The next warden clears away what this one left.
     drop(Warden::start(config.clone()).unwrap());
     let mut judged = Vec::new();

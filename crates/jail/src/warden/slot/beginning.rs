@@ -8,6 +8,7 @@ use super::{Slot, Stage};
 use crate::event::Cause;
 use crate::jail::{Attachment, Origin, Program, Waiting};
 use crate::kernel::CGROUP;
+use crate::mutation::{Part, bound};
 use crate::protocol::{Refusal, ToKeeper, ToWorker};
 use crate::wire;
 
@@ -55,7 +56,8 @@ impl Slot {
         match begun {
             Ok(()) => {
                 self.stage = Stage::Running;
-                self.deadline = Some(now + Duration::from_millis(self.limits.wall_ms));
+                let wall_ms = bound(Part::TimeLimit, self.limits.wall_ms);
+                self.deadline = Some(now + Duration::from_millis(wall_ms));
             }
             Err(_) => self.kill(Cause::Killed, now),
         }
