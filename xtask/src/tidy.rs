@@ -2,8 +2,8 @@
 //!
 //! Which crate may know which; that every file says what it is; that unsafe
 //! code stays in the cage; that files and functions stay short; that no
-//! left-over marks are committed; and that every promise in SPEC.md names a
-//! test that exists.
+//! left-over marks are committed; and that every promise in SPEC.md, and what
+//! the pages on security rest on, names a test that exists.
 
 use std::{
     collections::BTreeSet,
@@ -31,6 +31,8 @@ const EDGES: &[(&str, &[&str])] = &[
     ("xtask", &[]),
 ];
 
+/// Pages that name tests in passing.
+const EVIDENCE: &[&str] = &["SECURITY.md", "THREATS.md"];
 const FILE_LINES_MAX: usize = 400;
 const FUNCTION_LINES_MAX: usize = 70;
 const NAMES_REFUSED: &[&str] = &["common", "util", "utils", "helper", "helpers", "manager"];
@@ -44,7 +46,9 @@ pub fn run() -> anyhow::Result<()> {
             fs::read_to_string(file).with_context(|| format!("cannot read {}", file.display()))?;
         faults.extend(file_faults(file, &text));
     }
-    faults.extend(promises(&files)?);
+    let tests = test_names(&files)?;
+    faults.extend(promises(&tests));
+    faults.extend(evidence(&tests)?);
     if faults.is_empty() {
         say(&format!("tidy: {} files keep the house rules", files.len()));
         return Ok(());
@@ -212,9 +216,8 @@ fn is_function(line: &str) -> bool {
     stripped.starts_with("fn ")
 }
 
-/// Every `` `test_name` `` in SPEC.md's last column is a test that exists.
-fn promises(files: &[PathBuf]) -> anyhow::Result<Vec<String>> {
-    let spec = fs::read_to_string("SPEC.md").unwrap_or_default();
+/// Every function of ours, and so every test.
+fn test_names(files: &[PathBuf]) -> anyhow::Result<BTreeSet<String>> {
     let mut tests = BTreeSet::new();
     for file in files {
         let text = fs::read_to_string(file)?;
@@ -224,6 +227,33 @@ fn promises(files: &[PathBuf]) -> anyhow::Result<Vec<String>> {
             }
         }
     }
+    Ok(tests)
+}
+
+/// Every word in the pages on security that is spelled like a test is one.
+fn evidence(tests: &BTreeSet<String>) -> anyhow::Result<Vec<String>> {
+    let mut faults = Vec::new();
+    for page in EVIDENCE {
+        let text = fs::read_to_string(page).with_context(|| format!("cannot read {page}"))?;
+        let quoted = text.split('`').skip(1).step_by(2);
+        let names = quoted.filter(|name| is_like_a_test(name));
+        let missing = names.filter(|name| !tests.contains(*name));
+        faults.extend(
+            missing.map(|name| format!("{page} names the test `{name}`, which is nowhere")),
+        );
+    }
+    Ok(faults)
+}
+
+fn is_like_a_test(name: &str) -> bool {
+    let lawful =
+        |letter: char| letter.is_ascii_lowercase() || letter == '_' || letter.is_ascii_digit();
+    2 < name.matches('_').count() && name.chars().all(lawful)
+}
+
+/// Every `` `test_name` `` in SPEC.md's last column is a test that exists.
+fn promises(tests: &BTreeSet<String>) -> Vec<String> {
+    let spec = fs::read_to_string("SPEC.md").unwrap_or_default();
     let rows = spec
         .lines()
         .filter(|line| line.starts_with('|') && !line.starts_with("|-"));
@@ -242,5 +272,5 @@ fn promises(files: &[PathBuf]) -> anyhow::Result<Vec<String>> {
             faults.push(format!("SPEC.md names the test `{name}`, which is nowhere"));
         }
     }
-    Ok(faults)
+    faults
 }
