@@ -12,7 +12,8 @@ use serde::{Deserialize, Serialize};
 pub struct Limits {
     /// Thousandths of one processor.
     pub cpu_milli: u32,
-    /// Memory, with what is written to `/tmp`, `/dev/shm` and `/out`, in bytes.
+    /// Memory, with what is written to `/tmp`, `/dev/shm` and an `/out` of up
+    /// to 64 MiB, in bytes. A larger one lies on a disk.
     pub memory_bytes: u64,
     /// Wall-clock time from the guest's start, in milliseconds.
     pub time_ms: u64,

@@ -9,6 +9,7 @@
 mod attachment;
 mod gateway;
 mod input;
+mod out;
 mod program;
 mod shown;
 
@@ -45,6 +46,8 @@ pub enum Sealed {}
 pub struct Jail<State> {
     spec: Spec,
     stdin: Option<OwnedFd>,
+    /// What `/out` lies in, if not in memory.
+    disk: Option<OwnedFd>,
     state: PhantomData<State>,
 }
 
@@ -60,6 +63,8 @@ pub(crate) struct Spec {
     pub(crate) origin: Origin,
     /// Whether the guest has a way to a gateway.
     pub(crate) gateway: bool,
+    /// Whether `/out` lies on a disk.
+    pub(crate) out_on_disk: bool,
 }
 
 /// How the guest's process comes to be.
@@ -107,6 +112,8 @@ pub enum SealError {
     DataAndNetwork,
     #[error("a guest with a gateway is made for one run: it neither waits nor is copied")]
     GatewayAhead,
+    #[error("an /out on a disk needs root, the tier full, and a guest made for one run")]
+    Disk,
     #[error(transparent)]
     Limit(#[from] LimitError),
     #[error("could not copy the guest's input into sealed memory")]
@@ -130,10 +137,12 @@ impl Jail<Open> {
             waiting: None,
             origin: Origin::Program,
             gateway: false,
+            out_on_disk: false,
         };
         Self {
             spec,
             stdin: None,
+            disk: None,
             state: PhantomData,
         }
     }
@@ -210,6 +219,7 @@ impl Jail<Open> {
         self.spec.limits.check()?;
         self.spec.check_paths()?;
         self.spec.check_gateway(kernel)?;
+        self.spec.check_out(kernel)?;
         if self.spec.waiting != Some(Waiting::AtTheGate) {
             self.spec.program.check()?;
         }
@@ -226,6 +236,7 @@ impl Jail<Open> {
         Ok(Jail {
             spec: self.spec,
             stdin: Some(stdin),
+            disk: self.disk,
             state: PhantomData,
         })
     }
@@ -236,10 +247,12 @@ impl Jail<Sealed> {
         self.spec.origin == Origin::Zygote
     }
 
-    pub(crate) fn into_parts(self) -> (Spec, OwnedFd) {
+    /// What is said, the guest's input, and what its `/out` lies in.
+    pub(crate) fn into_parts(self) -> (Spec, OwnedFd, Option<OwnedFd>) {
         (
             self.spec,
             self.stdin.expect("sealing always leaves an input"),
+            self.disk,
         )
     }
 }

@@ -65,6 +65,8 @@ pub(crate) const DESCRIPTORS: &str = "descriptors";
 pub(crate) const SECCOMP: &str = "seccomp";
 /// Not a wall of every guest, but the way out that some are given.
 pub(crate) const GATEWAY: &str = "gateway";
+/// Not a wall of every guest, but where a large `/out` lies.
+pub(crate) const DISK: &str = "disk";
 /// Not a wall of every guest, but what copies of a zygote need besides.
 pub(crate) const ZYGOTE: &str = "zygote";
 
@@ -147,9 +149,13 @@ pub(crate) const WALLS: [(&str, &str, &str); 15] = [
 ];
 
 /// The names of the walls, in order; without `proc` where it is absent.
-pub(crate) fn wall_names(proc: bool) -> Vec<String> {
-    let standing = WALLS.iter().filter(|(name, _, _)| proc || *name != PROC);
-    standing.map(|(name, _, _)| (*name).to_owned()).collect()
+pub(crate) fn wall_names(proc: bool, disk: bool) -> Vec<String> {
+    let walls = WALLS.iter().map(|(name, _, _)| *name);
+    let standing = walls.filter(|name| proc || *name != PROC);
+    standing
+        .chain(disk.then_some(DISK))
+        .map(str::to_owned)
+        .collect()
 }
 
 /// The rows after a rehearsal: `Ok` tells whether `/proc` could be mounted.

@@ -12,6 +12,7 @@
 
 mod cage;
 mod cgroup;
+mod disk;
 mod event;
 mod jail;
 mod kernel;
@@ -32,6 +33,7 @@ mod wire;
 #[doc(hidden)]
 pub mod fuzzing;
 
+pub use disk::{DISK_BLOCK_BYTES, disk_rehearse};
 pub use event::{Cause, Enforced, Event, Exit, SlotId, Status, Tier};
 pub use jail::{Attachment, GATEWAY, Jail, Open, Program, SealError, Sealed, Waiting};
 pub use kernel::{Kernel, Wall};

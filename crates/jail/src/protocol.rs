@@ -19,7 +19,8 @@ use crate::supervisor::WardenConfig;
 #[derive(Debug, Serialize, Deserialize)]
 pub(crate) enum ToWarden {
     Configure(WardenConfig),
-    /// With the guest's descriptors 0 to 3 attached.
+    /// With the guest's descriptors 0 to 3 attached, and what its `/out` lies in
+    /// if that is a disk.
     Prepare {
         slot: SlotId,
         spec: Box<Spec>,
@@ -64,7 +65,7 @@ pub(crate) enum FromWarden {
 /// Warden to one keeper.
 #[derive(Debug, Serialize, Deserialize)]
 pub(crate) enum ToKeeper {
-    /// With the guest's descriptors attached.
+    /// With the guest's descriptors attached, and the disk of its `/out`.
     Build(Build),
     Attach(Attachment),
 }

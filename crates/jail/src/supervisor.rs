@@ -202,7 +202,7 @@ impl Warden {
         let (stdout, their_stdout) = pipe().map_err(failed)?;
         let (stderr, their_stderr) = pipe().map_err(failed)?;
         let (result, their_result) = pipe().map_err(failed)?;
-        let (spec, stdin) = jail.into_parts();
+        let (spec, stdin, disk) = jail.into_parts();
         let (door, stdin) = match spec.waiting {
             Some(Waiting::Launched) => {
                 let (door, theirs) = Door::pair().map_err(failed)?;
@@ -214,7 +214,8 @@ impl Warden {
             slot,
             spec: Box::new(spec),
         };
-        let ends = [&stdin, &their_stdout, &their_stderr, &their_result].map(|fd| fd.as_fd());
+        let ends = [&stdin, &their_stdout, &their_stderr, &their_result];
+        let ends: Vec<_> = ends.into_iter().chain(&disk).map(|fd| fd.as_fd()).collect();
         self.send(&request, &ends)?;
         Ok(Pipes {
             stdout,

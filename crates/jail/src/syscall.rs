@@ -6,6 +6,7 @@
 
 #[cfg(test)]
 mod attempt;
+mod disk;
 mod process;
 #[cfg(target_arch = "x86_64")]
 pub(crate) mod script;
@@ -18,6 +19,7 @@ use std::os::fd::{AsFd, AsRawFd, FromRawFd as _, OwnedFd};
 
 #[cfg(test)]
 pub(crate) use attempt::attempt;
+pub(crate) use disk::{loop_device_fill, loop_device_free};
 pub(crate) use process::{
     clone, execute, exit_now, fork, ignore_children, kill_all_others, reset_signals, wait_any,
     wait_for_hangup,

@@ -7,6 +7,7 @@
 
 mod beneath;
 pub mod collect;
+mod disk;
 pub mod job;
 pub mod local;
 pub mod log;
@@ -26,6 +27,7 @@ mod zygotes;
 pub mod fuzzing;
 
 pub use collect::{CollectError, OutFolder};
+pub use disk::{DiskError, OUT_IN_MEMORY_BYTES_MAX};
 pub use job::{Job, Reach};
 pub use local::{Local, LocalConfig, StartError};
 pub use log::LogChunk;

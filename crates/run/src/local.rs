@@ -14,7 +14,9 @@ use strongroom_jail::{Kernel, Tier, Wall, Warden, WardenConfig, WardenError};
 use tokio::sync::Semaphore;
 
 use crate::{
+    disk,
     pool::Pool,
+    prepare::with_sources,
     runtime::{RuntimeError, Runtimes},
     slot::Live,
 };
@@ -38,6 +40,8 @@ pub struct LocalConfig {
     pub tier: Tier,
     /// Where the private folders of the tier `reduced` lie.
     pub folder: PathBuf,
+    /// Where a large `/out` takes its room: a folder on a disk.
+    pub disk: PathBuf,
     /// The program that becomes the warden, which must call
     /// [`become_warden_if_asked`](crate::become_warden_if_asked) first thing;
     /// this very program unless a test has another one.
@@ -64,10 +68,11 @@ pub struct Local {
 
 pub(crate) struct Shared {
     config: WardenConfig,
+    pub(crate) disk: PathBuf,
     pub(crate) places: Arc<Semaphore>,
     pub(crate) pool: Arc<Pool>,
     pub(crate) runtimes: Arc<Runtimes>,
-    kernel: Kernel,
+    pub(crate) kernel: Kernel,
     state: Mutex<State>,
 }
 
@@ -85,6 +90,7 @@ impl Local {
     pub fn start(config: LocalConfig) -> Result<Self, StartError> {
         let runtimes = Arc::clone(&config.runtimes);
         let (slots_max, pool_max) = (config.slots_max, config.pool_max);
+        let disk = config.disk.clone();
         let config = WardenConfig::from(config);
         let warden = Warden::start(config.clone()).map_err(StartError::Warden)?;
         let kernel = warden.kernel().clone();
@@ -100,6 +106,7 @@ impl Local {
         let shared = Shared {
             pool: Arc::new(Pool::new(pool_max)),
             config,
+            disk,
             places: Arc::new(Semaphore::new(slots_max as usize)),
             runtimes,
             kernel,
@@ -118,6 +125,16 @@ impl Local {
     /// The rows of [`Local::kernel`].
     pub fn walls(&self) -> &[Wall] {
         &self.shared.kernel.walls
+    }
+
+    /// Whether a large `/out` lies on a disk here, found out by trying: `None`
+    /// where it does, or else why it lies in memory.
+    pub fn why_out_in_memory(&self) -> Option<String> {
+        let never = disk::why_never(&self.shared.kernel).map(str::to_owned);
+        never.or_else(|| {
+            let tried = disk::rehearse(&self.shared.disk);
+            tried.err().map(|error| with_sources(&error))
+        })
     }
 
     /// The runtime as it is on this host now. Reads the interpreter's file
@@ -193,6 +210,7 @@ impl Default for LocalConfig {
         Self {
             tier: jail.tier,
             folder: jail.folder,
+            disk: PathBuf::from("/var/tmp"),
             program: jail.program,
             slots_max: jail.slots_max,
             pool_max: 0,
@@ -209,6 +227,7 @@ impl From<LocalConfig> for WardenConfig {
         let LocalConfig {
             tier,
             folder,
+            disk: _,
             program,
             slots_max,
             pool_max,

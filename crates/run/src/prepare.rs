@@ -5,11 +5,12 @@
 
 use std::{io, os::fd::OwnedFd, sync::Arc, time::Duration};
 
-use strongroom_core::{permit::Permit, run::Reason};
+use strongroom_core::{limits::Limits, permit::Permit, run::Reason};
 use strongroom_jail::{Event, Jail, Pipes, SealError, Sealed, WardenError};
 use tokio::{sync::OwnedSemaphorePermit, time::timeout};
 
 use crate::{
+    disk::{self, DiskError},
     job::{Job, Reach},
     local::{Local, Shared, StartError},
     pool::Taken,
@@ -55,6 +56,8 @@ pub enum PrepareError {
     Ended,
     #[error("the warden took too long to build the sandbox")]
     TooSlow,
+    #[error("could not have a disk")]
+    Disk(#[from] DiskError),
     #[error("could not read from the guest's pipes")]
     Pipes(#[source] io::Error),
 }
@@ -63,11 +66,13 @@ impl PrepareError {
     /// The reason that the run ends with.
     pub fn reason(&self) -> Reason {
         match self {
-            Self::NotPermitted | Self::RuntimeChanged | Self::Refused { .. } | Self::Runtime(_) => {
-                Reason::Refused {
-                    why: with_sources(self),
-                }
-            }
+            Self::NotPermitted
+            | Self::RuntimeChanged
+            | Self::Refused { .. }
+            | Self::Runtime(_)
+            | Self::Disk(DiskError::NeedsDisk { .. }) => Reason::Refused {
+                why: with_sources(self),
+            },
             _ => Reason::HostError {
                 what: with_sources(self),
             },
@@ -76,7 +81,7 @@ impl PrepareError {
 }
 
 /// The message with those of its causes.
-fn with_sources(error: &dyn std::error::Error) -> String {
+pub(crate) fn with_sources(error: &dyn std::error::Error) -> String {
     let mut out = error.to_string();
     let mut source = error.source();
     while let Some(cause) = source {
@@ -114,7 +119,10 @@ impl Local {
             }
             place = self.place().await?;
         }
-        let jail = job.jail(&permit, &runtime, self.shared.runtimes.root())?;
+        let mut jail = job.jail(&permit, &runtime, self.shared.runtimes.root())?;
+        if let Some(disk) = self.disk(permit.limits()).await? {
+            jail = jail.out_on_disk(disk);
+        }
         let live = live(&self.shared).await?;
         let jail = jail.seal(live.warden.kernel()).map_err(of_seal)?;
         live.dispatch();
@@ -146,6 +154,17 @@ impl Local {
                 })
             }
         }
+    }
+
+    /// Where `/out` lies, if it is too large for memory.
+    async fn disk(&self, limits: Limits) -> Result<Option<OwnedFd>, PrepareError> {
+        if !disk::is_large(&limits) {
+            return Ok(None);
+        }
+        let shared = Arc::clone(&self.shared);
+        let made = move || disk::disk_for(&shared.kernel, &shared.disk, &limits);
+        let made = tokio::task::spawn_blocking(made).await;
+        Ok(made.map_err(|_| PrepareError::WardenDied)??)
     }
 
     /// A place for one run, as soon as one is free.

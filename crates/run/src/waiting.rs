@@ -10,6 +10,7 @@ use strongroom_jail::{Enforced, Event, Jail, Open, WORK_BYTES_MAX};
 use tokio::{io::AsyncReadExt as _, sync::OwnedSemaphorePermit, time::timeout};
 
 use crate::{
+    disk,
     job::Job,
     prepare::{PREPARE_MS_MAX, PrepareError, of_seal, ready},
     prepared::{Beginning, Prepared, Readers},
@@ -66,9 +67,10 @@ impl Waiting {
     }
 
     /// Whether a run with these limits can be given to it: what it holds
-    /// already must fit.
+    /// already must fit, and a large `/out` is made for its run.
     pub(crate) fn fits(limits: &Limits) -> bool {
-        strongroom_jail::Limits::WAITING.memory_bytes <= limits.memory_bytes
+        let least = strongroom_jail::Limits::WAITING.memory_bytes;
+        least <= limits.memory_bytes && !disk::is_large(limits)
     }
 
     /// Gives it its work, up to the moment before it hears of it.

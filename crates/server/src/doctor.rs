@@ -8,7 +8,9 @@ mod advice;
 mod fix;
 mod host;
 
-use strongroom_run::{Furniture, Local, Tier};
+use std::path::{Path, PathBuf};
+
+use strongroom_run::{Furniture, Local, LocalConfig, Tier};
 
 use crate::{
     api::Wall,
@@ -22,7 +24,11 @@ use host::Host;
 /// what an operator should know.
 pub fn doctor(config: &Config) -> Vec<Wall> {
     let host = Host::here();
-    let mut rows = match Local::start(local_config(&config.jail, 1)) {
+    let local = LocalConfig {
+        disk: disk(&config.home),
+        ..local_config(&config.jail, 1)
+    };
+    let mut rows = match Local::start(local) {
         Ok(local) => jail_rows(&config.jail, &local, &host),
         Err(error) => vec![row("warden", false, true, chain(&error), None)],
     };
@@ -38,6 +44,7 @@ fn jail_rows(jail: &JailConfig, local: &Local, host: &Host) -> Vec<Wall> {
         }
     }
     rows.push(tier_row(jail, local, &rows));
+    rows.push(large_outputs(local));
     let runtimes = local.runtimes().all();
     rows.extend(runtimes.iter().map(|runtime| runtime_row(local, runtime)));
     rows
@@ -86,6 +93,26 @@ pub(crate) fn walls_of(walls: &[strongroom_run::Wall]) -> Vec<Wall> {
             fix: wall.fix.clone(),
         })
         .collect()
+}
+
+/// Whether runs can write more than their memory holds.
+fn large_outputs(local: &Local) -> Wall {
+    let name = "large outputs";
+    match local.why_out_in_memory() {
+        None => row(name, true, false, "on a disk of their own".to_owned(), None),
+        Some(why) => {
+            let found = format!("only as large as a run's memory: {why}");
+            let fix =
+                "as root: install e2fsprogs, `modprobe loop ext4`, and keep the home on a disk";
+            row(name, false, false, found, Some(fix))
+        }
+    }
+}
+
+/// Where the home is or will be.
+fn disk(home: &Path) -> PathBuf {
+    let there = home.ancestors().find(|path| path.is_dir());
+    there.unwrap_or(Path::new("/var/tmp")).to_owned()
 }
 
 fn runtime_row(local: &Local, runtime: &Furniture) -> Wall {

@@ -89,8 +89,11 @@ pub enum ServeError {
 ///
 /// [`ServeError`] when it cannot start.
 pub fn serve(config: Config, on_ready: impl FnOnce(Ready)) -> Result<(), ServeError> {
-    let local = Local::start(local_config(&config.jail, config.workers.max(1)))
-        .map_err(ServeError::Jail)?;
+    let local = LocalConfig {
+        disk: config.home.clone(),
+        ..local_config(&config.jail, config.workers.max(1))
+    };
+    let local = Local::start(local).map_err(ServeError::Jail)?;
     let runtimes = Arc::clone(local.runtimes());
     std::thread::spawn(move || get_to_know(&runtimes));
     let runtime = tokio::runtime::Builder::new_multi_thread()

@@ -169,7 +169,12 @@ fn build(
     filters: &Filters,
 ) -> Result<Infallible, Refusal> {
     let socket = home.socket;
-    let sources = root::open_sources(&order.spec)?;
+    let mut descriptors = descriptors;
+    let disk = match order.spec.out_on_disk {
+        true => Some(root::open_disk(order, descriptors.pop())?),
+        false => None,
+    };
+    let sources = root::open_sources(&order.spec, disk)?;
     let (go_read, go_write) = rustix::pipe::pipe_with(rustix::pipe::PipeFlags::CLOEXEC)
         .or_refuse(kernel::USER_NAMESPACE, "make a pipe")?;
     let writer = syscall::number(&go_write);

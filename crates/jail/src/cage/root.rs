@@ -5,7 +5,8 @@
 //! puts each behind an overlay of its own: then its inodes are private, and
 //! locks, watches and cache questions tell nothing about neighbours. What can
 //! be written is memory, bounded, and cannot execute. Mounts that lie below a
-//! host directory are not shown.
+//! host directory are not shown. A large `/out` lies on a disk of its own, which
+//! the keeper mounts.
 //!
 //! Everything is built from relative paths below the new root, which holds
 //! only what we made, so no link of the host is ever followed.
@@ -22,11 +23,12 @@ use super::mounting::{
     reopen, tmpfs,
 };
 use super::nodes;
+use crate::disk;
 use crate::jail::{Mount, Origin, Spec};
-use crate::kernel::{BOUNDED_TMPFS, DEVICES, PRIVATE_ROOT, PROC, READ_ONLY_OVERLAY};
+use crate::kernel::{BOUNDED_TMPFS, DEVICES, DISK, PRIVATE_ROOT, PROC, READ_ONLY_OVERLAY};
 use crate::limits::Limits;
 use crate::mutation::{Part, bound as bound_of, mount_flags, stands};
-use crate::protocol::{OrRefuse as _, Refusal};
+use crate::protocol::{Build, OrRefuse as _, Refusal};
 use crate::syscall;
 
 pub(super) const READ_ONLY: MountAttrFlags = MountAttrFlags::MOUNT_ATTR_RDONLY
@@ -59,6 +61,8 @@ const SCRATCH_FILES_MAX: u64 = 65_536;
 pub(super) struct Sources {
     directories: Vec<OwnedFd>,
     nodes: nodes::Nodes,
+    /// What `/out` is, if it does not lie in memory.
+    disk: Option<OwnedFd>,
 }
 
 /// What outlives the build.
@@ -69,10 +73,24 @@ pub(super) struct Built {
 }
 
 /// Opens everything of the host that the guest will see, while we still may.
-pub(super) fn open_sources(spec: &Spec) -> Result<Sources, Refusal> {
+pub(super) fn open_sources(spec: &Spec, disk: Option<OwnedFd>) -> Result<Sources, Refusal> {
     let directories = open_directories(&spec.mounts)?;
     let nodes = nodes::open().or_refuse(DEVICES, "open the device nodes")?;
-    Ok(Sources { directories, nodes })
+    Ok(Sources {
+        directories,
+        nodes,
+        disk,
+    })
+}
+
+/// The mount of a large `/out`, empty and the guest's.
+pub(super) fn open_disk(order: &Build, image: Option<OwnedFd>) -> Result<OwnedFd, Refusal> {
+    let image = image.ok_or("it was not handed over");
+    let image = image.or_refuse(DISK, "find the disk of /out")?;
+    let mount = disk::mount(&image, WRITABLE).or_refuse(DISK, "mount the disk of /out")?;
+    disk::hand_over(&mount, &order.spec.limits, (order.host_uid, order.host_gid))
+        .or_refuse(DISK, "hand over the disk of /out")?;
+    Ok(mount)
 }
 
 /// Detached, read-only copies of host directories.
@@ -107,7 +125,7 @@ pub(super) fn build(spec: &Spec, sources: Sources) -> Result<Built, Refusal> {
     }
     nodes::show(sources.nodes, STAGE).or_refuse(DEVICES, "make /dev")?;
     let scratch = scratch(spec).or_refuse(BOUNDED_TMPFS, "make /tmp and /dev/shm")?;
-    let out = out(spec).or_refuse(BOUNDED_TMPFS, "make /out")?;
+    let out = out(spec, sources.disk).or_refuse(BOUNDED_TMPFS, "make /out")?;
     // A zygote's would show it the processes of its copies.
     let proc = spec.origin != Origin::Zygote && proc()?;
     write_files(spec, proc).or_refuse(PRIVATE_ROOT, "write files and links")?;
@@ -185,9 +203,12 @@ fn scratch(spec: &Spec) -> io::Result<OwnedFd> {
     reopen(&scratch)
 }
 
-fn out(spec: &Spec) -> io::Result<OwnedFd> {
+fn out(spec: &Spec, disk: Option<OwnedFd>) -> io::Result<OwnedFd> {
     let (bytes, files) = out_size(&spec.limits);
-    let out = tmpfs(bytes, files, "0700", WRITABLE)?;
+    let out = match disk {
+        Some(disk) => disk,
+        None => tmpfs(bytes, files, "0700", WRITABLE)?,
+    };
     make_directory("out")?;
     attach(&out, Path::new("out"))?;
     reopen(&out)

@@ -184,7 +184,7 @@ fn input_becomes_sealed_memory_open_for_reading_only() {
 #[track_caller]
 fn input_is_sealed(file: OwnedFd) {
     use std::io::{Read as _, Write as _};
-    let (_, stdin) = jail().stdin(file).seal(&kernel()).unwrap().into_parts();
+    let (_, stdin, _) = jail().stdin(file).seal(&kernel()).unwrap().into_parts();
     let mut stdin = std::fs::File::from(stdin);
     let mut text = String::new();
     stdin.read_to_string(&mut text).unwrap();

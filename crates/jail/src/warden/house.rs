@@ -254,7 +254,7 @@ impl House {
         }
         let enforced = Enforced {
             tier: Tier::Full.as_str().to_owned(),
-            walls: kernel::wall_names(proc),
+            walls: kernel::wall_names(proc, self.slots.get(&id).is_some_and(Slot::has_disk)),
             landlock_abi: self.landlock_abi,
             proc,
             cgroup: self.cradles.version().to_owned(),

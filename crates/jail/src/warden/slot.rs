@@ -15,6 +15,7 @@ use rustix::process::{Signal, pidfd_send_signal};
 use super::outcome::{Outcome, Rooted, is_full, status, vanished};
 use crate::cage::Cradle;
 use crate::cgroup::{GroupError, Leaf, Usage};
+use crate::disk;
 use crate::event::{Cause, Exit, SlotId, Status};
 use crate::jail::{Origin, Spec, Waiting};
 use crate::limits::Limits;
@@ -67,6 +68,7 @@ pub(super) struct Slot {
     pub(super) cradle: Cradle,
     pub(super) origin: Origin,
     waiting: Option<Waiting>,
+    out_on_disk: bool,
     /// The descriptors that a copy will get.
     descriptors: Vec<OwnedFd>,
     /// The namespaces of a frozen zygote, in which its copies are born.
@@ -106,6 +108,7 @@ impl Slot {
             cradle,
             origin: spec.origin,
             waiting: spec.waiting,
+            out_on_disk: spec.out_on_disk,
             descriptors: Vec::new(),
             ground: None,
             ordered: None,
@@ -237,6 +240,11 @@ impl Slot {
         !matches!(self.stage, Stage::Waiting | Stage::Ready)
     }
 
+    /// Whether its `/out` lies on a disk.
+    pub(super) fn has_disk(&self) -> bool {
+        self.out_on_disk
+    }
+
     /// Whether it only has to be started.
     pub(super) fn is_ready(&self) -> bool {
         matches!(self.stage, Stage::Ready)
@@ -345,7 +353,10 @@ impl Slot {
             },
             out_of_memory,
             processes_refused: usage.processes_refused,
-            out_full: is_full(&rooted.out),
+            out_full: match self.out_on_disk {
+                true => disk::is_over(&rooted.out, &self.limits),
+                false => is_full(&rooted.out),
+            },
             tmp_full: is_full(&rooted.scratch),
             exec_failed: self.exec_failed.take(),
             wall_ms: u64::try_from(wall.as_millis()).unwrap_or(u64::MAX),

@@ -33,6 +33,8 @@ const LINES_MAX: usize = 10_000;
 pub struct House {
     pub local: Local,
     dir: tempfile::TempDir,
+    /// Where large outputs take their room.
+    disk: tempfile::TempDir,
 }
 
 /// What is to be run, with the defaults of a test.
@@ -128,9 +130,24 @@ impl House {
     }
 
     pub fn with_zygotes(slots_max: u32, pool_max: u32, zygotes_max: u32) -> Self {
+        let disk = tempfile::tempdir_in("/var/tmp").unwrap();
+        Self::with((slots_max, pool_max, zygotes_max), disk)
+    }
+
+    pub fn with_disk(disk: tempfile::TempDir) -> Self {
+        Self::with((2, 0, 0), disk)
+    }
+
+    /// Where large outputs take their room.
+    pub fn disk(&self) -> &Path {
+        self.disk.path()
+    }
+
+    fn with((slots_max, pool_max, zygotes_max): (u32, u32, u32), disk: tempfile::TempDir) -> Self {
         let config = LocalConfig {
             pool_max,
             zygotes_max,
+            disk: disk.path().to_owned(),
             program: jail_program(),
             slots_max,
             // Tests run beside each other; guests of two never share a user.
@@ -140,6 +157,7 @@ impl House {
         Self {
             local: Local::start(config).unwrap(),
             dir: tempfile::tempdir().unwrap(),
+            disk,
         }
     }
 

@@ -7,6 +7,7 @@
 mod ahead;
 #[cfg(target_arch = "x86_64")]
 mod copies;
+mod disks;
 mod ends;
 mod gateway;
 mod house;
