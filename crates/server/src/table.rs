@@ -16,6 +16,7 @@ mod parquet;
 mod places;
 mod profile;
 mod sketch;
+mod tallies;
 mod tally;
 mod write;
 

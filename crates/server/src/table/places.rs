@@ -42,7 +42,7 @@ impl Places {
     }
 
     /// The wanted values of this row, in the order of the wanted columns.
-    pub fn cells<'a>(&'a self, rows: &'a dyn Rows) -> impl Iterator<Item = &'a Cell> {
+    pub fn cells<'a>(&'a self, rows: &'a dyn Rows) -> impl ExactSizeIterator<Item = &'a Cell> {
         let cells = rows.cells();
         let one = move |at: &Option<usize>| at.and_then(|at| cells.get(at)).unwrap_or(ABSENT);
         self.at.iter().map(one)

@@ -10,7 +10,7 @@ use strongroom_core::{
     structure::{Column, Reading, Structure, schema_of},
 };
 
-use super::{Body, TableError, laws::Laws, open, places::Places, tally::Tally};
+use super::{Body, TableError, laws::Laws, open, places::Places, tallies::Tallies, tally::Tally};
 
 /// Reads a whole body.
 ///
@@ -25,7 +25,7 @@ pub fn profile(body: Body) -> Result<(Structure, Statistics), TableError> {
     let mut rows = open(body)?;
     laws.names(&*rows)?;
     let given = reading.columns.as_deref().unwrap_or_default();
-    let mut tallies: Vec<Tally> = given.iter().map(Tally::of_given).collect();
+    let mut tallies = Tallies::new(reading.format, given);
     let mut places = Places::of(given.iter().map(|column| column.name.clone()));
     let mut count = 0u64;
     while rows.advance()? {
@@ -33,22 +33,16 @@ pub fn profile(body: Body) -> Result<(Structure, Statistics), TableError> {
         laws.later_names(count, &*rows)?;
         laws.schema(count, &*rows)?;
         if reading.columns.is_none() {
-            let cells = rows.cells();
-            tallies.resize_with(cells.len(), Tally::default);
-            tallies
-                .iter_mut()
-                .zip(cells)
-                .for_each(|(tally, cell)| tally.add(cell));
+            tallies.add(rows.cells().iter());
             continue;
         }
         places.look(&*rows);
-        for ((tally, cell), column) in tallies.iter_mut().zip(places.cells(&*rows)).zip(given) {
+        for (cell, column) in places.cells(&*rows).zip(given) {
             laws.value(count, column, cell)?;
-            tally.add(cell);
         }
+        tallies.add(places.cells(&*rows));
     }
-    tallies.resize_with(tallies.len().max(rows.columns().len()), Tally::default);
-    tallies.iter_mut().for_each(Tally::end);
+    let tallies: Vec<Tally> = tallies.end(rows.columns().len());
     let columns = match &reading.columns {
         Some(given) => given.clone(),
         None => found(rows.columns(), &tallies, count),

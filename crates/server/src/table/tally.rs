@@ -79,13 +79,7 @@ impl Tally {
     pub fn add(&mut self, cell: &Cell) {
         match cell {
             Cell::Null => return,
-            Cell::Raw(text) => {
-                if let Some(word) = absent(text) {
-                    self.absent[word] += 1;
-                    return;
-                }
-                self.raw(text);
-            }
+            Cell::Raw(text) => return self.add_text(text),
             Cell::Boolean(value) => {
                 self.sketch.add(1, &[u8::from(*value)]);
                 self.truth.add(*value);
@@ -113,6 +107,17 @@ impl Tally {
             }
         }
         self.values += 1;
+    }
+
+    /// Counts a text of CSV, which may be a word for an absent value.
+    pub fn add_text(&mut self, text: &str) {
+        match absent(text) {
+            Some(word) => self.absent[word] += 1,
+            None => {
+                self.raw(text);
+                self.values += 1;
+            }
+        }
     }
 
     /// Text that may be anything: what it is is decided by the narrowest type
