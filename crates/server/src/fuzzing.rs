@@ -1,6 +1,8 @@
 //! Laws of the bodies that a client can send, tried on arbitrary bytes.
 #![allow(clippy::unwrap_used)]
 
+mod tables;
+
 use std::{
     collections::BTreeMap,
     io::{self, Read},
@@ -18,6 +20,8 @@ use crate::{
     app::{archive, scripts::Script, tar},
     http::{read, scripts},
 };
+
+pub use tables::{csv_tables, json_tables, ndjson_tables, parquet_tables};
 
 pub fn archives(bytes: &[u8]) {
     let zeros = bytes.iter().rev().take_while(|byte| **byte == 0).count() as u64;
@@ -137,6 +141,62 @@ mod tests {
             b"\\u0000",
         ];
         try_law("json_bodies", known, &[], json_bodies);
+    }
+
+    #[test]
+    fn rows_of_csv_are_read_or_refused_and_what_was_found_holds() {
+        let known: &[&[u8]] = &[
+            b",",
+            b"\"",
+            b"\"\"",
+            b"\n",
+            b"\r\n",
+            b"\r",
+            b"\t",
+            b";",
+            b"|",
+            b"\xef\xbb\xbf",
+            b"\xff\xfe",
+            b"\0",
+            b"NA",
+            b"null",
+            b"true",
+            b"-0",
+            b"1e999",
+            b"9223372036854775808",
+        ];
+        try_law("csv_tables", known, &[], csv_tables);
+    }
+
+    #[test]
+    fn rows_of_json_are_read_or_refused_and_what_was_found_holds() {
+        let known: &[&[u8]] = &[
+            b"[",
+            b"]",
+            b"{",
+            b"}",
+            b",",
+            b":",
+            b"\"",
+            b"\\u0000",
+            b"\\ud800",
+            b"null",
+            b"true",
+            b"1e999",
+            b"-0",
+            b"12345678901234567890",
+            b"\n",
+            b"\xef\xbb\xbf",
+            b"\"a\":",
+        ];
+        try_law("json_tables", known, &[], json_tables);
+        try_law("ndjson_tables", known, &[], ndjson_tables);
+    }
+
+    #[test]
+    fn rows_of_parquet_are_read_or_refused() {
+        let known: &[&[u8]] = &[b"PAR1", b"\0", b"\xff\xff\xff\xff", b"\x15\x00", b"\x19"];
+        try_law("parquet_tables", known, &[], parquet_tables);
     }
 
     #[test]
