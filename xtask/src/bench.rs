@@ -6,6 +6,7 @@
 //! of a test: machines differ.
 
 mod cold;
+mod datasets;
 mod engine;
 mod idle;
 mod pandas;
@@ -31,7 +32,7 @@ pub struct BenchArgs {
     /// Rounds of everything that is timed one by one
     #[arg(long, default_value_t = 200)]
     rounds: usize,
-    /// Only these parts: turns, engine, sustained, pandas, cold, idle, queue, starlark
+    /// Only these parts: turns, engine, sustained, pandas, cold, idle, queue, starlark, datasets
     #[arg(long, value_delimiter = ',')]
     only: Vec<String>,
     /// How long the station must be idle for
@@ -60,7 +61,7 @@ type Part = (
     fn(&Bench<'_>, &mut Report) -> anyhow::Result<()>,
 );
 
-const PARTS: [Part; 8] = [
+const PARTS: [Part; 9] = [
     ("turns", turns::measure),
     ("engine", engine::measure),
     ("sustained", sustained::measure),
@@ -69,6 +70,7 @@ const PARTS: [Part; 8] = [
     ("idle", idle::measure),
     ("queue", queue::measure),
     ("starlark", starlark::measure),
+    ("datasets", datasets::measure),
 ];
 
 /// Measures, and prints the table.

@@ -1,5 +1,5 @@
 //! A transform in Starlark over a million rows, beside the same loop in
-//! CPython's `csv`, both in the sandbox; and an empty one, over HTTP.
+//! CPython's `csv`, both in the sandbox; and an empty one of each, over HTTP.
 
 use std::{
     fmt::Write as _,
@@ -17,6 +17,7 @@ use super::{
 use crate::{
     http::Http,
     shell::{cargo, read, run},
+    station::Station,
 };
 
 const ROWS: usize = 1_000_000;
@@ -47,7 +48,9 @@ def transform(data, ctx):
                 total += float(row[2])
     return total
 ";
+/// The same text is an empty transform in both.
 const EMPTY: &str = "def transform(ds, ctx):\n    return None\n";
+const EMPTY_OF: [(&str, &str); 2] = [("Starlark", "empty.star"), ("Python", "empty.py")];
 
 pub fn measure(bench: &Bench<'_>, report: &mut Report) -> anyhow::Result<()> {
     let mut build = cargo(&["star"]);
@@ -56,7 +59,14 @@ pub fn measure(bench: &Bench<'_>, report: &mut Report) -> anyhow::Result<()> {
     }
     run(&mut build)?;
     loops(bench, report)?;
-    empty(bench, report)
+    let (station, token) = bench.station("")?;
+    for (language, file) in EMPTY_OF {
+        let times = empty(bench, (&station, &token), file)?;
+        let what =
+            format!("strongroom: an empty transform in {language}, submit to result over HTTP");
+        report.add(Row::of_times(&what, &times, Bar::None));
+    }
+    Ok(())
 }
 
 /// How one loop went.
@@ -137,19 +147,20 @@ fn table() -> String {
     text
 }
 
-fn empty(bench: &Bench<'_>, report: &mut Report) -> anyhow::Result<()> {
+/// Submits an empty transform and waits for its stored result, again and again.
+fn empty(
+    bench: &Bench<'_>,
+    (station, token): (&Station, &str),
+    file: &str,
+) -> anyhow::Result<Vec<Duration>> {
     let folder = tempfile::tempdir()?;
-    let script = folder.path().join("empty.star");
+    let script = folder.path().join(file);
     std::fs::write(&script, EMPTY)?;
-    let (station, token) = bench.station("")?;
-    read(
-        station
-            .client(&token)
-            .args(["function", "push", "bench/empty"])
-            .arg(&script),
-    )?;
-    let mut http = Http::new(&station.url, &token)?;
-    let body = json!({ "function": "bench/empty" });
+    let name = format!("bench/{}", file.replace('.', "-"));
+    let mut push = station.client(token);
+    read(push.args(["function", "push", &name]).arg(&script))?;
+    let mut http = Http::new(&station.url, token)?;
+    let body = json!({ "function": name });
     let mut times = Vec::new();
     for round in 0..WARM_UP + bench.args.rounds {
         let start = Instant::now();
@@ -161,7 +172,5 @@ fn empty(bench: &Bench<'_>, report: &mut Report) -> anyhow::Result<()> {
             times.push(start.elapsed());
         }
     }
-    let what = "strongroom: an empty transform in Starlark, over HTTP";
-    report.add(Row::of_times(what, &times, Bar::None));
-    Ok(())
+    Ok(times)
 }
