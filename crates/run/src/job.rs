@@ -167,7 +167,9 @@ impl Job {
 
     fn environment(&self, permit: &Permit, runtime: &Furniture) -> Vec<(String, String)> {
         let run = permit.run().to_string();
+        let memory_bytes = permit.limits().memory_bytes.to_string();
         let own = [
+            ("STRONGROOM_MEMORY_BYTES", memory_bytes.as_str()),
             ("STRONGROOM_RUN_ID", run.as_str()),
             ("STRONGROOM_STAGE", permit.stage().as_str()),
         ];

@@ -26,7 +26,7 @@ use crate::{
     host::Host,
     input::{self, Format, Input},
     modules::dataframe::DataFrame,
-    modules::json,
+    modules::{cbor, json, raw, xlsx},
     rows::{Reading, Rows},
     value,
 };
@@ -188,6 +188,24 @@ fn object<'v>(
     }
 }
 
+/// The values of a body in a format that is no text; `None` for those that are.
+fn binary<'v>(
+    data: Value<'v>,
+    parse_as: &str,
+    heap: Heap<'v>,
+) -> anyhow::Result<Option<Value<'v>>> {
+    let raw = || raw::bytes_of("data", data).map_err(starlark::Error::into_anyhow);
+    let told = |error: anyhow::Error| anyhow::anyhow!("the body as {parse_as}: {error}");
+    match parse_as {
+        "cbor" => cbor::parse(raw()?, heap).map(Some).map_err(told),
+        "xlsx" => {
+            let rows = xlsx::first_sheet(raw()?).map_err(starlark::Error::into_anyhow);
+            Ok(Some(heap.alloc(rows.map_err(told)?)))
+        }
+        _ => Ok(None),
+    }
+}
+
 fn as_json<'v>(value: Value<'v>, heap: Heap<'v>) -> anyhow::Result<serde_json::Value> {
     let mut raw = Vec::new();
     value::to_json(value, heap, &mut raw)?;
@@ -224,7 +242,7 @@ fn methods(builder: &mut MethodsBuilder) {
         Ok(body.or(default).unwrap_or_else(Value::new_none))
     }
 
-    /// Sets the body: rows, or with `parse_as` a text of that format.
+    /// Sets the body: rows, or with `parse_as` a text or bytes of that format.
     fn set_body<'v>(
         this: Value<'v>,
         #[starlark(require = pos)] data: Value<'v>,
@@ -239,9 +257,14 @@ fn methods(builder: &mut MethodsBuilder) {
             }
             return dataset.put_body("set_body", data).map(|()| NoneType);
         }
+        if let Some(values) = binary(data, parse_as, eval.heap())? {
+            return dataset.put_body("set_body", values).map(|()| NoneType);
+        }
         let Some(format) = Format::parse(parse_as).filter(|format| *format != Format::Parquet)
         else {
-            anyhow::bail!("parse_as is \"csv\", \"json\" or \"ndjson\", not {parse_as:?}");
+            anyhow::bail!(
+                "parse_as is \"csv\", \"json\", \"ndjson\", \"cbor\" or \"xlsx\", not {parse_as:?}"
+            );
         };
         let Some(text) = data.unpack_str() else {
             anyhow::bail!("parse_as takes a text, not a {}", data.get_type());

@@ -77,7 +77,7 @@ impl Failure {
         Self {
             at: error.span().and_then(|span| Spot::of_span(span, sources)),
             frames,
-            ..Self::plain(message.replace(ASSERT, "assert"))
+            ..Self::plain(worded(&message))
         }
     }
 
@@ -159,6 +159,20 @@ fn blank(sign: char) -> char {
     match sign {
         '\t' => '\t',
         _ => ' ',
+    }
+}
+
+/// What the interpreter says when values take too much memory, and what we say.
+const HEAP: &str = "Heap memory limit of";
+const HEAP_FULL: &str = "the script's values take more memory than the run has for them; \
+    what a loop makes is freed when the stage ends and not before, so give it more \
+    (`memory` in its limits), or look at fewer values of a row";
+
+/// What the interpreter says, in words for the author of a script.
+fn worded(message: &str) -> String {
+    match message.contains(HEAP) {
+        true => HEAP_FULL.to_owned(),
+        false => message.replace(ASSERT, "assert"),
     }
 }
 

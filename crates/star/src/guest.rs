@@ -31,6 +31,10 @@ pub struct Guest {
     pub limits: Limits,
 }
 
+/// The share of the run's memory that values may take, in hundredths: the
+/// interpreter, its stack and what is read ahead need some.
+const HEAP_SHARE: usize = 80;
+
 /// Limits inside of the sandbox's own; each gives a clearer reason than it.
 #[derive(Clone, Copy, Debug)]
 pub struct Limits {
@@ -47,6 +51,23 @@ impl Default for Limits {
             ticks: 20_000_000_000,
             heap_bytes: 4 << 30,
             calls: 1000,
+        }
+    }
+}
+
+impl Limits {
+    /// The limits of a run with so much memory; whatever else stands there is
+    /// none, and the sandbox's own limit comes first.
+    fn within(memory_bytes: &str) -> Self {
+        let limits = Self::default();
+        let share = memory_bytes
+            .parse::<usize>()
+            .map(|bytes| bytes / 100 * HEAP_SHARE);
+        Self {
+            heap_bytes: share
+                .unwrap_or(limits.heap_bytes)
+                .clamp(1, limits.heap_bytes),
+            ..limits
         }
     }
 }
@@ -72,7 +93,7 @@ impl Guest {
             arguments,
             config: object("STRONGROOM_CONFIG", &variable("STRONGROOM_CONFIG"))?,
             secrets: object("STRONGROOM_SECRETS", &variable("STRONGROOM_SECRETS"))?,
-            limits: Limits::default(),
+            limits: Limits::within(&variable("STRONGROOM_MEMORY_BYTES")),
         })
     }
 

@@ -49,6 +49,18 @@ fn functions(builder: &mut GlobalsBuilder) {
     }
 }
 
+/// The rows of a workbook's first sheet.
+///
+/// # Errors
+///
+/// When it is no workbook, is too large, or has no sheet.
+pub fn first_sheet(raw: &[u8]) -> starlark::Result<Vec<Vec<String>>> {
+    let workbook = Workbook::open(raw.to_vec())?;
+    let first = workbook.sheets.first().cloned();
+    let first = first.ok_or_else(|| malformed("workbook", "it has no sheet"))?;
+    workbook.rows(&first)
+}
+
 /// An opened workbook.
 #[derive(ProvidesStaticType, NoSerialize, Allocative)]
 pub struct Workbook {

@@ -18,6 +18,20 @@ fn calls_inside_each_other_have_a_bound() {
 }
 
 #[test]
+fn values_of_a_loop_have_a_bound_that_speaks_before_the_sandbox_does() {
+    let loops = "def transform(ds, ctx):\n  n = 0\n  for i in range(100000000):\n    n += len(str(i) + 'x' * 20)\n  return n\n";
+    let told = "the script's values take more memory than the run has";
+    let with = |memory: &str| Trial::of(loops).variable("STRONGROOM_MEMORY_BYTES", memory);
+    with("67108864").run().failed(told);
+    with("1").run().failed(told);
+    let kept = "def transform(ds, ctx):\n  x = []\n  for i in range(100000000):\n    x.append('x' * 100)\n";
+    Trial::of(kept)
+        .variable("STRONGROOM_MEMORY_BYTES", "67108864")
+        .run()
+        .failed(told);
+}
+
+#[test]
 fn numbers_and_texts_that_no_memory_holds_are_failures_and_no_crash() {
     fails("return len('a' * (1 << 62))", "");
     fails("return 1 << (1 << 40)", "");
@@ -115,4 +129,25 @@ fn a_body_that_is_no_table_ends_the_script_with_the_reason() {
     body("a.json", "[".repeat(1000).as_bytes()).failed("nested deeper than 120");
     body("a.ndjson", b"{}\n{\n").failed("a.ndjson: line 2");
     body("a.parquet", b"PAR1").failed("does not read parquet");
+}
+
+#[test]
+fn a_body_is_set_from_cbor_and_workbooks_or_told_what_is_wrong_with_them() {
+    let set = |text: &str, parse_as: &str| {
+        let script =
+            format!("def transform(ds, ctx):\n  ds.set_body({text}, parse_as='{parse_as}')\n");
+        Trial::of(&script).run()
+    };
+    let rows = r"b'\x82\xa1\x61\x61\x01\xa1\x61\x61\xfb\x3f\xf8\x00\x00\x00\x00\x00\x00'";
+    let ended = set(rows, "cbor");
+    ended.succeeded();
+    assert_eq!(ended.out("body.csv"), "a\n1\n1.5\n");
+    set(r"b'\x82\x01'", "cbor").failed("it is no whole CBOR item");
+    set(r"b'\x01\x01'", "cbor").failed("goes on after its one item");
+    set(r"b'\xa1\x01\x01'", "cbor").failed("a key of a map is no text");
+    set(r"b'\x9b\x7f\xff\xff\xff\xff\xff\xff\xff'", "cbor").failed("no whole CBOR item");
+    set(r"b'\x81' * 100000", "cbor").failed("nests deeper than 120");
+    set(r"b'PK\x03\x04'", "xlsx").failed("the body as xlsx");
+    set("[1]", "cbor").failed("has to be a string or bytes");
+    set("'a'", "parquet").failed("\"cbor\" or \"xlsx\"");
 }
