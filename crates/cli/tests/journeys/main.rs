@@ -11,6 +11,7 @@ mod data;
 mod datasets;
 mod ends;
 mod kit;
+mod large;
 mod relay;
 mod rules;
 mod runtimes;

@@ -114,6 +114,15 @@ impl Station {
         }
     }
 
+    /// The most memory that it has held, in bytes.
+    pub fn memory_peak_bytes(&self) -> u64 {
+        let status = std::fs::read_to_string(format!("/proc/{}/status", self.child.id()));
+        let status = status.unwrap();
+        let line = status.lines().find_map(|line| line.strip_prefix("VmHWM:"));
+        let kib = line.unwrap().trim().trim_end_matches(" kB");
+        kib.parse::<u64>().unwrap() * 1024
+    }
+
     /// Kills it, and gives its place back.
     pub fn kill(mut self) -> Place {
         self.child.kill().unwrap();
