@@ -20,12 +20,14 @@ use strongroom_core::{
     tree::TreePath,
 };
 
-use crate::beneath;
+use tokio::runtime::Handle;
+
+use crate::{beneath, disk};
 
 /// The `/out` of a run whose processes are all dead. It is gone when dropped.
 #[derive(Debug)]
 pub struct OutFolder {
-    root: OwnedFd,
+    root: Root,
     /// The length of the returned value, which shares the bound with the files.
     value_bytes: u64,
 }
@@ -70,7 +72,7 @@ impl CollectError {
 impl OutFolder {
     pub(crate) fn new(root: OwnedFd) -> Self {
         Self {
-            root,
+            root: Root(Some(root)),
             value_bytes: 0,
         }
     }
@@ -96,7 +98,7 @@ impl OutFolder {
         limits: &Limits,
         mut keep: impl FnMut(&TreePath, u64, &mut dyn Read) -> io::Result<Digest>,
     ) -> Result<Vec<OutputFile>, CollectError> {
-        let found = search::find(&self.root, limits, self.value_bytes)?;
+        let found = search::find(self.root.handle(), limits, self.value_bytes)?;
         let mut files = Vec::with_capacity(found.len());
         for (path, size_bytes) in found {
             let digest = self.take(&path, size_bytes, &mut keep)?;
@@ -115,7 +117,7 @@ impl OutFolder {
         size_bytes: u64,
         keep: &mut impl FnMut(&TreePath, u64, &mut dyn Read) -> io::Result<Digest>,
     ) -> Result<Digest, CollectError> {
-        let file = beneath::open_path(self.root.as_fd(), path)
+        let file = beneath::open_path(self.root.handle().as_fd(), path)
             .map_err(|errno| search::unreadable(path.as_str().as_bytes(), errno))?;
         let mut reader = Exactly {
             file: File::from(file).take(size_bytes),
@@ -125,6 +127,29 @@ impl OutFolder {
             path: path.to_string(),
             source,
         })
+    }
+}
+
+/// The handle that keeps the folder.
+#[derive(Debug)]
+struct Root(Option<OwnedFd>);
+
+impl Root {
+    fn handle(&self) -> &OwnedFd {
+        self.0.as_ref().expect("only drop takes the handle")
+    }
+}
+
+impl Drop for Root {
+    /// A disk goes with its last handle, and the kernel writes to it what it
+    /// still had to write; so whoever must not wait lets another thread do it.
+    fn drop(&mut self) {
+        let Some(root) = self.0.take().filter(disk::is_disk) else {
+            return;
+        };
+        if let Ok(runtime) = Handle::try_current() {
+            drop(runtime.spawn_blocking(move || drop(root)));
+        }
     }
 }
 

@@ -14,6 +14,7 @@ use std::{
     os::fd::OwnedFd,
     path::{Path, PathBuf},
     process::{Command, Stdio},
+    sync::atomic::{AtomicBool, Ordering},
 };
 
 use rustix::fs::{FallocateFlags, fallocate, fstatfs, fstatvfs};
@@ -22,6 +23,8 @@ use strongroom_core::{
     text,
 };
 use strongroom_jail::{DISK_BLOCK_BYTES, Kernel, Tier, disk_rehearse};
+
+use crate::prepare::with_sources;
 
 /// The largest `/out` that lies in memory.
 pub const OUT_IN_MEMORY_BYTES_MAX: u64 = 64 * MIB;
@@ -43,6 +46,8 @@ const FEATURES: &str = "none,extent,filetype,sparse_super,large_file,flex_bg,uni
 /// Magic numbers of file systems that lie in memory.
 const TMPFS: i64 = 0x0102_1994;
 const RAMFS: i64 = 0x8584_58f6;
+/// And of ours.
+const EXT4: i64 = 0xef53;
 
 /// Why there is no disk for a large `/out`.
 #[derive(Debug, thiserror::Error)]
@@ -53,7 +58,7 @@ pub enum DiskError {
     NeedsDisk {
         out_bytes: u64,
         memory_bytes: u64,
-        why: &'static str,
+        why: String,
     },
     #[error("{folder} lies in memory itself")]
     InMemory { folder: PathBuf },
@@ -76,59 +81,77 @@ pub enum DiskError {
     },
 }
 
-/// Why no large `/out` can lie on a disk below this kernel, whatever is tried.
-pub(crate) fn why_never(kernel: &Kernel) -> Option<&'static str> {
-    match kernel.tier {
-        Tier::Full if kernel.ordinary_user => {
-            Some("the station runs as an ordinary user, who may mount none")
-        }
-        // There every /out is a folder of the host already.
-        Tier::Reduced => Some("the tier is reduced"),
-        Tier::Full => None,
-    }
-}
-
 /// Whether `/out` is too large for memory.
 pub(crate) fn is_large(limits: &Limits) -> bool {
     OUT_IN_MEMORY_BYTES_MAX < limits.out_bytes
 }
 
-/// The disk for a run with these limits, in `folder`; `None` where its `/out`
-/// lies in memory, or in a folder where the tier has it so.
-///
-/// Blocking: it writes some kilobytes and runs a program for some milliseconds.
-///
-/// # Errors
-///
-/// [`DiskError::NeedsDisk`] asks for what this host does not offer; all others
-/// are the host's fault.
-pub(crate) fn disk_for(
-    kernel: &Kernel,
-    folder: &Path,
-    limits: &Limits,
-) -> Result<Option<OwnedFd>, DiskError> {
-    if !is_large(limits) || kernel.tier == Tier::Reduced {
-        return Ok(None);
-    }
-    match why_never(kernel) {
-        None => disk(folder, limits.out_bytes, limits.out_files.into()).map(Some),
-        Some(_) if limits.out_bytes <= limits.memory_bytes => Ok(None),
-        Some(why) => Err(DiskError::NeedsDisk {
-            out_bytes: limits.out_bytes,
-            memory_bytes: limits.memory_bytes,
-            why,
-        }),
-    }
+/// Whether an `/out` lies on a disk.
+pub(crate) fn is_disk(root: &OwnedFd) -> bool {
+    fstatfs(root).is_ok_and(|found| found.f_type == EXT4)
 }
 
-/// Tries a small disk in `folder`, up to its mount.
-///
-/// # Errors
-///
-/// Says which step this host does not allow.
-pub(crate) fn rehearse(folder: &Path) -> Result<(), DiskError> {
-    let image = disk(folder, MIB, 1)?;
-    disk_rehearse(image).map_err(failed("mount a disk"))
+/// Where large outputs lie on this host.
+pub(crate) struct Disks {
+    folder: PathBuf,
+    /// They were tried, and can be had.
+    proven: AtomicBool,
+}
+
+impl Disks {
+    pub(crate) fn new(folder: PathBuf) -> Self {
+        Self {
+            folder,
+            proven: AtomicBool::new(false),
+        }
+    }
+
+    /// Why no large `/out` can lie on a disk here, found out by trying.
+    ///
+    /// Blocking, the first time: it writes some kilobytes and runs a program.
+    pub(crate) fn why_not(&self, kernel: &Kernel) -> Option<String> {
+        match kernel.tier {
+            Tier::Full if kernel.ordinary_user => {
+                return Some("the station runs as an ordinary user, who may mount none".to_owned());
+            }
+            // There every /out is a folder of the host already.
+            Tier::Reduced => return Some("the tier is reduced".to_owned()),
+            Tier::Full if self.proven.load(Ordering::Relaxed) => return None,
+            Tier::Full => {}
+        }
+        let tried = disk(&self.folder, MIB, 1)
+            .and_then(|image| disk_rehearse(image).map_err(failed("mount a disk")));
+        self.proven.store(tried.is_ok(), Ordering::Relaxed);
+        tried.err().map(|error| with_sources(&error))
+    }
+
+    /// The disk for a run with these limits; `None` where its `/out` lies in
+    /// memory, or in a folder where the tier has it so.
+    ///
+    /// Blocking, as [`Disks::why_not`].
+    ///
+    /// # Errors
+    ///
+    /// [`DiskError::NeedsDisk`] asks for what this host does not offer; all
+    /// others are the host's fault.
+    pub(crate) fn disk_for(
+        &self,
+        kernel: &Kernel,
+        limits: &Limits,
+    ) -> Result<Option<OwnedFd>, DiskError> {
+        if !is_large(limits) || kernel.tier == Tier::Reduced {
+            return Ok(None);
+        }
+        match self.why_not(kernel) {
+            None => disk(&self.folder, limits.out_bytes, limits.out_files.into()).map(Some),
+            Some(_) if limits.out_bytes <= limits.memory_bytes => Ok(None),
+            Some(why) => Err(DiskError::NeedsDisk {
+                out_bytes: limits.out_bytes,
+                memory_bytes: limits.memory_bytes,
+                why,
+            }),
+        }
+    }
 }
 
 fn disk(folder: &Path, out_bytes: u64, files: u64) -> Result<OwnedFd, DiskError> {

@@ -14,9 +14,8 @@ use strongroom_jail::{Kernel, Tier, Wall, Warden, WardenConfig, WardenError};
 use tokio::sync::Semaphore;
 
 use crate::{
-    disk,
+    disk::Disks,
     pool::Pool,
-    prepare::with_sources,
     runtime::{RuntimeError, Runtimes},
     slot::Live,
 };
@@ -68,7 +67,7 @@ pub struct Local {
 
 pub(crate) struct Shared {
     config: WardenConfig,
-    pub(crate) disk: PathBuf,
+    pub(crate) disks: Disks,
     pub(crate) places: Arc<Semaphore>,
     pub(crate) pool: Arc<Pool>,
     pub(crate) runtimes: Arc<Runtimes>,
@@ -90,7 +89,7 @@ impl Local {
     pub fn start(config: LocalConfig) -> Result<Self, StartError> {
         let runtimes = Arc::clone(&config.runtimes);
         let (slots_max, pool_max) = (config.slots_max, config.pool_max);
-        let disk = config.disk.clone();
+        let disks = Disks::new(config.disk.clone());
         let config = WardenConfig::from(config);
         let warden = Warden::start(config.clone()).map_err(StartError::Warden)?;
         let kernel = warden.kernel().clone();
@@ -106,7 +105,7 @@ impl Local {
         let shared = Shared {
             pool: Arc::new(Pool::new(pool_max)),
             config,
-            disk,
+            disks,
             places: Arc::new(Semaphore::new(slots_max as usize)),
             runtimes,
             kernel,
@@ -130,11 +129,7 @@ impl Local {
     /// Whether a large `/out` lies on a disk here, found out by trying: `None`
     /// where it does, or else why it lies in memory.
     pub fn why_out_in_memory(&self) -> Option<String> {
-        let never = disk::why_never(&self.shared.kernel).map(str::to_owned);
-        never.or_else(|| {
-            let tried = disk::rehearse(&self.shared.disk);
-            tried.err().map(|error| with_sources(&error))
-        })
+        self.shared.disks.why_not(&self.shared.kernel)
     }
 
     /// The runtime as it is on this host now. Reads the interpreter's file

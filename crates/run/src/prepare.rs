@@ -162,7 +162,7 @@ impl Local {
             return Ok(None);
         }
         let shared = Arc::clone(&self.shared);
-        let made = move || disk::disk_for(&shared.kernel, &shared.disk, &limits);
+        let made = move || shared.disks.disk_for(&shared.kernel, &limits);
         let made = tokio::task::spawn_blocking(made).await;
         Ok(made.map_err(|_| PrepareError::WardenDied)??)
     }

@@ -212,8 +212,14 @@ async fn a_disk_that_lies_in_memory_itself_is_refused() {
     let Some(_) = house() else { return };
     let house = House::with_disk(tempfile::tempdir_in("/dev/shm").unwrap());
     let error = house.prepare(&large("pass")).await.err().unwrap();
-    let in_memory = matches!(error, PrepareError::Disk(DiskError::InMemory { .. }));
-    assert!(in_memory, "{error:?}");
+    let needed = matches!(error, PrepareError::Disk(DiskError::NeedsDisk { .. }));
+    assert!(needed, "{error:?}");
+    let Reason::Refused { why } = error.reason() else {
+        panic!("{error:?}");
+    };
+    assert!(why.contains("lies in memory itself"), "{why}");
+    let fits = large("pass").limits(|limits| limits.memory_bytes = 256 * MIB);
+    house.run(fits).await.succeeded();
     assert!(house.local.why_out_in_memory().is_some());
 }
 
