@@ -18,8 +18,8 @@ use strongroom_core::{
 };
 
 use super::{
-    Cell, RECORD_BYTES_MAX, Rows, TableError,
-    bounded::{Allowance, Bounded, is_too_long},
+    Cell, Rows, TableError,
+    bounded::{Allowance, Bounded, beyond},
 };
 
 /// Read from the disk at once.
@@ -57,7 +57,7 @@ impl CsvRows {
             None => sniffed(&start[mark..start.len().min(SNIFFED_BYTES)]),
         };
         file.consume(mark);
-        let (bounded, left) = Bounded::new(file);
+        let (bounded, left) = Bounded::new(file, delimiter);
         let reader = ReaderBuilder::new()
             .has_headers(false)
             .flexible(true)
@@ -105,11 +105,10 @@ impl CsvRows {
         read.map_err(|error| {
             let line = self.reader.position().line();
             match error.into_kind() {
-                ErrorKind::Io(error) if is_too_long(&error) => TableError::body(format!(
-                    "the record in line {line} is longer than {} MiB; is a quote open?",
-                    RECORD_BYTES_MAX >> 20
-                )),
-                ErrorKind::Io(error) => TableError::Read(error),
+                ErrorKind::Io(error) => match beyond(&error) {
+                    Some(why) => TableError::body(format!("the record in line {line} {why}")),
+                    None => TableError::Read(error),
+                },
                 other => TableError::body(format!("line {line}: {other:?}")),
             }
         })

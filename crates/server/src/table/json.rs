@@ -19,6 +19,9 @@ use strongroom_core::{
 use super::{Cell, RECORD_BYTES_MAX, Rows, TableError};
 
 const BUFFER_BYTES: usize = 256 * 1024;
+/// The most values in one row, with names: each takes some hundred bytes of
+/// memory once it is parsed, and two of the file.
+const ROW_VALUES_MAX: usize = 1 << 18;
 
 pub struct JsonRows {
     from: Elements,
@@ -158,6 +161,11 @@ impl Rows for JsonRows {
             return Ok(false);
         };
         self.row += 1;
+        if ROW_VALUES_MAX < values_most(bytes) {
+            let row = self.row;
+            let why = format!("row {row} has more than {ROW_VALUES_MAX} values");
+            return Err(TableError::body(why));
+        }
         let value = json::parse(bytes).map_err(|error| {
             let (row, column, why) = (self.row, error.column, error.message);
             match place {
@@ -275,6 +283,25 @@ impl List {
             Some(_) => Err(TableError::body("it goes on after the end of the list")),
         }
     }
+}
+
+/// How many values and names there can be in an element. A short one is not
+/// looked at: it has no more than half its bytes.
+fn values_most(element: &[u8]) -> usize {
+    if element.len() <= 2 * ROW_VALUES_MAX {
+        return element.len() / 2;
+    }
+    let (mut count, mut in_text, mut escaped) = (1, false, false);
+    for byte in element {
+        match (in_text, byte) {
+            (true, _) if escaped => escaped = false,
+            (true, b'\\') => escaped = true,
+            (_, b'"') => in_text = !in_text,
+            (false, b',' | b':' | b'{' | b'[') => count += 1,
+            _ => {}
+        }
+    }
+    count
 }
 
 fn cut_off() -> TableError {

@@ -265,6 +265,39 @@ fn json_that_is_not_rows_says_why() {
 }
 
 #[test]
+fn a_row_of_very_many_values_is_refused_before_it_is_unfolded() {
+    let numbers = "0,".repeat(1 << 18);
+    let line = format!("{{\"a\": [{numbers}0]}}\n");
+    let law = reading(Format::Ndjson);
+    refuses(line.as_bytes(), &law, "row 1 has more than 262144 values");
+    let list = format!("[{line}]");
+    refuses(
+        list.as_bytes(),
+        &reading(Format::Json),
+        "more than 262144 values",
+    );
+    // As many signs in a text are one value.
+    let text = format!("{{\"a\": \"{numbers}\"}}\n");
+    finds(Format::Ndjson, &text, "a:string", 1);
+}
+
+#[test]
+fn a_record_of_very_many_fields_is_refused_before_it_is_unfolded() {
+    let law = reading(Format::Csv);
+    let commas = ",".repeat(3_000_000);
+    refuses(
+        commas.as_bytes(),
+        &law,
+        "line 1 has more than 2000000 signs",
+    );
+    let later = format!("a,b\n1,2\n{commas}");
+    refuses(later.as_bytes(), &law, "line 3 has more than 2000000 signs");
+    let quoted = format!("a,b\n\"{}\",2\n", ",".repeat(1_000_000));
+    finds(Format::Csv, &quoted, "a:string b:integer", 1);
+    refuses(",".repeat(2000).as_bytes(), &law, "2001 columns");
+}
+
+#[test]
 fn a_structure_that_was_given_is_a_law() {
     let asked = |kind: &str, nullable: bool| {
         given(
