@@ -91,7 +91,7 @@ fn a_body_of_any_size_goes_in_and_out_in_bounded_memory() {
 #[test]
 fn a_run_leaves_more_than_its_memory_and_the_station_takes_it_in_bounded_memory() {
     let station = Station::start();
-    let home = rustix::fs::statfs(&station.place.home()).unwrap();
+    let home = rustix::fs::statfs(station.place.home()).unwrap();
     if !rustix::process::geteuid().is_root() || home.f_type == TMPFS {
         // There is no disk for it, or nobody who may mount one: it is refused.
         return;

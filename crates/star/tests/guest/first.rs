@@ -166,7 +166,7 @@ def transform(ds, ctx):
     let ended = Trial::of(broken).run();
     ended.failed("line 2 has 1 fields, and the first has 2");
     assert!(ended.made().is_empty());
-    let unknown = "def transform(ds, ctx):\n  ds.set_body('', parse_as = 'cbor')\n";
+    let unknown = "def transform(ds, ctx):\n  ds.set_body('', parse_as = 'toml')\n";
     Trial::of(unknown).run().failed("parse_as is");
 }
 
