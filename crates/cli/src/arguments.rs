@@ -1,7 +1,7 @@
 //! A run's arguments and limits, from a command line.
 
 use serde_json::{Map, Value};
-use strongroom_core::{json, limits::LimitsAsked, text::shown};
+use strongroom_core::{config::Config, json, limits::LimitsAsked, text::shown};
 
 use crate::error::CliError;
 
@@ -18,19 +18,29 @@ pub fn arguments(whole: Option<&str>, pairs: &[String]) -> Result<Value, CliErro
             let message = "--arg adds to an object, and --args-json is none";
             return Err(CliError::wrong_use(message));
         };
-        map.insert(key.to_owned(), argument(key, value)?);
+        map.insert(key.to_owned(), value_of("--arg", key, value)?);
     }
     Ok(args)
 }
 
+/// Settings, each `KEY=VALUE`.
+pub fn config(pairs: &[String]) -> Result<Config, CliError> {
+    let mut config = Config::new();
+    for pair in pairs {
+        let (key, value) = split("--config", pair)?;
+        config.insert(key.to_owned(), value_of("--config", key, value)?);
+    }
+    Ok(config)
+}
+
 /// What is JSON is read as JSON; everything else is text.
-fn argument(key: &str, raw: &str) -> Result<Value, CliError> {
+fn value_of(option: &str, key: &str, raw: &str) -> Result<Value, CliError> {
     match json::parse(raw.as_bytes()) {
         Ok(value) => Ok(value),
         // Nobody means a text that only looks like JSON that was mistyped.
         Err(error) if raw.trim_start().starts_with(['{', '[', '"']) => {
             let key = shown(key, 80);
-            Err(CliError::wrong_use(format!("--arg {key}: {error}")))
+            Err(CliError::wrong_use(format!("{option} {key}: {error}")))
         }
         Err(_) => Ok(Value::String(raw.to_owned())),
     }

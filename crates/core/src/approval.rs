@@ -9,6 +9,7 @@ use serde::{Deserialize, Serialize};
 use serde_json::Value;
 
 use crate::{
+    config::Config,
     digest::Digest,
     id::{ApprovalId, RequestId},
     limits::Limits,
@@ -33,6 +34,9 @@ pub enum Scope {
         stages: Vec<Stage>,
         #[serde(default, skip_serializing_if = "Option::is_none")]
         download: Option<Box<Network>>,
+        #[serde(default, skip_serializing_if = "Config::is_empty")]
+        #[cfg_attr(feature = "openapi", schema(value_type = Object))]
+        config: Config,
         args_schema: Value,
     },
 }
@@ -46,6 +50,7 @@ impl Scope {
             inputs: plan.inputs.clone(),
             stages: plan.stages.clone(),
             download: plan.download.clone().map(Box::new),
+            config: plan.config.clone(),
             args_schema,
         }
     }
@@ -133,13 +138,15 @@ impl Scope {
                 inputs,
                 stages,
                 download,
+                config,
                 args_schema,
             } => {
                 let same = *function == of.function
                     && *runtime == of.runtime
                     && *inputs == of.inputs
                     && *stages == of.stages
-                    && download.as_deref() == of.download.as_ref();
+                    && download.as_deref() == of.download.as_ref()
+                    && *config == of.config;
                 if !same {
                     return Err(NotCovered::OtherPlan);
                 }

@@ -6,6 +6,7 @@
 //! microseconds and gives the same answer wherever it is asked.
 
 pub mod approval;
+pub mod config;
 pub mod digest;
 pub mod event;
 pub mod id;
@@ -25,6 +26,7 @@ pub mod schema;
 pub mod secret;
 pub mod stage;
 pub mod statistics;
+pub mod step;
 pub mod structure;
 pub mod text;
 pub mod tree;

@@ -11,6 +11,7 @@ use serde::{Deserialize, Serialize};
 use serde_json::Value;
 
 use crate::{
+    config::{self, Config, ConfigError},
     inline::{self, InlineError},
     limits::{Limits, LimitsAsked, LimitsError},
     name::Name,
@@ -49,6 +50,10 @@ pub struct Manifest {
     #[serde(default, skip_serializing_if = "BTreeMap::is_empty")]
     #[cfg_attr(feature = "openapi", schema(value_type = BTreeMap<String, Vec<String>>))]
     pub secrets: Secrets,
+    /// Plain settings, which a caller may set otherwise.
+    #[serde(default, skip_serializing_if = "BTreeMap::is_empty")]
+    #[cfg_attr(feature = "openapi", schema(value_type = Object))]
+    pub config: Config,
 }
 
 /// Why a manifest cannot be taken.
@@ -81,6 +86,8 @@ pub enum ManifestError {
     Stages(#[source] StagesError),
     #[error("secrets")]
     Secrets(#[source] SecretsError),
+    #[error("config")]
+    Config(#[source] ConfigError),
     #[error("`[download]` is for a function with the stage `download`")]
     NothingToDownload,
     #[error("{0}")]
@@ -102,6 +109,8 @@ struct Written {
     download: Option<Network>,
     #[serde(default)]
     secrets: Secrets,
+    #[serde(default)]
+    config: Config,
     release: Option<Release>,
 }
 
@@ -178,6 +187,7 @@ impl Manifest {
             stages,
             download: written.download,
             secrets: written.secrets,
+            config: config::checked(written.config).map_err(ManifestError::Config)?,
         })
     }
 

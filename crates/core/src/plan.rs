@@ -11,6 +11,7 @@ use serde::{Deserialize, Serialize};
 use serde_json::Value;
 
 use crate::{
+    config::{self, Config, ConfigError},
     digest::Digest,
     json,
     limits::{Limits, LimitsError},
@@ -160,6 +161,10 @@ pub struct Plan {
     #[serde(default, skip_serializing_if = "BTreeMap::is_empty")]
     #[cfg_attr(feature = "openapi", schema(value_type = BTreeMap<String, Vec<String>>))]
     pub secrets: Secrets,
+    /// Plain settings that every stage is told.
+    #[serde(default, skip_serializing_if = "BTreeMap::is_empty")]
+    #[cfg_attr(feature = "openapi", schema(value_type = Object))]
+    pub config: Config,
     /// Where the stage `download` has its answers from.
     #[serde(default, skip_serializing_if = "Answers::is_live")]
     pub answers: Answers,
@@ -184,6 +189,8 @@ pub enum PlanError {
     Args { place: String, why: String },
     #[error("{}", stage::EXPOSE_OFF)]
     ExposeOff,
+    #[error("config")]
+    Config(#[source] ConfigError),
     #[error(transparent)]
     Limits(#[from] LimitsError),
 }
@@ -197,6 +204,16 @@ impl Plan {
     /// Whether something of the data goes to the stage with a network.
     pub fn exposes(&self) -> bool {
         self.stages.contains(&Stage::Expose)
+    }
+
+    /// The same plan with settings of the caller's laid over the function's.
+    ///
+    /// # Errors
+    ///
+    /// [`PlanError::Config`] for one that the function does not take.
+    pub fn configured(mut self, asked: Config) -> Result<Self, PlanError> {
+        self.config = config::over(&self.config, asked).map_err(PlanError::Config)?;
+        Ok(self)
     }
 
     /// The plan, if the caller who wants it wants `expose` where it has one.
@@ -250,6 +267,7 @@ pub fn pin(
         stages: manifest.stages.clone(),
         download: manifest.download.clone(),
         secrets: manifest.secrets.clone(),
+        config: manifest.config.clone(),
         answers: Answers::Live,
     })
 }

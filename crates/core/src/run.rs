@@ -221,13 +221,15 @@ pub struct Usage {
     pub out_bytes: u64,
 }
 
-/// One of the guest's two voices.
+/// One of the guest's voices.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, Serialize, Deserialize)]
 #[cfg_attr(feature = "openapi", derive(utoipa::ToSchema))]
 #[serde(rename_all = "snake_case")]
 pub enum Stream {
     Stdout,
     Stderr,
+    /// What it tells of its steps, each line a [`StepEvent`](crate::step::StepEvent).
+    Event,
 }
 
 impl Stream {
@@ -235,6 +237,7 @@ impl Stream {
         match self {
             Self::Stdout => "stdout",
             Self::Stderr => "stderr",
+            Self::Event => "event",
         }
     }
 }

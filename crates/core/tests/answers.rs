@@ -46,6 +46,7 @@ fn plan(args: Value) -> Plan {
         stages: vec![plan::Stage::Transform],
         download: None,
         secrets: std::collections::BTreeMap::new(),
+        config: std::collections::BTreeMap::new(),
         answers: strongroom_core::network::Answers::Live,
     }
 }
@@ -73,7 +74,7 @@ fn exact(of: &Plan) -> Approval {
 #[test]
 fn a_plan_changes_its_digest_with_anything_in_it() {
     let base = plan(json!({"by": "species"}));
-    let changes: [fn(&mut Plan); 8] = [
+    let changes: [fn(&mut Plan); 9] = [
         |p| p.function = Digest::of(b"functioN"),
         |p| p.runtime.digest = Digest::of(b"python "),
         |p| p.inputs = Inputs::None,
@@ -82,6 +83,7 @@ fn a_plan_changes_its_digest_with_anything_in_it() {
         |p| p.stages.clear(),
         |p| p.stages.insert(0, Stage::Download),
         |p| p.download = Some(serde_json::from_value(json!({"hosts": ["a.org"]})).unwrap()),
+        |p| drop(p.config.insert("unit".to_owned(), json!("kg"))),
     ];
     for change in changes {
         let mut other = base.clone();
@@ -122,6 +124,9 @@ fn an_approval_covers_exactly_what_it_says() {
         ..asked.clone()
     };
     assert_eq!(covers(&domain, &more_data), Err(NotCovered::OtherPlan));
+    let set = BTreeMap::from([("unit".to_owned(), json!("kg"))]);
+    let otherwise_set = asked.clone().configured(set).unwrap();
+    assert_eq!(covers(&domain, &otherwise_set), Err(NotCovered::OtherPlan));
     assert_eq!(
         domain.covers_new(&name("mallory"), &asked, NOW),
         Err(NotCovered::OtherCaller)
@@ -585,6 +590,7 @@ fn manifest(inputs: Option<&[&str]>, args: Option<Value>) -> Manifest {
         stages: vec![Stage::Transform],
         download: None,
         secrets: std::collections::BTreeMap::new(),
+        config: std::collections::BTreeMap::new(),
     }
 }
 

@@ -208,6 +208,7 @@ fn a_plan_reads_back_as_it_was_written() {
             stages: Vec::new(),
             download: None,
             secrets: std::collections::BTreeMap::new(),
+            config: std::collections::BTreeMap::new(),
             answers: strongroom_core::network::Answers::Live,
         };
         let again: Plan = serde_json::from_str(&json::canonical_of(&plan)).unwrap();

@@ -144,6 +144,7 @@ fn plan(stages: &[Stage]) -> Plan {
         stages: stages.to_vec(),
         download: None,
         secrets: std::collections::BTreeMap::new(),
+        config: std::collections::BTreeMap::new(),
         answers: strongroom_core::network::Answers::Live,
     }
 }

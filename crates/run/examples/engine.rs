@@ -75,6 +75,7 @@ async fn measure(
         stages: vec![Stage::Transform],
         download: None,
         secrets: std::collections::BTreeMap::new(),
+        config: std::collections::BTreeMap::new(),
         answers: strongroom_core::network::Answers::Live,
     };
     for round in 0..rounds {

@@ -23,6 +23,7 @@ use strongroom_core::{
 use strongroom_jail::{Attachment, GATEWAY, Jail, Open, Program};
 
 use crate::{
+    log::Events,
     prepare::PrepareError,
     runtime::{FUNCTION, Furniture, Runtimes},
 };
@@ -184,12 +185,23 @@ impl Job {
             true => None,
             false => Some(("STRONGROOM_SECRETS", secrets.as_str())),
         };
+        let config = json::canonical_of(&self.plan.config);
+        let config = match self.plan.config.is_empty() {
+            true => None,
+            false => Some(("STRONGROOM_CONFIG", config.as_str())),
+        };
+        let events = match runtime.events() {
+            Events::OnStderr => Some(("STRONGROOM_EVENTS", "stderr")),
+            Events::None => None,
+        };
         let all = own
             .into_iter()
             .chain(VARIABLES)
             .chain(runtime.environment())
             .chain(proxies)
-            .chain(secrets);
+            .chain(secrets)
+            .chain(config)
+            .chain(events);
         all.map(|(name, value)| (name.to_owned(), value.to_owned()))
             .collect()
     }

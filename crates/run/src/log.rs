@@ -5,13 +5,24 @@
 //! that does not keep up slows the guest down and nobody else: the guest's
 //! pipe fills, and its time runs on. There is no thread per run.
 
-use strongroom_core::run::Stream;
+use strongroom_core::{
+    run::Stream,
+    step::{Level, StepEvent},
+};
 use tokio::{io::AsyncReadExt, net::unix::pipe::Receiver, sync::mpsc};
 
 /// The longest piece of a line; a longer line comes in pieces.
 pub const LINE_LEN_MAX: usize = 64 * 1024;
 /// How much is read at once, in bytes.
 const READ_LEN: usize = 16 * 1024;
+
+/// Whether lines of stderr that are events are taken for events.
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
+pub(crate) enum Events {
+    #[default]
+    None,
+    OnStderr,
+}
 
 /// One line that a guest wrote, without its end, or a piece of a long one.
 ///
@@ -32,12 +43,12 @@ pub struct LogChunk {
 pub(crate) async fn follow(
     stdout: Receiver,
     stderr: Receiver,
-    bytes_max: u64,
+    (bytes_max, events): (u64, Events),
     to: &mpsc::Sender<LogChunk>,
     on_over: impl FnOnce(),
 ) -> u64 {
-    let mut stdout = Voice::new(stdout, Stream::Stdout);
-    let mut stderr = Voice::new(stderr, Stream::Stderr);
+    let mut stdout = Voice::new(stdout, Stream::Stdout, Events::None);
+    let mut stderr = Voice::new(stderr, Stream::Stderr, events);
     let mut left = bytes_max;
     let mut on_over = Some(on_over);
     loop {
@@ -71,16 +82,18 @@ pub(crate) async fn follow(
 struct Voice {
     pipe: Receiver,
     stream: Stream,
+    events: Events,
     open: bool,
     buffer: Vec<u8>,
     lines: Lines,
 }
 
 impl Voice {
-    fn new(pipe: Receiver, stream: Stream) -> Self {
+    fn new(pipe: Receiver, stream: Stream, events: Events) -> Self {
         Self {
             pipe,
             stream,
+            events,
             open: true,
             buffer: vec![0; READ_LEN],
             lines: Lines::default(),
@@ -101,14 +114,43 @@ impl Voice {
     }
 
     async fn send(&self, to: &mpsc::Sender<LogChunk>, text: String) {
-        // An error means that nobody reads the log of this run any more.
-        let _ = to
-            .send(LogChunk {
+        let event = match self.events {
+            Events::OnStderr => StepEvent::of_line(&text),
+            Events::None => None,
+        };
+        let chunks = match event {
+            Some(event) => told(&event),
+            None => vec![LogChunk {
                 stream: self.stream,
                 text,
-            })
-            .await;
+            }],
+        };
+        for chunk in chunks {
+            // An error means that nobody reads the log of this run any more.
+            let _ = to.send(chunk).await;
+        }
     }
+}
+
+/// An event, and before it the lines that people read of it.
+fn told(event: &StepEvent) -> Vec<LogChunk> {
+    let mut chunks = Vec::new();
+    if let StepEvent::Print { level, message } = event {
+        let (stream, before) = match level {
+            Level::Info => (Stream::Stdout, ""),
+            Level::Warn => (Stream::Stderr, "warning: "),
+        };
+        let line = |line: &str| LogChunk {
+            stream,
+            text: format!("{before}{line}").replace('\0', ""),
+        };
+        chunks.extend(message.split('\n').map(line));
+    }
+    chunks.push(LogChunk {
+        stream: Stream::Event,
+        text: event.text(),
+    });
+    chunks
 }
 
 /// Bytes in, lines out.

@@ -110,7 +110,7 @@ impl Local {
         if let Some(waiting) = ahead {
             let root = self.shared.runtimes.root();
             match waiting.give(place, &permit, &job, &runtime, root).await {
-                Ok(prepared) => return Ok(prepared),
+                Ok(prepared) => return Ok(prepared.with_events(runtime.events())),
                 // Whatever it is, the plain way meets it too, or does not.
                 Err(error) => tracing::debug!(
                     error = &error as &dyn std::error::Error,
@@ -130,7 +130,8 @@ impl Local {
         let (pipes, enforced, gateway) = ready(&mut slot, jail).await?;
         let pipes = Readers::new(pipes).map_err(PrepareError::Pipes)?;
         let limits = permit.limits();
-        Ok(Prepared::new(slot, pipes, enforced, limits, Beginning::Plain).with_gateway(gateway))
+        let prepared = Prepared::new(slot, pipes, enforced, limits, Beginning::Plain);
+        Ok(prepared.with_gateway(gateway).with_events(runtime.events()))
     }
 
     /// A guest that was made ahead, or one that is quickly made.

@@ -32,7 +32,7 @@ use tokio::{
 
 use crate::{
     collect::OutFolder,
-    log::{self, LogChunk},
+    log::{self, Events, LogChunk},
     reason::{self, Stopped},
     result::{self, Written},
     slot::Slot,
@@ -52,6 +52,7 @@ pub struct Prepared {
     limits: Limits,
     beginning: Beginning,
     gateway: Option<TcpListener>,
+    events: Events,
 }
 
 /// What comes out of a guest, and the way in to one that was launched.
@@ -161,7 +162,14 @@ impl Prepared {
             limits,
             beginning,
             gateway: None,
+            events: Events::None,
         }
+    }
+
+    /// The same guest, whose events are told from its other lines.
+    pub(crate) fn with_events(mut self, events: Events) -> Self {
+        self.events = events;
+        self
     }
 
     pub(crate) fn with_gateway(mut self, gateway: Option<OwnedFd>) -> Self {
@@ -206,6 +214,7 @@ impl Prepared {
             pipes,
             limits,
             beginning,
+            events,
             ..
         } = self;
         let killer = slot.killer();
@@ -215,7 +224,8 @@ impl Prepared {
         let mut written = None;
         let mut log_bytes = 0;
         let log_read = async {
-            log_bytes = log::follow(pipes.stdout, pipes.stderr, limits.log_bytes, &log, || {
+            let bounds = (limits.log_bytes, events);
+            log_bytes = log::follow(pipes.stdout, pipes.stderr, bounds, &log, || {
                 log_over.store(true, Ordering::Relaxed);
                 killer.kill();
             })

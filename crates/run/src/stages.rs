@@ -199,6 +199,7 @@ mod tests {
             stages: stages.to_vec(),
             download: None,
             secrets: strongroom_core::secret::Secrets::new(),
+            config: strongroom_core::config::Config::new(),
             answers: Answers::Live,
         };
         Course::new(Permits::trial(RunId::new(1, [0; 10]), &plan))

@@ -25,7 +25,7 @@ pub use dataset::{
     RowChangeKind,
 };
 pub use request::{Approval, Audited, NewApproval, Rejection, Request, RequestDetail, Rules};
-pub use run::{LogLine, NewRun, Run, RunStage, RunState, StageValue};
+pub use run::{LogLine, NewRun, Run, RunStage, RunState, RunStep, StageValue};
 pub use runtime::{NewRuntime, Runtime, RuntimeAdded};
 pub use script::{Code, ScriptJson, ScriptStatus};
 pub use secret::{NewSecret, Secret};

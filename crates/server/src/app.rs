@@ -14,6 +14,7 @@ pub mod data;
 mod diff;
 pub mod error;
 pub mod functions;
+pub mod heard;
 pub mod incoming;
 pub mod live;
 mod network;

@@ -31,6 +31,7 @@ use tokio::sync::Semaphore;
 use tokio_rustls::rustls;
 
 pub use mask::Mask;
+pub use note::Told;
 pub use replay::Answers;
 pub use session::{Mode, Order, Session};
 

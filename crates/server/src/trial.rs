@@ -17,6 +17,7 @@ use std::{
 
 use serde_json::Value;
 use strongroom_core::{
+    config::Config,
     digest::Digest,
     id::RunId,
     limits::{Limits, LimitsAsked, LimitsError},
@@ -50,6 +51,10 @@ pub struct Trial {
     pub on: Vec<String>,
     pub args: Value,
     pub limits: LimitsAsked,
+    /// Settings, laid over the function's.
+    pub config: Config,
+    /// Whether whoever tries it wants to hear of its steps.
+    pub events: bool,
     /// What to do where the function defines `expose`. All data is whoever
     /// tries it.
     pub expose: Expose,
@@ -196,6 +201,7 @@ fn pinned(
     let pin = local.pin(&manifest.runtime)?;
     let args = trial.args.clone();
     let plan = plan::pin(manifest, function, pin, inputs, args, limits, Limits::MAX)?;
+    let plan = plan.configured(trial.config.clone())?;
     Ok(plan.wanted(trial.expose)?)
 }
 

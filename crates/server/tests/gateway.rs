@@ -15,7 +15,7 @@ use strongroom_core::{
 };
 use strongroom_server::{
     app::clock::Clock,
-    gateway::{Answers, Bounds, Gateway, GatewayConfig, Mask, Mode, Order, Session},
+    gateway::{Answers, Bounds, Gateway, GatewayConfig, Mask, Mode, Order, Session, Told},
 };
 use strongroom_store::{Database, Store};
 use tokio::{
@@ -65,6 +65,7 @@ impl Gate {
             clock: Clock::default(),
         };
         let (session, told) = Session::new(&gateway, order);
+        let told = kept(told);
         let listener = std::net::TcpListener::bind("127.0.0.1:0").unwrap();
         listener.set_nonblocking(true).unwrap();
         let proxy = listener.local_addr().unwrap();
@@ -108,6 +109,20 @@ impl Gate {
         }
         rest
     }
+}
+
+/// Keeps every note, and hands on those of requests that have ended.
+fn kept(mut told: mpsc::Receiver<Told>) -> mpsc::Receiver<RequestMade> {
+    let (hand_on, ended) = mpsc::channel(10_000);
+    tokio::spawn(async move {
+        while let Some(note) = told.recv().await {
+            if note.made.outcome != Outcome::Begun {
+                hand_on.send(note.made.clone()).await.unwrap();
+            }
+            note.is_kept();
+        }
+    });
+    ended
 }
 
 fn network(hosts: &[SocketAddr], more: &str) -> String {
@@ -569,6 +584,7 @@ async fn an_answer_without_end_is_cut_at_its_bound() {
 fn code(note: &RequestMade) -> String {
     match &note.outcome {
         Outcome::Failed { code, .. } | Outcome::Refused { code, .. } => code.clone(),
+        Outcome::Begun => "begun".to_owned(),
         Outcome::Answered => "answered".to_owned(),
         Outcome::Replayed => "replayed".to_owned(),
     }
@@ -883,4 +899,74 @@ async fn a_session_that_is_closed_ends_everything_and_tells_of_it() {
     let notes = gate.close().await;
     assert_eq!(notes.len(), 1);
     noted(&notes[0], "not_taken");
+}
+
+/// A gate whose notes are taken by the test itself.
+async fn gate_and_notes(host: SocketAddr) -> (SocketAddr, mpsc::Receiver<Told>, JoinHandle<()>) {
+    let network: Network = toml::from_str(&network(&[host], "")).unwrap();
+    let gateway = Arc::new(Gateway::new(open(&[host], SHORT)).unwrap());
+    let order = Order {
+        network,
+        mask: Mask::default(),
+        mode: Mode::Live,
+        clock: Clock::default(),
+    };
+    let (session, told) = Session::new(&gateway, order);
+    let listener = std::net::TcpListener::bind("127.0.0.1:0").unwrap();
+    listener.set_nonblocking(true).unwrap();
+    let proxy = listener.local_addr().unwrap();
+    let serving = tokio::spawn(async move {
+        session.serve(listener).await;
+    });
+    (proxy, told, serving)
+}
+
+#[tokio::test]
+async fn nothing_leaves_before_it_is_noted_and_no_answer_is_whole_before_that_is() {
+    let (host, mut heads) = host("HTTP/1.1 200 OK\r\nContent-Length: 4\r\n\r\nrows").await;
+    let (proxy, mut told, serving) = gate_and_notes(host).await;
+    let request = get(&format!("http://{host}/a"));
+    let asked = tokio::spawn(async move { ask(proxy, &request).await });
+    let begun = timeout(PATIENCE, told.recv()).await.unwrap().unwrap();
+    assert_eq!(begun.made.outcome, Outcome::Begun);
+    assert_eq!(begun.made.url, format!("http://{host}/a"));
+    assert!(heads.try_recv().is_err(), "the host has heard of it");
+    begun.is_kept();
+    let ended = timeout(PATIENCE, told.recv()).await.unwrap().unwrap();
+    assert_eq!((ended.made.number, ended.made.status), (1, Some(200)));
+    assert!(heads.recv().await.is_some());
+    assert!(!asked.is_finished(), "the guest has the whole answer");
+    ended.is_kept();
+    let answer = timeout(PATIENCE, asked).await.unwrap().unwrap();
+    assert!(answer.ends_with(b"\r\n\r\nrows"));
+    serving.abort();
+}
+
+#[tokio::test]
+async fn what_cannot_be_noted_is_not_made_and_an_answer_that_cannot_is_not_whole() {
+    let (host, mut heads) = host("HTTP/1.1 200 OK\r\nContent-Length: 4\r\n\r\nrows").await;
+    let (proxy, mut told, serving) = gate_and_notes(host).await;
+    let request = get(&format!("http://{host}/"));
+    let fails = request.clone();
+    let asked = tokio::spawn(async move { ask(proxy, &fails).await });
+    drop(timeout(PATIENCE, told.recv()).await.unwrap().unwrap());
+    let answer = timeout(PATIENCE, asked).await.unwrap().unwrap();
+    let answer = String::from_utf8_lossy(&answer).into_owned();
+    assert!(answer.contains("strongroom-failed: not_noted"), "{answer}");
+    assert!(heads.try_recv().is_err());
+    // The note of its end comes by itself, and the next request begins.
+    let asked = tokio::spawn(async move { ask(proxy, &request).await });
+    let answer = loop {
+        let note = timeout(PATIENCE, told.recv()).await.unwrap().unwrap();
+        match note.made.outcome {
+            Outcome::Begun => note.is_kept(),
+            Outcome::Answered => {
+                drop(note);
+                break timeout(PATIENCE, asked).await.unwrap().unwrap();
+            }
+            _ => {}
+        }
+    };
+    assert!(!answer.ends_with(b"rows"), "an answer that is whole");
+    serving.abort();
 }

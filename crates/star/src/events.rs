@@ -1,8 +1,9 @@
 //! What happens in a script, as JSON lines on stderr.
 //!
-//! Only for who asks, by `STRONGROOM_EVENTS=stderr`; the log of other runs
-//! holds nothing but what the script prints. A guest can write such lines
-//! itself, so they are shown and never believed.
+//! Only for who asks, by `STRONGROOM_EVENTS=stderr`, and who then makes lines
+//! of what is printed himself; the log of other runs holds nothing but what
+//! the script prints. A guest can write such lines itself, so they are shown
+//! and never believed.
 
 use std::{
     io::{self, Write},
@@ -16,13 +17,29 @@ use crate::{dataset::Dataset, output, script::Step};
 
 /// The most rows of a preview, and the most bytes.
 const PREVIEW_ROWS: usize = 10;
-const PREVIEW_BYTES_MAX: usize = 64 << 10;
+const PREVIEW_BYTES_MAX: usize = 32 << 10;
+const META_BYTES_MAX: usize = 16 << 10;
+/// The longest text of an event, in bytes. A line is cut at 64 KiB, and a byte
+/// can take six in JSON.
+const TEXT_BYTES_MAX: usize = 8 << 10;
 
 /// One event.
 #[derive(Clone, Debug, PartialEq)]
 pub struct Event(Value);
 
 impl Event {
+    /// A stage of functions, which is one step.
+    pub fn of_stage(name: &str) -> [Self; 2] {
+        let begun = json!({ "event": "step_start", "name": name, "category": name });
+        [Self::start(1), Self(begun)]
+    }
+
+    pub fn stage_stop(name: &str, status: &str) -> [Self; 2] {
+        let over =
+            json!({ "event": "step_stop", "name": name, "category": name, "status": status });
+        [Self(over), Self::stop(status)]
+    }
+
     pub fn start(steps: usize) -> Self {
         Self(json!({ "event": "start", "steps": steps }))
     }
@@ -52,7 +69,8 @@ impl Event {
     }
 
     pub fn error(text: &str) -> Self {
-        Self(json!({ "event": "error", "message": text }))
+        let message = pieces(text).next().unwrap_or_default();
+        Self(json!({ "event": "error", "message": message }))
     }
 
     pub fn stop(status: &str) -> Self {
@@ -65,7 +83,12 @@ impl Event {
             true => output::first_rows(dataset, PREVIEW_ROWS, PREVIEW_BYTES_MAX, heap),
             false => Value::Null,
         };
-        Self(json!({ "event": "preview", "meta": dataset.meta_now(), "rows": rows }))
+        let meta = Value::from(dataset.meta_now());
+        let meta = match meta.to_string().len() <= META_BYTES_MAX {
+            true => meta,
+            false => Value::Null,
+        };
+        Self(json!({ "event": "preview", "meta": meta, "rows": rows }))
     }
 }
 
@@ -75,10 +98,43 @@ fn wanted() -> bool {
     *WANTED.get_or_init(|| std::env::var("STRONGROOM_EVENTS").is_ok_and(|to| to == "stderr"))
 }
 
+/// What a script prints, to who reads it.
+pub fn print(text: &str) -> io::Result<()> {
+    if !wanted() {
+        return writeln!(io::stdout(), "{text}");
+    }
+    pieces(text).for_each(|piece| emit(&Event::print(piece)));
+    Ok(())
+}
+
+/// A warning of the interpreter's, to who reads it.
+pub fn warn(text: &str) {
+    match wanted() {
+        true => emit(&Event::warning(text)),
+        // A log line that cannot be written is no reason to fail.
+        false => drop(writeln!(io::stderr(), "warning: {text}")),
+    }
+}
+
+/// A text in pieces that each fit into an event; at least one.
+fn pieces(text: &str) -> impl Iterator<Item = &str> {
+    let mut rest = Some(text);
+    std::iter::from_fn(move || {
+        let text = rest.take()?;
+        if text.len() <= TEXT_BYTES_MAX {
+            return Some(text);
+        }
+        let (piece, left) = text.split_at(text.floor_char_boundary(TEXT_BYTES_MAX));
+        rest = Some(left);
+        Some(piece)
+    })
+}
+
 /// Tells an event to who asked for it. An event that cannot be told is lost:
 /// it is no part of the result.
 pub fn emit(event: &Event) {
     if wanted() {
-        let _ = writeln!(io::stderr(), "{}", event.0);
+        // In one piece, so that nothing comes between.
+        let _ = io::stderr().write_all(format!("{}\n", event.0).as_bytes());
     }
 }

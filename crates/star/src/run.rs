@@ -3,10 +3,7 @@
 //! Everything happens on a thread with a large stack, and whatever breaks
 //! inside comes out as a [`Failure`]: the process itself never panics.
 
-use std::{
-    io::{self, Write},
-    sync::Arc,
-};
+use std::sync::Arc;
 
 use starlark::{
     PrintHandler,
@@ -56,7 +53,17 @@ pub fn run(
         let script = Script::parse(&name, &text)?;
         let host = Host::of_guest(guest, network());
         match &script {
-            Script::Functions { source, stages } => functions(&host, source, stages).map(Some),
+            Script::Functions { source, stages } => {
+                let name = host.stage.name();
+                Event::of_stage(name).iter().for_each(events::emit);
+                let done = functions(&host, source, stages);
+                if let Err(failure) = &done {
+                    events::emit(&Event::error(&failure.to_string()));
+                }
+                let over = Event::stage_stop(name, status(&done));
+                over.iter().for_each(events::emit);
+                done.map(Some)
+            }
             Script::Steps(all) => steps(&host, all),
         }
     })
@@ -82,13 +89,12 @@ pub fn on_large_stack<T: Send + 'static>(
     })
 }
 
-/// Prints to stdout, and as an event.
+/// Prints a line, or an event in its place.
 struct Printed;
 
 impl PrintHandler for Printed {
     fn println(&self, text: &str) -> starlark::Result<()> {
-        events::emit(&Event::print(text));
-        writeln!(io::stdout(), "{text}")
+        events::print(text)
             .map_err(|error| starlark::Error::new_other(anyhow::Error::from(error)))
     }
 }
@@ -204,12 +210,15 @@ fn steps(host: &Host, all: &[Step]) -> Result<Option<Vec<u8>>, Failure> {
     if let Err(failure) = &done {
         events::emit(&Event::error(&failure.to_string()));
     }
-    events::emit(&Event::stop(if done.is_ok() {
-        "succeeded"
-    } else {
-        "failed"
-    }));
+    events::emit(&Event::stop(status(&done)));
     done
+}
+
+fn status<T, E>(done: &Result<T, E>) -> &'static str {
+    match done {
+        Ok(_) => "succeeded",
+        Err(_) => "failed",
+    }
 }
 
 /// Runs the steps of a stage in their order; after a failure, none.
@@ -241,8 +250,7 @@ fn each_step<'v>(
             let value = eval.eval_module(ast, globals);
             value.map_err(|error| Failure::of_starlark(&error, &sources))
         });
-        let status = if done.is_ok() { "succeeded" } else { "failed" };
-        events::emit(&Event::step_stop(step, status));
+        events::emit(&Event::step_stop(step, status(&done)));
         failed = done.err();
     }
     failed.map_or(Ok(()), Err)
@@ -289,8 +297,6 @@ fn warn_uncommitted(host: &Host, all: &[Step]) {
     let speaks_of_it = |step: &Step| step.source.text.contains("dataset.");
     if !host.committed.get() && all.iter().any(speaks_of_it) {
         let text = "this script did not call dataset.commit, no changes will be saved";
-        events::emit(&Event::warning(text));
-        // A log line that cannot be written is no reason to fail.
-        let _ = writeln!(io::stderr(), "warning: {text}");
+        events::warn(text);
     }
 }

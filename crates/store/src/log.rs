@@ -49,6 +49,7 @@ impl Kept {
             let voice = match line.stream {
                 Stream::Stdout => 'o',
                 Stream::Stderr => 'e',
+                Stream::Event => 'v',
             };
             format!("{voice}{}", line.text)
         });
@@ -68,6 +69,7 @@ impl Kept {
             let stream = match kept.get(..1) {
                 Some("o") => Stream::Stdout,
                 Some("e") => Stream::Stderr,
+                Some("v") => Stream::Event,
                 _ => return Err(StoreError::corrupt("a line of a log has no voice")),
             };
             let text = kept[1..].to_owned();
@@ -114,12 +116,25 @@ impl Store {
         .await
     }
 
-    /// At most `limit` lines after `after_seq`.
+    /// At most `limit` lines after `after_seq`, of what people read.
     pub async fn log_page(
         &self,
         run: &RunId,
         after_seq: i64,
         limit: u32,
+    ) -> Result<Vec<LogLine>, StoreError> {
+        let is_text = |stream| stream != Stream::Event;
+        self.log_page_of(run, after_seq, limit, is_text).await
+    }
+
+    /// The same of the voices that are `wanted`, among which a number may be
+    /// left out.
+    pub async fn log_page_of(
+        &self,
+        run: &RunId,
+        after_seq: i64,
+        limit: u32,
+        wanted: fn(Stream) -> bool,
     ) -> Result<Vec<LogLine>, StoreError> {
         let mut connection = self.read("read a log").await?;
         let limit = usize::try_from(limit.clamp(1, LOG_PAGE_MAX)).unwrap_or(usize::MAX);
@@ -130,8 +145,8 @@ impl Store {
                 break;
             };
             after = seq_last;
+            lines.retain(|line| after_seq < line.seq && wanted(line.stream));
         }
-        lines.retain(|line| after_seq < line.seq);
         lines.truncate(limit);
         Ok(lines)
     }
@@ -206,6 +221,7 @@ mod tests {
             line(7, 1, Stream::Stdout, ""),
             line(8, 1, Stream::Stderr, "one\ntwo\0"),
             line(9, 3, Stream::Stdout, "ä"),
+            line(10, 3, Stream::Event, "{}"),
         ];
         let kept: Kept = serde_json::from_str(&canonical_of(&Kept::new(&lines))).unwrap();
         assert_eq!(kept.lines(7).unwrap(), lines);

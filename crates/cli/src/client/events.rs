@@ -10,7 +10,7 @@ use std::{
 };
 
 use strongroom_core::id::RunId;
-use strongroom_server::api::{LogLine, Run, RunState};
+use strongroom_server::api::{LogLine, Run, RunState, RunStep};
 
 use super::{ANSWER_BYTES_MAX, Client, ClientError};
 use crate::error::CliError;
@@ -25,6 +25,7 @@ const PAUSE: Duration = Duration::from_millis(250);
 pub enum News {
     State(RunState),
     Log(LogLine),
+    Step(RunStep),
 }
 
 /// What a station sends; the end is the last.
@@ -32,6 +33,17 @@ pub enum News {
 enum Event {
     News(News),
     End(Box<Run>),
+}
+
+impl News {
+    /// Its place among what the guest said.
+    fn seq(&self) -> Option<i64> {
+        match self {
+            Self::Log(line) => Some(line.seq),
+            Self::Step(step) => Some(step.seq),
+            Self::State(_) => None,
+        }
+    }
 }
 
 /// Which run is followed, and how long.
@@ -85,13 +97,13 @@ impl Follow<'_> {
             *attempts = 0;
             match event {
                 Event::End(run) => return Ok(*run),
-                Event::News(News::Log(line)) if line.seq <= *seen => {}
-                Event::News(news) => {
-                    if let News::Log(line) = &news {
-                        *seen = line.seq;
+                Event::News(news) => match news.seq() {
+                    Some(seq) if seq <= *seen => {}
+                    seq => {
+                        *seen = seq.unwrap_or(*seen);
+                        on(news)?;
                     }
-                    on(news)?;
-                }
+                },
             }
         }
         Err(ClientError::Broken(io::ErrorKind::UnexpectedEof.into()).into())
@@ -168,6 +180,7 @@ impl<R: Read> Events<R> {
 fn event(name: &str, data: &str) -> Result<Option<Event>, ClientError> {
     let read = match name {
         "log" => serde_json::from_str(data).map(|line| Event::News(News::Log(line))),
+        "step" => serde_json::from_str(data).map(|step| Event::News(News::Step(step))),
         "state" => serde_json::from_str(data).map(|state| Event::News(News::State(state))),
         "end" => serde_json::from_str(data).map(Event::End),
         _ => return Ok(None),

@@ -1,8 +1,10 @@
 //! `strongroom logs`: what a guest wrote.
 
+use serde::de::DeserializeOwned;
 use strongroom_core::{id::RunId, run::Stream, text::line_shown};
-use strongroom_server::api::{LogLine, Page};
+use strongroom_server::api::{LogLine, Page, RunStep};
 
+use super::run::steps;
 use crate::{
     client::{
         Client,
@@ -26,6 +28,9 @@ pub struct LogsArgs {
     /// Go on until the run has ended
     #[arg(long, short)]
     follow: bool,
+    /// Show what it told of its steps, in place of its lines
+    #[arg(long)]
+    events: bool,
 }
 
 pub fn run(ui: &mut Ui, client: &Client, args: LogsArgs) -> Result<Outcome, CliError> {
@@ -34,33 +39,43 @@ pub fn run(ui: &mut Ui, client: &Client, args: LogsArgs) -> Result<Outcome, CliE
             run: &args.run,
             deadline: None,
         };
-        follow.tell(client, |news| match news {
-            News::Log(line) => {
-                tell(ui, &line)?;
-                ui.flush()
+        follow.tell(client, |news| {
+            match news {
+                News::Log(line) if !args.events => tell(ui, &line)?,
+                News::Step(step) if args.events => tell_step(ui, &step)?,
+                News::Log(_) | News::Step(_) | News::State(_) => return Ok(()),
             }
-            News::State(_) => Ok(()),
+            ui.flush()
         })?;
+    } else if args.events {
+        so_far(ui, client, &args.run, "steps", tell_step, |step| step.seq)?;
     } else {
-        so_far(ui, client, &args.run)?;
+        so_far(ui, client, &args.run, "log", tell, |line| line.seq)?;
     }
     Ok(Outcome::Yes)
 }
 
-fn so_far(ui: &mut Ui, client: &Client, run: &RunId) -> Result<(), CliError> {
+fn so_far<T: DeserializeOwned>(
+    ui: &mut Ui,
+    client: &Client,
+    run: &RunId,
+    part: &str,
+    tell: impl Fn(&mut Ui, &T) -> Result<(), CliError>,
+    seq: impl Fn(&T) -> i64,
+) -> Result<(), CliError> {
     let mut after = 0;
     loop {
         let query = [
             ("after", after.to_string()),
             ("limit", LINES_MAX.to_string()),
         ];
-        let page: Page<LogLine> = client.get(&format!("/v1/runs/{run}/log"), &query)?;
-        for line in &page.items {
-            tell(ui, line)?;
+        let page: Page<T> = client.get(&format!("/v1/runs/{run}/{part}"), &query)?;
+        for item in &page.items {
+            tell(ui, item)?;
         }
         match page.items.last() {
             // What is still being written is not waited for.
-            Some(last) if page.next.is_some() => after = last.seq,
+            Some(last) if page.next.is_some() => after = seq(last),
             _ => return Ok(()),
         }
     }
@@ -78,5 +93,14 @@ fn tell(ui: &mut Ui, line: &LogLine) -> Result<(), CliError> {
             ui.flush()?;
             ui.say(text)
         }
+        // Those are told as steps.
+        Stream::Event => Ok(()),
+    }
+}
+
+fn tell_step(ui: &mut Ui, step: &RunStep) -> Result<(), CliError> {
+    match ui.json {
+        true => ui.print_json_line(step),
+        false => Ok(writeln!(ui.out, "{}", steps::shown(&step.event))?),
     }
 }

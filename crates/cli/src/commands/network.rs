@@ -45,6 +45,7 @@ fn row(made: &RequestMade) -> Vec<String> {
         .status
         .map_or_else(String::new, |status| status.to_string());
     let outcome = match &made.outcome {
+        Became::Begun => "begun; what became of it is not known".to_owned(),
         Became::Answered => "answered".to_owned(),
         Became::Replayed => "replayed".to_owned(),
         Became::Refused { why, .. } => format!("refused: {}", shown(why, WHY_CHARS_MAX)),

@@ -2,6 +2,7 @@
 
 mod ask;
 pub mod ending;
+pub mod steps;
 mod trial;
 mod watch;
 
@@ -37,6 +38,9 @@ pub struct RunArgs {
     /// All arguments as one JSON document; `--arg` adds to it
     #[arg(long, value_name = "JSON")]
     args_json: Option<String>,
+    /// One setting of the function's `[config]`; VALUE is read as for `--arg`
+    #[arg(long, value_name = "KEY=VALUE")]
+    config: Vec<String>,
     /// A bound: cpu=0.5, memory=256MiB, time=30s, processes=64, out=64MiB, out_files=1000,
     /// log=1MiB, tmp=64MiB
     #[arg(long, value_name = "KEY=VALUE")]
@@ -72,6 +76,9 @@ pub struct RunArgs {
     /// Let a function of somebody else be told the secrets of yours that it names
     #[arg(long)]
     lend_secrets: bool,
+    /// Tell the steps of the function too, where it has some
+    #[arg(long)]
+    events: bool,
     /// Ask, and do not wait
     #[arg(long, conflicts_with_all = ["out", "wait"])]
     detach: bool,

@@ -9,6 +9,7 @@
 mod access;
 mod data;
 mod datasets;
+mod download;
 mod ends;
 mod kit;
 mod large;

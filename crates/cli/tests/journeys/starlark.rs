@@ -181,3 +181,68 @@ fn a_script_in_starlark_runs_in_the_tier_reduced_too() {
     assert_eq!(ended["enforced"]["tier"], "reduced", "{said}");
     assert_eq!(ended["value"]["Gentoo"], 5076, "{said}");
 }
+
+const STEPS: &str = r#"# name: one
+# category: setup
+x = 1
+print("one is", x)
+---
+# name: two
+def wait():
+    for a in range(1000000000):
+        for b in range(1000000000):
+            pass
+wait()
+---
+# name: three
+print("never")
+"#;
+
+#[test]
+fn a_run_in_starlark_tells_of_its_steps_and_the_station_of_its_cancel() {
+    build();
+    let station = Station::start();
+    let [lab, _, _] = station.people();
+    let file = station.place.file("steps.star", STEPS);
+    lab.does(&["function", "push", "lab/steps", &file]);
+    let (run, _) = lab.asks(&["lab/steps"]);
+    let told = || -> Vec<Value> {
+        let said = lab.does(&["logs", &run, "--events", "--json"]);
+        let lines = said.out.lines();
+        lines
+            .map(|line| serde_json::from_str(line).unwrap())
+            .collect()
+    };
+    let deadline = std::time::Instant::now() + std::time::Duration::from_secs(30);
+    while !told().iter().any(|step| step["name"] == "two") {
+        assert!(std::time::Instant::now() < deadline, "{:?}", told());
+        std::thread::yield_now();
+    }
+    lab.does(&["cancel", &run]);
+    lab.waits_for(&run, "ended");
+    let kinds: Vec<(String, Value)> = told()
+        .into_iter()
+        .map(|step| {
+            (
+                step["event"].as_str().unwrap().to_owned(),
+                step["name"].clone(),
+            )
+        })
+        .collect();
+    let wanted = [
+        ("start", Value::Null),
+        ("step_start", json!("one")),
+        ("print", Value::Null),
+        ("step_stop", json!("one")),
+        ("step_start", json!("two")),
+        ("error", Value::Null),
+        ("step_stop", json!("two")),
+        ("stop", Value::Null),
+        ("cancelled", Value::Null),
+    ];
+    let wanted = wanted.map(|(event, name)| (event.to_owned(), name));
+    assert_eq!(kinds, wanted);
+    // What was printed is in the log once, and no event is.
+    let log = lab.does(&["logs", &run]);
+    assert_eq!((log.out.as_str(), log.err.as_str()), ("one is 1\n", ""));
+}

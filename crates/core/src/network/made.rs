@@ -43,6 +43,9 @@ pub struct RequestMade {
 #[cfg_attr(feature = "openapi", derive(utoipa::ToSchema))]
 #[serde(rename_all = "snake_case", tag = "kind")]
 pub enum Outcome {
+    /// It is about to be let out, or was when the station broke off: what
+    /// became of it is not known.
+    Begun,
     /// An answer came to its end.
     Answered,
     /// An earlier answer was given again; nothing left the station.

@@ -81,9 +81,13 @@ async fn followed(stdout: &[u8], stderr: &[u8], bytes_max: u64) -> (Vec<LogChunk
     };
     let (sender, mut taken) = mpsc::channel(1000);
     let over = AtomicBool::new(false);
-    follow(pipe(stdout), pipe(stderr), bytes_max, &sender, || {
-        over.store(true, Ordering::Relaxed)
-    })
+    follow(
+        pipe(stdout),
+        pipe(stderr),
+        (bytes_max, Events::None),
+        &sender,
+        || over.store(true, Ordering::Relaxed),
+    )
     .await;
     drop(sender);
     let mut chunks = Vec::new();
@@ -122,9 +126,53 @@ async fn a_log_that_nobody_takes_is_counted_all_the_same() {
     drop(taken);
     let over = AtomicBool::new(false);
     let [stdout, stderr] = [read, empty].map(|pipe| Receiver::from_owned_fd(pipe.into()).unwrap());
-    follow(stdout, stderr, 99, &sender, || {
+    follow(stdout, stderr, (99, Events::None), &sender, || {
         over.store(true, Ordering::Relaxed)
     })
     .await;
     assert!(over.into_inner());
+}
+
+async fn heard(stderr: &[u8], events: Events) -> Vec<(Stream, String)> {
+    let pipe = |bytes: &[u8]| {
+        let (read, mut write) = std::io::pipe().unwrap();
+        write.write_all(bytes).unwrap();
+        Receiver::from_owned_fd(read.into()).unwrap()
+    };
+    let (sender, mut taken) = mpsc::channel(1000);
+    let (stdout, stderr) = (pipe(br#"{"event":"start","steps":1}"#), pipe(stderr));
+    follow(stdout, stderr, (10_000, events), &sender, || {
+        panic!("too long")
+    })
+    .await;
+    drop(sender);
+    let mut heard = Vec::new();
+    while let Some(LogChunk { stream, text }) = taken.recv().await {
+        heard.push((stream, text));
+    }
+    heard.sort_by_key(|(stream, _)| *stream == Stream::Stdout);
+    heard
+}
+
+#[tokio::test]
+async fn events_are_told_from_lines_where_a_runtime_has_them_and_nowhere_else() {
+    let said = b"a line\n{\"event\":\"print\",\"level\":\"warn\",\"message\":\"x\\ny\\u0000\"}\n{\"event\":\"stop\"}\n{\"event\":\"cancelled\",\"by\":\"lab\"}\n";
+    let on_stdout = (Stream::Stdout, r#"{"event":"start","steps":1}"#.to_owned());
+    let stderr = |text: &str| (Stream::Stderr, text.to_owned());
+    let print = r#"{"event":"print","level":"warn","message":"x\ny\u0000"}"#;
+    assert_eq!(
+        heard(said, Events::OnStderr).await,
+        [
+            stderr("a line"),
+            stderr("warning: x"),
+            stderr("warning: y"),
+            (Stream::Event, print.to_owned()),
+            stderr(r#"{"event":"stop"}"#),
+            stderr(r#"{"event":"cancelled","by":"lab"}"#),
+            on_stdout.clone(),
+        ]
+    );
+    let plain = heard(said, Events::None).await;
+    assert!(plain.iter().all(|(stream, _)| *stream != Stream::Event));
+    assert_eq!(plain.len(), 5);
 }

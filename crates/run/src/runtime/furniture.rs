@@ -24,7 +24,7 @@ use super::{
     RuntimeError, beside, interpreter,
     shipped::{self, Kit},
 };
-use crate::job::VARIABLES;
+use crate::{job::VARIABLES, log::Events};
 
 /// Where the code lies for the guest.
 pub(crate) const FUNCTION: &str = "/function";
@@ -193,6 +193,14 @@ impl Furniture {
     /// The Debian package that brings the interpreter.
     pub fn debian_package(&self) -> Option<&str> {
         self.way.debian_package.as_deref()
+    }
+
+    /// Whether its guests tell of their steps, where they are asked to.
+    pub(crate) fn events(&self) -> Events {
+        match self.beside {
+            Some(shipped::STAR) => Events::OnStderr,
+            _ => Events::None,
+        }
     }
 
     /// What a run has in its environment because of the runtime.

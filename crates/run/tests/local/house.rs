@@ -186,6 +186,7 @@ impl House {
                 },
                 download: None,
                 secrets: std::collections::BTreeMap::new(),
+                config: std::collections::BTreeMap::new(),
                 answers: strongroom_core::network::Answers::Live,
             },
             entry: task.files[0].0.parse().unwrap(),

@@ -1,8 +1,11 @@
 //! Runs and their log lines, as bodies.
 
+use std::collections::BTreeMap;
+
 use serde::{Deserialize, Serialize};
 use serde_json::Value;
 use strongroom_core::{
+    config::Config,
     digest::Digest,
     id::{RequestId, RunId},
     limits::LimitsAsked,
@@ -11,6 +14,7 @@ use strongroom_core::{
     plan::InputVersion,
     run::{self, Enforced, OutputFile, Reason, Stream, Usage},
     stage::{Expose, Stage},
+    step::StepEvent,
 };
 use utoipa::ToSchema;
 
@@ -41,6 +45,10 @@ pub struct NewRun {
     /// yours again, and nobody is asked.
     #[serde(default)]
     pub answers: Answers,
+    /// Plain settings, laid over those of the function, which are in its plan.
+    #[serde(default, skip_serializing_if = "BTreeMap::is_empty")]
+    #[schema(value_type = Object)]
+    pub config: Config,
     /// Whether a function of somebody else may be told those of your secrets
     /// that it names.
     #[serde(default)]
@@ -122,11 +130,26 @@ pub struct StageValue {
 /// One line that a guest wrote.
 #[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize, ToSchema)]
 pub struct LogLine {
-    /// From 1, without gaps.
+    /// From 1, in one numbering with the run's steps.
     pub seq: i64,
     pub at_ms: i64,
     pub stream: Stream,
     pub text: String,
+}
+
+/// One step of a run, or what it told of one; the data of an event `step`.
+///
+/// The guest tells it itself: it is to be shown and not to be believed.
+#[derive(Debug, Clone, PartialEq, Serialize, Deserialize, ToSchema)]
+pub struct RunStep {
+    /// In one numbering with the lines of the log.
+    pub seq: i64,
+    pub at_ms: i64,
+    /// Absent for a run of one stage.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub stage: Option<Stage>,
+    #[serde(flatten)]
+    pub event: StepEvent,
 }
 
 /// The data of an event `state`.

@@ -89,6 +89,7 @@ impl From<PlanError> for AppError {
             PlanError::Args { .. } | PlanError::ArgsTooLong | PlanError::ArgsTooDeep => "bad_args",
             PlanError::Limits(_) => "bad_limits",
             PlanError::ExposeOff => "expose_off",
+            PlanError::Config(_) => "bad_config",
             _ => "bad_inputs",
         };
         Self::invalid(code, &error)

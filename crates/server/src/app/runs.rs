@@ -82,6 +82,7 @@ impl App {
             limits,
             self.config.limits_max,
         )?;
+        let plan = plan.configured(asked.config.clone())?;
         let mut plan = plan.wanted(asked.expose)?;
         plan.answers = asked.answers.clone();
         Ok((plan, inputs))
@@ -253,7 +254,7 @@ impl App {
     }
 
     /// A run of the caller's, if he may see what came out of it.
-    async fn run_whole(&self, actor: &Actor, id: &RunId) -> Result<RunRow, AppError> {
+    pub(super) async fn run_whole(&self, actor: &Actor, id: &RunId) -> Result<RunRow, AppError> {
         let row = self.run_of_caller(actor, id).await?;
         match row.is_withheld {
             true => Err(AppError::Withheld),

@@ -91,6 +91,7 @@ impl Script {
             stages: vec![Stage::Transform],
             download: None,
             secrets: std::collections::BTreeMap::new(),
+            config: std::collections::BTreeMap::new(),
         }
     }
 }
@@ -233,6 +234,7 @@ impl Voices {
             let voice = match line.stream {
                 Stream::Stdout => &mut self.stdout,
                 Stream::Stderr => &mut self.stderr,
+                Stream::Event => continue,
             };
             voice.push_str(&line.text);
             voice.push('\n');

@@ -53,15 +53,17 @@ pub async fn exchange(
     mut note: Note,
 ) -> Response<Body> {
     let sent = Arc::new(AtomicU64::new(0));
+    if let Err(why) = note.leaves().await {
+        return NoAnswer::from(why).response();
+    }
     let asked = ask(session, target, request, Arc::clone(&sent));
     let asked = timeout(ms(session.gateway.bounds().whole_ms_max), asked).await;
     let answer = match asked.unwrap_or_else(|_| Err(Failed::TooSlow("the request").into())) {
         Ok(answer) => answer,
         Err(why) => {
             note.passed(sent.load(Ordering::Relaxed), 0);
-            let response = why.response();
-            note.ended(&why);
-            return response;
+            note.ended(&why).await;
+            return why.response();
         }
     };
     let (mut parts, incoming) = answer.into_parts();
@@ -244,14 +246,16 @@ impl Passing {
         match passed {
             Ok(kept) => {
                 let digest = Digest::from_bytes(self.hasher.clone().finalize().into());
-                note.answered(Some(digest), kept);
+                if note.answered(Some(digest), kept).await.is_err() {
+                    return;
+                }
                 // Whoever waits for it no longer is of no account.
                 let held = self.held.map(Piece::Data);
                 for piece in held.into_iter().chain([Piece::End]) {
                     let _ = self.pieces.send(piece).await;
                 }
             }
-            Err(why) => note.ended(&why.into()),
+            Err(why) => note.ended(&why.into()).await,
         }
     }
 

@@ -77,19 +77,19 @@ pub async fn replay(
     let found = answers.take(method, note.url());
     let Some((status, answer)) = found else {
         let why = NoAnswer::from(Refused::NotRecorded);
-        let response = why.response();
-        note.ended(&why);
-        return response;
+        note.ended(&why).await;
+        return why.response();
     };
     let mut file = match blobs.open(&answer.body).await {
         Ok(file) => file,
         Err(error) => {
-            let error: &dyn std::error::Error = &error;
-            tracing::error!(error, "could not find a kept answer");
+            tracing::error!(
+                error = &error as &dyn std::error::Error,
+                "could not find a kept answer"
+            );
             let why = NoAnswer::from(Failed::Kept);
-            let response = why.response();
-            note.ended(&why);
-            return response;
+            note.ended(&why).await;
+            return why.response();
         }
     };
     note.status(status.as_u16());
@@ -117,10 +117,11 @@ pub async fn replay(
         note.passed(0, received);
         match passed {
             Ok(()) => {
-                note.replayed(answer.body);
-                let _ = pieces.send(Piece::End).await;
+                if note.replayed(answer.body).await.is_ok() {
+                    let _ = pieces.send(Piece::End).await;
+                }
             }
-            Err(why) => note.ended(&why.into()),
+            Err(why) => note.ended(&why.into()).await,
         }
     });
     let mut response = Response::new(body);

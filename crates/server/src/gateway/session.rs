@@ -16,7 +16,7 @@ use std::{
 
 use hyper::{Method, Request, Response, body::Incoming, server::conn::http1, service::service_fn};
 use hyper_util::rt::{TokioIo, TokioTimer};
-use strongroom_core::network::{self, Network, made::RequestMade};
+use strongroom_core::network::{self, Network};
 use strongroom_store::Blobs;
 use tokio::{
     net::{TcpListener, TcpStream},
@@ -31,7 +31,7 @@ use super::{
     body::Body,
     exchange::exchange,
     meter::Budget,
-    note::Note,
+    note::{Note, Told},
     replay::{Answers, replay},
     target::{Protocol, Target},
     tunnel,
@@ -73,16 +73,18 @@ pub struct Inner {
     clock: Clock,
     pub(super) budget: Arc<Budget>,
     requests: AtomicU32,
-    notes: mpsc::Sender<RequestMade>,
+    notes: mpsc::Sender<Told>,
     pub(super) tasks: TaskTracker,
     pub(super) stop: CancellationToken,
 }
 
 impl Session {
-    /// A session, and where it tells what became of each request.
-    pub fn new(gateway: &Arc<Gateway>, order: Order) -> (Self, mpsc::Receiver<RequestMade>) {
-        // Room for every note, so that none waits; one more says that there were too many.
-        let (notes, told) = mpsc::channel(REQUESTS_MAX as usize + 1);
+    /// A session, and where it tells of each request: before it leaves, and
+    /// what became of it. What is told has to be kept, or the guest gets nothing.
+    pub fn new(gateway: &Arc<Gateway>, order: Order) -> (Self, mpsc::Receiver<Told>) {
+        // Room for every note twice, so that none waits for room; one more says
+        // that there were too many.
+        let (notes, told) = mpsc::channel(2 * (REQUESTS_MAX as usize + 1));
         let bounds = gateway.bounds();
         let inner = Inner {
             gateway: Arc::clone(gateway),
@@ -202,9 +204,8 @@ impl Inner {
         };
         match (refused, &self.mode) {
             (Err(why), _) => {
-                let response = why.response();
-                note.ended(&why);
-                response
+                note.ended(&why).await;
+                why.response()
             }
             (Ok(_), Mode::Replay(answers, blobs)) => {
                 replay(&self, answers, blobs, method.as_str(), note).await

@@ -23,12 +23,14 @@ pub async fn open(
     request: Request<Incoming>,
     mut note: Note,
 ) -> Response<Body> {
+    if let Err(why) = note.leaves().await {
+        return NoAnswer::from(why).response();
+    }
     let mut host = match session.gateway.dial(target, &session.budget).await {
         Ok(host) => host,
         Err(why) => {
-            let response = why.response();
-            note.ended(&why);
-            return response;
+            note.ended(&why).await;
+            return why.response();
         }
     };
     let whole_max = ms(session.gateway.bounds().whole_ms_max);
@@ -52,9 +54,10 @@ pub async fn open(
         match joined {
             Ok((sent, received)) => {
                 note.passed(sent, received);
-                note.answered(None, None);
+                // Its end is the only one who could still be told.
+                let _ = note.answered(None, None).await;
             }
-            Err(why) => note.ended(&NoAnswer::from(why)),
+            Err(why) => note.ended(&NoAnswer::from(why)).await,
         }
     });
     Response::new(Body::whole(Bytes::new()))

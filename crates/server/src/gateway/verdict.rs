@@ -105,6 +105,8 @@ pub enum Failed {
     NotSent,
     #[error("the answer could not be kept or found again")]
     Kept,
+    #[error("the request could not be noted, and what is not noted is not made")]
+    NotNoted,
 }
 
 impl Failed {
@@ -121,6 +123,7 @@ impl Failed {
             Self::NotTaken => "not_taken",
             Self::NotSent => "not_sent",
             Self::Kept => "kept",
+            Self::NotNoted => "not_noted",
         }
     }
 }

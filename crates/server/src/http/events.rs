@@ -1,7 +1,8 @@
 //! A run while it happens, as server-sent events.
 //!
-//! `log` carries one line and its number as the event's id, so a listener
-//! that lost the connection goes on after the last line it saw. `state` says
+//! `log` carries one line and `step` one thing that a guest tells of its
+//! steps, each with its number as the event's id, so a listener that lost the
+//! connection goes on after the last that it heard. `state` says
 //! that the run came into another state, `end` carries the whole run and is
 //! the last. Every line was stored before it is sent, and none is skipped.
 //! Some lines at a time are held in memory, however long the log is. The
@@ -22,6 +23,7 @@ use crate::{
     api::{self, RunState},
     app::{
         Actor, App, AppError,
+        heard::Heard,
         watch::{Ear, PLACES_MAX, Place},
     },
 };
@@ -34,7 +36,7 @@ const KEEP_ALIVE: Duration = Duration::from_secs(15);
     params(("id" = String, Path),
         ("Last-Event-ID" = Option<i64>, Header, description = "Go on after this line.")),
     responses((status = 200, content_type = "text/event-stream", body = String,
-        description = "events `log` (LogLine), `state` (RunState) and, last, `end` (Run)")))]
+        description = "events `log` (LogLine), `step` (RunStep), `state` (RunState) and, last, `end` (Run)")))]
 pub(super) async fn run_events(
     State(app): State<App>,
     actor: Actor,
@@ -136,16 +138,24 @@ impl Follow {
         Ok(())
     }
 
-    /// Reads the next lines; whether they were the last for now.
+    /// Reads the next lines and steps; whether they were the last for now.
     async fn look_at_log(&mut self) -> Result<bool, AppError> {
-        let lines = self
+        let heard = self
             .app
-            .run_log(&self.actor, &self.id, self.after_seq, LINES_MAX)
+            .run_heard(&self.actor, &self.id, self.after_seq, LINES_MAX)
             .await?;
-        let count = lines.len();
-        for line in lines {
-            self.after_seq = line.seq;
-            self.push("log", &line, Some(line.seq));
+        let count = heard.len();
+        for one in heard {
+            match one {
+                Heard::Line(line) => {
+                    self.after_seq = line.seq;
+                    self.push("log", &line, Some(line.seq));
+                }
+                Heard::Step(step) => {
+                    self.after_seq = step.seq;
+                    self.push("step", &step, Some(step.seq));
+                }
+            }
         }
         Ok(count < LINES_MAX as usize)
     }

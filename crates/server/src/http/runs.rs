@@ -18,7 +18,7 @@ use super::{
     read::{JsonBody, Query, Segments},
 };
 use crate::{
-    api::{LogLine, NewRun, Page, Run},
+    api::{LogLine, NewRun, Page, Run, RunStep},
     app::{Actor, App, runs::KEY_LEN_MAX},
 };
 
@@ -30,6 +30,7 @@ pub fn routes() -> OpenApiRouter<App> {
         .routes(routes!(run_show))
         .routes(routes!(run_cancel))
         .routes(routes!(run_log))
+        .routes(routes!(run_steps))
         .routes(routes!(run_exposed))
         .routes(routes!(super::events::run_events))
         .routes(routes!(run_file_get))
@@ -142,6 +143,24 @@ async fn run_log(
 ) -> Answer<Json<Page<LogLine>>> {
     let (after, limit) = after.bounds()?;
     let items = app.run_log(&actor, &id, after, limit).await?;
+    let next = match items.last() {
+        Some(last) if items.len() == limit as usize => Some(last.seq.to_string()),
+        _ => None,
+    };
+    Ok(Json(Page { items, next }))
+}
+
+/// Reads what the guest told of its steps
+#[utoipa::path(get, path = "/v1/runs/{id}/steps", tag = "runs", params(("id" = String, Path), After),
+    responses((status = 200, body = Page<RunStep>)))]
+async fn run_steps(
+    State(app): State<App>,
+    actor: Actor,
+    Segments(id): Segments<RunId>,
+    Query(after): Query<After>,
+) -> Answer<Json<Page<RunStep>>> {
+    let (after, limit) = after.bounds()?;
+    let items = app.run_steps(&actor, &id, after, limit).await?;
     let next = match items.last() {
         Some(last) if items.len() == limit as usize => Some(last.seq.to_string()),
         _ => None,

@@ -7,7 +7,11 @@
 
 use std::time::Duration;
 
-use strongroom_core::id::RunId;
+use strongroom_core::{
+    id::RunId,
+    run::{Reason, Stream},
+    step::{Open, StepEvent},
+};
 use strongroom_run::LogChunk;
 use strongroom_store::{LogLine, StoreError};
 use tokio::{
@@ -33,6 +37,32 @@ pub struct Kept {
     pub count: i64,
     /// Those that are not stored yet.
     pub last: Vec<LogLine>,
+    /// What its events have begun and not ended.
+    open: Open,
+}
+
+impl Kept {
+    /// Ends, in the station's name, what a guest left open that came to no end
+    /// of its own.
+    pub fn end(&mut self, reason: &Reason, at_ms: i64) {
+        if reason.is_success() {
+            return;
+        }
+        let by = match reason {
+            Reason::Cancelled { by } => Some(by),
+            _ => None,
+        };
+        let open = std::mem::take(&mut self.open);
+        for event in open.ends(&reason.to_string(), by) {
+            self.count += 1;
+            self.last.push(LogLine {
+                seq: self.count,
+                at_ms,
+                stream: Stream::Event,
+                text: event.text(),
+            });
+        }
+    }
 }
 
 /// Stores lines, without secrets, until the guest says no more, after the
@@ -49,18 +79,20 @@ pub async fn keep(
     mut lines: mpsc::Receiver<LogChunk>,
 ) -> Result<Kept, StoreError> {
     let mut seq = before;
+    let mut open = Open::default();
     loop {
         let (batch, is_last) = gather(&mut lines).await;
         let at_ms = app.now_ms();
         let batch: Vec<LogLine> = batch
             .into_iter()
-            .map(|LogChunk { stream, text }| {
+            .map(|chunk| {
                 seq += 1;
+                let LogChunk { stream, text } = masked(mask, chunk, &mut open);
                 LogLine {
                     seq,
                     at_ms,
                     stream,
-                    text: mask.hide(text),
+                    text,
                 }
             })
             .collect();
@@ -68,9 +100,31 @@ pub async fn keep(
             return Ok(Kept {
                 count: seq,
                 last: batch,
+                open,
             });
         }
         append(app, run, &batch).await?;
+    }
+}
+
+/// A line without secrets. An event that cannot be without them is none.
+fn masked(mask: &Mask, chunk: LogChunk, open: &mut Open) -> LogChunk {
+    let LogChunk { stream, text } = chunk;
+    if stream != Stream::Event {
+        let text = mask.hide(text);
+        return LogChunk { stream, text };
+    }
+    let event = StepEvent::of_text(&text);
+    match event.and_then(|event| event.hidden(&|text| mask.hide(text))) {
+        Some(event) => {
+            open.hear(&event);
+            let text = event.text();
+            LogChunk { stream, text }
+        }
+        None => LogChunk {
+            stream: Stream::Stderr,
+            text: mask.hide(text),
+        },
     }
 }
 

@@ -17,7 +17,7 @@ use tokio::sync::mpsc;
 use super::{execute::host_error, laid::Laid};
 use crate::{
     app::App,
-    gateway::{Answers, Mode, Order, Session},
+    gateway::{Answers, Mode, Order, Session, Told},
 };
 
 /// Notes that are stored at once.
@@ -26,7 +26,7 @@ const NOTES_MAX: usize = 64;
 /// A gateway that is open for one guest.
 pub struct Download {
     session: Session,
-    told: mpsc::Receiver<RequestMade>,
+    told: mpsc::Receiver<Told>,
     listener: TcpListener,
 }
 
@@ -81,19 +81,20 @@ impl Download {
     }
 }
 
-/// Stores notes until the session is closed.
-async fn note(
-    app: &App,
-    run: &RunId,
-    mut told: mpsc::Receiver<RequestMade>,
-) -> Result<(), StoreError> {
+/// Stores notes until the session is closed. Whoever waits for one waits for
+/// its commit, and those that wait together share one.
+async fn note(app: &App, run: &RunId, mut told: mpsc::Receiver<Told>) -> Result<(), StoreError> {
     let mut noted = Ok(());
     let mut notes = Vec::new();
     while told.recv_many(&mut notes, NOTES_MAX).await != 0 {
         if noted.is_ok() {
-            noted = app.store.requests_made_note(run, &notes).await;
+            let made: Vec<RequestMade> = notes.iter().map(|told| told.made.clone()).collect();
+            noted = app.store.requests_made_note(run, &made).await;
         }
-        notes.clear();
+        let all = notes.drain(..);
+        if noted.is_ok() {
+            all.for_each(Told::is_kept);
+        }
     }
     noted
 }

@@ -229,7 +229,10 @@ impl House<'_> {
         }
         course.took(readied.stage, &mut ended);
         match kept {
-            Ok(kept) => Ok((ended, kept)),
+            Ok(mut kept) => {
+                kept.end(&ended.reason, app.now_ms());
+                Ok((ended, kept))
+            }
             Err(error) => {
                 ended.reason = host_error("could not store the log", &error);
                 Ok((ended, Kept::default()))

@@ -129,6 +129,10 @@ fn plan(detail: &RequestDetail) -> Vec<Row> {
     if plan.stages.contains(&Stage::Download) {
         rows.insert(3, ("network", hosts(plan)));
     }
+    if !plan.config.is_empty() {
+        let config = serde_json::Value::from_iter(plan.config.clone());
+        rows.insert(1, ("config", show::json_line(&config)));
+    }
     for (stage, names) in &plan.secrets {
         let names: Vec<&str> = names.iter().map(|name| name.as_str()).collect();
         let told = format!(

@@ -10,7 +10,7 @@ use strongroom_core::{
 };
 use strongroom_server::api::{NewRun, Run};
 
-use super::{RunArgs, ending::Ending, guest_line};
+use super::{RunArgs, ending::Ending, guest_line, steps};
 use crate::{
     arguments,
     client::{
@@ -43,6 +43,7 @@ pub fn run(ui: &mut Ui, args: RunArgs) -> Result<Outcome, CliError> {
     };
     let mut told = Told {
         run: &run,
+        events: args.events,
         state: None,
     };
     let ended = match follow.tell(&client, |news| told.tell(ui, news)) {
@@ -96,6 +97,7 @@ fn asked(args: &RunArgs) -> Result<NewRun, CliError> {
         limits: arguments::limits(&args.limit)?,
         purpose: args.purpose.clone(),
         expose: args.expose(),
+        config: arguments::config(&args.config)?,
         answers: args.answers(),
         lend_secrets: args.lend_secrets,
     })
@@ -137,6 +139,8 @@ fn waits(run: &Run, owners: &[strongroom_core::name::Name]) -> String {
 /// What the person has been told so far.
 struct Told<'a> {
     run: &'a Run,
+    /// Whether steps are told.
+    events: bool,
     state: Option<State>,
 }
 
@@ -146,6 +150,11 @@ impl Told<'_> {
             News::Log(line) => {
                 self.tell_approved(ui)?;
                 return ui.say(guest_line(&line.text));
+            }
+            News::Step(step) => {
+                self.tell_approved(ui)?;
+                let line = steps::beside_lines(&step.event).filter(|_| self.events);
+                return line.map_or(Ok(()), |line| ui.say(line));
             }
             News::State(news) => news,
         };

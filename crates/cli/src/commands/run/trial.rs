@@ -1,12 +1,13 @@
 //! A run without a station: the developer's trial run.
 
 use serde_json::json;
+use strongroom_core::{run::Stream, step::StepEvent};
 use strongroom_server::{
     Config,
     trial::{self, Trial, TrialEnded},
 };
 
-use super::{RunArgs, ending::Ending, guest_line, watch};
+use super::{RunArgs, ending::Ending, guest_line, steps, watch};
 use crate::{
     arguments,
     error::{CliError, Outcome},
@@ -42,6 +43,8 @@ pub fn run(ui: &mut Ui, args: RunArgs) -> Result<Outcome, CliError> {
         out: args.out,
         runtimes,
         runtime_folder: args.runtime_folder,
+        config: arguments::config(&args.config)?,
+        events: args.events,
         jail: config.jail,
     };
     match args.watch {
@@ -53,7 +56,7 @@ pub fn run(ui: &mut Ui, args: RunArgs) -> Result<Outcome, CliError> {
 /// Tries it, and tells how it ended.
 pub(super) fn once(ui: &mut Ui, trial: &Trial) -> Result<Outcome, CliError> {
     // A guest that is not listened to runs all the same.
-    let ended = trial::run(trial, |_, line| drop(ui.say(guest_line(line))))?;
+    let ended = trial::run(trial, |stream, line| drop(heard(ui, trial, stream, line)))?;
     if ui.json {
         ui.print_json(&as_json(&ended))?;
     } else {
@@ -72,6 +75,15 @@ pub(super) fn once(ui: &mut Ui, trial: &Trial) -> Result<Outcome, CliError> {
         }
     }
     Ok(Outcome::of(ended.reason.is_success()))
+}
+
+fn heard(ui: &mut Ui, trial: &Trial, stream: Stream, line: &str) -> Result<(), CliError> {
+    if stream != Stream::Event {
+        return ui.say(guest_line(line));
+    }
+    let event = StepEvent::of_text(line).filter(|_| trial.events);
+    let line = event.as_ref().and_then(steps::beside_lines);
+    line.map_or(Ok(()), |line| ui.say(line))
 }
 
 /// As a station would tell it, without what only a station has.
