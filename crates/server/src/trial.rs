@@ -4,8 +4,10 @@
 //! view and limits as on a station. Nobody is asked, since everything belongs
 //! to whoever runs it, and nothing is kept but the files that were asked for.
 
+mod execute;
 mod files;
 mod keep;
+mod network;
 mod runtimes;
 
 use std::{
@@ -23,22 +25,22 @@ use strongroom_core::{
     limits::{Limits, LimitsAsked, LimitsError},
     manifest::{Files, Manifest, ManifestError},
     name::{Name, NameError},
-    permit::Permits,
+    network::{Answers, made::RequestMade},
     plan::{self, Inputs, Plan, PlanError},
     run::{Enforced, OutputFile, Reason, Stream, Usage},
     stage::{Expose, Stage},
     tree::TreeError,
 };
-use strongroom_run::{
-    Course, Ended, Job, Local, LocalConfig, LogChunk, Reach, RuntimeError, StartError, stages::LAID,
-};
-use tokio::sync::{mpsc, oneshot};
+use strongroom_run::{Job, Local, LocalConfig, Reach, RuntimeError, StartError};
+
+use self::network::TrialNetwork;
 
 pub use strongroom_run::program_of_starlark;
 
 use crate::{
     app::clock::{Clock, random},
     config::JailConfig,
+    gateway::{GatewayConfig, GatewayError},
     serve::local_config,
 };
 
@@ -63,6 +65,11 @@ pub struct Trial {
     pub entry: Option<String>,
     /// Where files from `/out` are written; nowhere if absent.
     pub out: Option<PathBuf>,
+    /// Where a stage that downloads has its answers from.
+    pub answers: Answers,
+    /// A folder for the answers that are kept, by their trials.
+    pub recorded: Option<PathBuf>,
+    pub gateway: GatewayConfig,
     /// A folder whose folders are runtimes, by their names.
     pub runtimes: Option<PathBuf>,
     /// One more runtime: `DIR` or `NAME=DIR`.
@@ -80,6 +87,8 @@ pub struct TrialEnded {
     pub value: Option<Value>,
     pub files: Vec<OutputFile>,
     pub enforced: Enforced,
+    /// What it asked of the network.
+    pub requests: Vec<RequestMade>,
     /// The stage in which it ended, if it has several and did not come through.
     pub stage: Option<Stage>,
 }
@@ -116,6 +125,12 @@ pub enum TrialError {
     Limits(#[from] LimitsError),
     #[error(transparent)]
     Runtime(#[from] RuntimeError),
+    #[error("could not set up the gateway")]
+    Gateway(#[from] GatewayError),
+    #[error("could not make a folder for the answers")]
+    Record(#[source] io::Error),
+    #[error("no answers of {0} are kept here; `--record` keeps those of a trial")]
+    NotRecorded(RunId),
     #[error("could not lay out what the guest will see")]
     LayOut(#[source] io::Error),
     #[error("could not start the jail; `strongroom doctor` says what is missing")]
@@ -154,11 +169,22 @@ pub fn run(trial: &Trial, on_line: impl FnMut(Stream, &str)) -> Result<TrialEnde
     let local = Local::start(config)?;
     let plan = pinned(trial, &manifest, &source, &paths, &local)?;
     let job = lay_out(laid.path(), plan, manifest, &source, paths)?;
+    let run = RunId::new(Clock::default().now_ms(), random());
+    let network = match job.plan.download {
+        Some(_) => Some(TrialNetwork::of(trial, &run)?),
+        None => None,
+    };
     let runtime = tokio::runtime::Builder::new_current_thread()
         .enable_all()
         .build()
         .map_err(TrialError::Async)?;
-    Ok(runtime.block_on(execute(&local, job, trial.out.clone(), on_line)))
+    let whole = execute::Whole {
+        run,
+        job,
+        network,
+        out: trial.out.clone(),
+    };
+    Ok(runtime.block_on(execute::execute(&local, whole, on_line)))
 }
 
 fn replace_entry(manifest: &mut Manifest, entry: &str, source: &Files) -> Result<(), TrialError> {
@@ -202,7 +228,9 @@ fn pinned(
     let args = trial.args.clone();
     let plan = plan::pin(manifest, function, pin, inputs, args, limits, Limits::MAX)?;
     let plan = plan.configured(trial.config.clone())?;
-    Ok(plan.wanted(trial.expose)?)
+    let mut plan = plan.wanted(trial.expose)?;
+    plan.answers = trial.answers.clone();
+    Ok(plan)
 }
 
 /// Reads `path` alone or `input=path` each.
@@ -257,118 +285,6 @@ fn lay_out(
         secrets: BTreeMap::new(),
         stage_dir: None,
     })
-}
-
-async fn execute(
-    local: &Local,
-    job: Job,
-    out: Option<PathBuf>,
-    mut on_line: impl FnMut(Stream, &str),
-) -> TrialEnded {
-    let run = RunId::new(Clock::default().now_ms(), random());
-    let plan = job.plan.clone();
-    let mut course = Course::new(Permits::trial(run.clone(), &plan));
-    let mut ended = TrialEnded {
-        run,
-        reason: Reason::Succeeded,
-        usage: Usage::default(),
-        value: None,
-        files: Vec::new(),
-        enforced: Enforced::default(),
-        stage: None,
-        plan,
-    };
-    let (cancel, mut cancelled) = oneshot::channel();
-    let interrupt = tokio::spawn(async move {
-        if tokio::signal::ctrl_c().await.is_ok() {
-            let you = you();
-            let _ = cancel.send(you);
-        }
-    });
-    let last = loop {
-        match stage(local, &job, &mut course, &mut cancelled, &mut on_line).await {
-            Ok((enforced, stage, guest)) => {
-                ended.enforced = enforced;
-                let failed = !guest.reason.is_success();
-                ended.stage = (failed && 1 < ended.plan.stages.len()).then_some(stage);
-                if stage == Stage::Transform || failed {
-                    break Ok(guest);
-                }
-            }
-            Err(reason) => break Err(reason),
-        }
-    };
-    interrupt.abort();
-    ended.usage = course.usage();
-    match last {
-        Ok(guest) => take(&mut ended, guest, out),
-        Err(reason) => ended.reason = reason,
-    }
-    ended
-}
-
-/// Runs the next stage in a sandbox of its own.
-async fn stage(
-    local: &Local,
-    job: &Job,
-    course: &mut Course,
-    cancelled: &mut oneshot::Receiver<Name>,
-    on_line: impl FnMut(Stream, &str),
-) -> Result<(Enforced, Stage, Ended), Reason> {
-    let at_fault = |what: String| Reason::HostError { what };
-    let permit = course.next_stage()?;
-    let permit = permit.ok_or_else(|| at_fault("the plan has no stage".to_owned()))?;
-    let stage = permit.stage();
-    let mut job = job.clone();
-    if !stage.sees_data() {
-        job.inputs = Inputs::None;
-    }
-    let folder = match course.carried_to(stage) {
-        None => None,
-        Some(carried) => {
-            let folder = tempfile::tempdir().and_then(|folder| {
-                carried.lay_into(folder.path())?;
-                Ok(folder)
-            });
-            Some(folder.map_err(|error| at_fault(format!("could not hand a value on: {error}")))?)
-        }
-    };
-    job.stage_dir = folder.as_ref().map(|folder| folder.path().join(LAID));
-    let prepared = local.prepare(permit, job).await;
-    let prepared = prepared.map_err(|error| error.reason())?;
-    let enforced = prepared.enforced().clone();
-    let (sender, lines) = mpsc::channel(256);
-    let guest = prepared.run_stage(sender, cancelled);
-    let (mut guest, ()) = tokio::join!(guest, tell(lines, on_line));
-    course.took(stage, &mut guest);
-    Ok((enforced, stage, guest))
-}
-
-/// Takes what came out of the last guest.
-fn take(ended: &mut TrialEnded, guest: Ended, out: Option<PathBuf>) {
-    ended.reason = guest.reason;
-    if !matches!(ended.reason, Reason::Succeeded | Reason::Failed { .. }) {
-        return;
-    }
-    ended.value = guest.value;
-    if let Some(folder) = guest.out {
-        let limits = ended.plan.limits;
-        // Nothing else is going on in this process.
-        match folder.collect(&limits, |path, _, from| {
-            keep::keep(out.as_deref(), path, from)
-        }) {
-            Ok(files) => ended.files = files,
-            Err(error) if ended.reason.is_success() => ended.reason = error.reason(),
-            Err(_) => {}
-        }
-    }
-    ended.usage.out_bytes += ended.files.iter().map(|file| file.size_bytes).sum::<u64>();
-}
-
-async fn tell(mut lines: mpsc::Receiver<LogChunk>, mut on_line: impl FnMut(Stream, &str)) {
-    while let Some(LogChunk { stream, text }) = lines.recv().await {
-        on_line(stream, &text);
-    }
 }
 
 /// Whoever tries something at home.

@@ -8,7 +8,10 @@ use std::{
 };
 
 use serde_json::json;
-use strongroom_core::run::{Reason, Stream};
+use strongroom_core::{
+    network::{Answers, made::Outcome},
+    run::{Reason, Stream},
+};
 use strongroom_server::{
     config::JailConfig,
     trial::{self, Trial, TrialEnded, TrialError},
@@ -144,4 +147,61 @@ fn what_could_not_be_pushed_is_not_tried() {
     ));
     trial.on = vec!["x".to_owned(), "y".to_owned()];
     assert!(matches!(refused(&trial), TrialError::TwoUnnamed));
+}
+
+const FETCHES: &str = r#"
+import urllib.request
+def download(ctx):
+    def fetch(url):
+        try:
+            with urllib.request.urlopen(url) as answer:
+                return answer.read().decode()
+        except urllib.error.HTTPError as error:
+            return error.headers.get("Strongroom-Refused")
+    return [fetch(url) for url in ctx.args["urls"]]
+def transform(data, ctx):
+    return ctx.download
+"#;
+
+#[test]
+fn a_trial_downloads_by_the_gateway_from_the_hosts_of_its_manifest_alone_and_is_replayed() {
+    use std::{
+        io::{Read as _, Write as _},
+        net::TcpListener,
+    };
+    let listener = TcpListener::bind("127.0.0.1:0").unwrap();
+    let host = listener.local_addr().unwrap();
+    std::thread::spawn(move || {
+        // One answer, and nobody is there any more.
+        let (mut stream, _) = listener.accept().unwrap();
+        let _ = stream.read(&mut [0; 4096]);
+        let _ = stream.write_all(b"HTTP/1.1 200 OK\r\nContent-Length: 4\r\n\r\nrows");
+    });
+    let manifest = format!("[download]\nhosts = ['{host}']\n");
+    let folder = folder(&[("f/main.py", FETCHES), ("f/strongroom.toml", &manifest)]);
+    let url = format!("http://{host}/a");
+    let mut trial = of(folder.path(), "f");
+    trial.args = json!({ "urls": [url, "http://127.0.0.1:1/"] });
+    trial.answers = Answers::Record;
+    trial.recorded = Some(folder.path().join("trials"));
+    // What the operator does not open stays closed for a trial too.
+    let (closed, _) = run(&trial);
+    assert_eq!(closed.value, Some(json!(["private_address", "host"])));
+    trial.gateway.allow_private = vec![host.to_string().parse().unwrap()];
+    let (ended, lines) = run(&trial);
+    assert_eq!(ended.reason, Reason::Succeeded, "{lines:?}");
+    assert_eq!(ended.value, Some(json!(["rows", "host"])));
+    let outcomes: Vec<&Outcome> = ended.requests.iter().map(|made| &made.outcome).collect();
+    assert!(
+        matches!(outcomes[..], [Outcome::Answered, Outcome::Refused { .. }]),
+        "{outcomes:?}"
+    );
+    trial.gateway = Default::default();
+    trial.answers = Answers::Replay(ended.run);
+    let (again, _) = run(&trial);
+    assert_eq!(again.value, Some(json!(["rows", "host"])));
+    assert_eq!(again.requests[0].outcome, Outcome::Replayed);
+    trial.answers = Answers::Replay(again.run);
+    let unknown = trial::run(&trial, |_, _| {}).unwrap_err();
+    assert!(matches!(unknown, TrialError::NotRecorded(_)), "{unknown}");
 }

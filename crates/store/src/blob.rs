@@ -132,6 +132,11 @@ impl Blobs {
         Ok(blobs)
     }
 
+    /// Files in a folder of their own, without a station.
+    pub fn alone(folder: &Path) -> Result<Self, StoreError> {
+        Self::open_home(folder)
+    }
+
     /// Puts a file, in constant memory. With `expect`, anything else is refused.
     ///
     /// # Errors

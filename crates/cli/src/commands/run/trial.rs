@@ -1,7 +1,12 @@
 //! A run without a station: the developer's trial run.
 
 use serde_json::json;
-use strongroom_core::{run::Stream, step::StepEvent};
+use strongroom_core::{
+    network::{Answers, made::Outcome as Became},
+    run::Stream,
+    step::StepEvent,
+    text::line_shown,
+};
 use strongroom_server::{
     Config,
     trial::{self, Trial, TrialEnded},
@@ -22,15 +27,17 @@ pub fn run(ui: &mut Ui, args: RunArgs) -> Result<Outcome, CliError> {
         let hint = "`--detach`, `--wait` and `--idempotency-key` are for functions of a station";
         return Err(CliError::wrong_use_with_hint(message, hint));
     }
-    if args.record || args.replay.is_some() || args.lend_secrets {
-        let message = "a local function has neither a gateway nor secrets";
-        let hint = "`--record`, `--replay` and `--lend-secrets` are for functions of a station";
+    if args.lend_secrets {
+        let message = "a local function is told no secrets";
+        let hint = "`--lend-secrets` is for functions of a station";
         return Err(CliError::wrong_use_with_hint(message, hint));
     }
     log::start("error");
     // The same jail as the station of this user would have.
     let home = HomeArgs::default().path()?;
     let runtimes = Some(home.join("runtimes"));
+    let recorded = Some(home.join("trials"));
+    let answers = args.answers();
     let config = Config::load(home, None)?;
     let expose = args.expose();
     let trial = Trial {
@@ -42,6 +49,9 @@ pub fn run(ui: &mut Ui, args: RunArgs) -> Result<Outcome, CliError> {
         entry: args.entry,
         out: args.out,
         runtimes,
+        answers,
+        recorded,
+        gateway: config.gateway,
         runtime_folder: args.runtime_folder,
         config: arguments::config(&args.config)?,
         events: args.events,
@@ -69,6 +79,7 @@ pub(super) fn once(ui: &mut Ui, trial: &Trial) -> Result<Outcome, CliError> {
             stage: ended.stage,
             is_withheld: false,
         };
+        tell_network(ui, trial, &ended)?;
         ending.tell(ui, trial.out.as_deref())?;
         if !ended.files.is_empty() && trial.out.is_none() {
             ui.say("`--out DIR` keeps the files")?;
@@ -86,6 +97,26 @@ fn heard(ui: &mut Ui, trial: &Trial, stream: Stream, line: &str) -> Result<(), C
     line.map_or(Ok(()), |line| ui.say(line))
 }
 
+/// What did not come through, and how it is had again.
+fn tell_network(ui: &mut Ui, trial: &Trial, ended: &TrialEnded) -> Result<(), CliError> {
+    for made in &ended.requests {
+        let why = match &made.outcome {
+            Became::Refused { why, .. } => format!("refused: {why}"),
+            Became::Failed { why, .. } => format!("failed: {why}"),
+            Became::Begun | Became::Answered | Became::Replayed => continue,
+        };
+        let (method, url) = (line_shown(&made.method), line_shown(&made.url));
+        ui.say(format_args!("  {method} {url} was {}", line_shown(&why)))?;
+    }
+    match trial.answers {
+        Answers::Record if !ended.requests.is_empty() => {
+            let run = &ended.run;
+            ui.say(format_args!("  `--replay {run}` gives the answers again"))
+        }
+        _ => Ok(()),
+    }
+}
+
 /// As a station would tell it, without what only a station has.
 fn as_json(ended: &TrialEnded) -> serde_json::Value {
     json!({
@@ -97,5 +128,6 @@ fn as_json(ended: &TrialEnded) -> serde_json::Value {
         "value": ended.value,
         "files": ended.files,
         "enforced": ended.enforced,
+        "requests": ended.requests,
     })
 }
