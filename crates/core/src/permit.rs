@@ -189,6 +189,11 @@ impl Permits {
         self.limits
     }
 
+    /// The stage that there is leave for next.
+    pub fn upcoming(&self) -> Option<Stage> {
+        self.stages.front().copied()
+    }
+
     /// Leave for the next stage, within what is left for it.
     pub fn next_stage(&mut self, left: Limits) -> Option<Permit> {
         let stage = self.stages.pop_front()?;

@@ -32,6 +32,7 @@ pub struct Course {
     usage: Usage,
     of_last: Option<Usage>,
     log_bytes: u64,
+    has_exposed: bool,
     carried: Option<Carried>,
 }
 
@@ -50,6 +51,7 @@ impl Course {
             usage: Usage::default(),
             of_last: None,
             log_bytes: 0,
+            has_exposed: false,
             carried: None,
         }
     }
@@ -79,7 +81,7 @@ impl Course {
         let whole = self.limits();
         let left = Limits {
             time_ms: whole.time_ms.saturating_sub(self.usage.wall_ms),
-            log_bytes: whole.log_bytes.saturating_sub(self.log_bytes),
+            log_bytes: self.log_left(),
             ..whole
         };
         match self.permits.next_stage(left) {
@@ -87,6 +89,21 @@ impl Course {
                 limit_ms: whole.time_ms,
             }),
             next => Ok(next),
+        }
+    }
+
+    /// The log that is left for the next stage.
+    ///
+    /// What `download` may log must not tell it how much `expose` did, which has
+    /// seen the data: it would hear of its bound by being ended, one request
+    /// after the other. So these two have a half each, and `transform` what
+    /// both have left.
+    fn log_left(&self) -> u64 {
+        let whole = self.limits().log_bytes;
+        match self.permits.upcoming() {
+            Some(Stage::Expose) => whole / 2,
+            Some(Stage::Download) if self.has_exposed => whole / 2,
+            _ => whole.saturating_sub(self.log_bytes),
         }
     }
 
@@ -100,6 +117,7 @@ impl Course {
     /// value of `transform` stays where it is: it is the run's.
     pub fn took(&mut self, stage: Stage, ended: &mut Ended) {
         self.count(ended);
+        self.has_exposed |= stage == Stage::Expose;
         self.carried = None;
         if stage == Stage::Transform {
             return;
@@ -275,7 +293,8 @@ mod tests {
         let permit = course.next_stage().unwrap().unwrap();
         assert_eq!(
             (permit.limits().time_ms, permit.limits().log_bytes),
-            (600, 40)
+            // Of the log the half that `expose` could not touch.
+            (600, 50)
         );
         let mut late = ended(json!(1));
         late.reason = Reason::TimedOut { limit_ms: 600 };

@@ -30,6 +30,7 @@ use std::{net::IpAddr, sync::Arc, sync::OnceLock, time::Duration};
 use tokio::sync::Semaphore;
 use tokio_rustls::rustls;
 
+pub use dial::Names;
 pub use mask::Mask;
 pub use note::Told;
 pub use replay::Answers;
@@ -143,6 +144,7 @@ pub struct Gateway {
     config: GatewayConfig,
     tls: Arc<rustls::ClientConfig>,
     lookups: Arc<Semaphore>,
+    names: Names,
     /// Where the station itself listens.
     own_port: OnceLock<u16>,
 }
@@ -154,11 +156,21 @@ impl Gateway {
     ///
     /// [`GatewayError`]; the operator's file is at fault.
     pub fn new(config: GatewayConfig) -> Result<Self, GatewayError> {
+        Self::with_names(config, dial::of_host())
+    }
+
+    /// The same with names that are looked up elsewhere.
+    ///
+    /// # Errors
+    ///
+    /// As [`Gateway::new`].
+    pub fn with_names(config: GatewayConfig, names: Names) -> Result<Self, GatewayError> {
         let tls = dial::tls(config.trust.as_deref())?;
         Ok(Self {
             config,
             tls: Arc::new(tls),
             lookups: Arc::new(Semaphore::new(LOOKUPS_MAX)),
+            names,
             own_port: OnceLock::new(),
         })
     }

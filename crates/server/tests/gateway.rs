@@ -4,7 +4,15 @@
 //! to open; the guest is a client of raw text.
 #![allow(clippy::unwrap_used)]
 
-use std::{future::Future, net::SocketAddr, sync::Arc, time::Duration};
+use std::{
+    future::Future,
+    net::SocketAddr,
+    sync::{
+        Arc,
+        atomic::{AtomicUsize, Ordering},
+    },
+    time::Duration,
+};
 
 use strongroom_core::{
     digest::Digest,
@@ -15,7 +23,7 @@ use strongroom_core::{
 };
 use strongroom_server::{
     app::clock::Clock,
-    gateway::{Answers, Bounds, Gateway, GatewayConfig, Mask, Mode, Order, Session, Told},
+    gateway::{Answers, Bounds, Gateway, GatewayConfig, Mask, Mode, Names, Order, Session, Told},
 };
 use strongroom_store::{Database, Store};
 use tokio::{
@@ -56,8 +64,12 @@ impl Gate {
     }
 
     async fn of(network: &str, config: GatewayConfig, mode: Mode, secrets: &[&str]) -> Self {
+        Self::by(network, Gateway::new(config).unwrap(), mode, secrets)
+    }
+
+    fn by(network: &str, gateway: Gateway, mode: Mode, secrets: &[&str]) -> Self {
         let network: Network = toml::from_str(network).unwrap();
-        let gateway = Arc::new(Gateway::new(config).unwrap());
+        let gateway = Arc::new(gateway);
         let order = Order {
             network,
             mask: Mask::new(secrets.iter().copied()),
@@ -969,4 +981,103 @@ async fn what_cannot_be_noted_is_not_made_and_an_answer_that_cannot_is_not_whole
     };
     assert!(!answer.ends_with(b"rows"), "an answer that is whole");
     serving.abort();
+}
+
+/// A gateway whose names are looked up in a list, each time the next entry.
+async fn gate_of_names(host: SocketAddr, found: Vec<Vec<SocketAddr>>) -> (Gate, Arc<AtomicUsize>) {
+    let asked = Arc::new(AtomicUsize::new(0));
+    let count = Arc::clone(&asked);
+    let names: Names = Arc::new(move |_, _| {
+        let number = count.fetch_add(1, Ordering::Relaxed);
+        Ok(found[number.min(found.len() - 1)].clone())
+    });
+    let plan = format!("hosts = ['rebind.example:{}']", host.port());
+    let gateway = Gateway::with_names(open(&[host], SHORT), names).unwrap();
+    (Gate::by(&plan, gateway, Mode::Live, &[]), asked)
+}
+
+#[tokio::test]
+async fn a_name_is_looked_up_once_for_each_request_and_dialled_as_it_was_checked() {
+    let (host, mut heads) = host("HTTP/1.1 200 OK\r\nContent-Length: 0\r\n\r\n").await;
+    let inside: SocketAddr = format!("10.0.0.1:{}", host.port()).parse().unwrap();
+    // Public when it is checked, and inside ever after.
+    let (mut gate, asked) = gate_of_names(host, vec![vec![host], vec![inside]]).await;
+    let url = format!("http://rebind.example:{}/", host.port());
+    assert!(gate.get(&url).await.starts_with("HTTP/1.1 200"));
+    assert_eq!(gate.note().await.outcome, Outcome::Answered);
+    assert_eq!(asked.load(Ordering::Relaxed), 1);
+    let head = heads.recv().await.unwrap();
+    assert!(head.contains("host: rebind.example"), "{head}");
+    let answer = gate.get(&url).await;
+    let note = gate.note().await;
+    refused(&answer, &note, "private_address");
+    // Nor is a guest told what lies inside.
+    assert!(!answer.contains("10.0.0.1"), "{answer}");
+    assert!(!format!("{note:?}").contains("10.0.0.1"), "{note:?}");
+    assert_eq!(asked.load(Ordering::Relaxed), 2);
+}
+
+#[tokio::test]
+async fn of_the_addresses_of_a_name_those_that_are_not_public_are_never_dialled() {
+    let (inside, mut inside_heads) = host("HTTP/1.1 200 OK\r\n\r\ninside").await;
+    let (host, _heads) = host("HTTP/1.1 200 OK\r\nContent-Length: 2\r\n\r\nok").await;
+    let mapped: SocketAddr = format!("[::ffff:127.0.0.1]:{}", inside.port())
+        .parse()
+        .unwrap();
+    let translated: SocketAddr = format!("[64:ff9b::7f00:1]:{}", inside.port())
+        .parse()
+        .unwrap();
+    let found = vec![vec![inside, mapped, translated, host]];
+    let (mut gate, _) = gate_of_names(host, found).await;
+    let answer = gate
+        .get(&format!("http://rebind.example:{}/", host.port()))
+        .await;
+    assert!(answer.ends_with("\r\n\r\nok"), "{answer}");
+    assert_eq!(gate.note().await.outcome, Outcome::Answered);
+    assert!(inside_heads.try_recv().is_err());
+}
+
+#[tokio::test]
+async fn each_request_of_a_connection_is_judged_for_itself() {
+    let (host, mut heads) = host("HTTP/1.1 204 No\r\n\r\n").await;
+    let mut gate = Gate::new(&[host], SHORT).await;
+    let other = format!("127.0.0.1:{}", host.port() ^ 1);
+    let first = format!("GET http://{host}/1 HTTP/1.1\r\nHost: {other}\r\n\r\n");
+    let both = format!("{first}{}", get(&format!("http://{other}/2")));
+    let answer = gate.ask(&both).await;
+    let (first, second) = (gate.note().await, gate.note().await);
+    assert_eq!(first.outcome, Outcome::Answered, "{answer}");
+    refused(
+        &answer[answer.rfind("HTTP/1.1 403").unwrap()..],
+        &second,
+        "host",
+    );
+    let head = heads.recv().await.unwrap();
+    assert!(head.contains(&format!("host: {host}\r\n")), "{head}");
+    assert!(heads.try_recv().is_err());
+}
+
+#[tokio::test]
+async fn other_versions_of_http_and_tunnels_to_other_ports_are_no_way_out() {
+    let (host, mut heads) = host("HTTP/1.1 204 No\r\n\r\n").await;
+    let plan = network(&[host], "tunnel = true");
+    let gate = Gate::of(&plan, open(&[host], SHORT), Mode::Live, &[]).await;
+    let port = host.port();
+    for request in [
+        "PRI * HTTP/2.0\r\n\r\nSM\r\n\r\n".to_owned(),
+        format!("GET http://{host}/\r\n\r\n"),
+        format!(
+            "CONNECT 127.0.0.1:{} HTTP/1.1\r\nConnection: close\r\n\r\n",
+            port ^ 1
+        ),
+        format!("CONNECT 127.0.0.1:22 HTTP/1.1\r\nHost: {host}\r\nConnection: close\r\n\r\n"),
+        format!("CONNECT 0177.0.0.1:{port} HTTP/1.1\r\nConnection: close\r\n\r\n"),
+        format!("CONNECT user@{host} HTTP/1.1\r\nConnection: close\r\n\r\n"),
+        format!("CONNECT http://{host}/ HTTP/1.1\r\nConnection: close\r\n\r\n"),
+    ] {
+        let answer = gate.ask(&request).await;
+        let status = answer.split(' ').nth(1).unwrap_or_default();
+        assert!(matches!(status, "" | "400" | "403"), "{request}: {answer}");
+        assert!(heads.try_recv().is_err(), "{request}");
+    }
 }

@@ -68,6 +68,21 @@ pub fn kept(address: IpAddr) -> Option<Kept> {
     }
 }
 
+/// The address that is reached by dialling this one: the one of version 4 that
+/// a translated or mapped one carries, or else itself.
+pub fn carried(address: IpAddr) -> IpAddr {
+    let canonical = address.to_canonical();
+    match canonical {
+        IpAddr::V6(six) => match six.segments() {
+            [0x64, 0xff9b, 0, 0, 0, 0, high, low] => {
+                Ipv4Addr::from_bits(u32::from(high) << 16 | u32::from(low)).into()
+            }
+            _ => canonical,
+        },
+        IpAddr::V4(_) => canonical,
+    }
+}
+
 fn kept_v4(address: Ipv4Addr) -> Option<Kept> {
     if METADATA.contains(&address) {
         return Some(Kept::Metadata);

@@ -238,6 +238,19 @@ fn no_address_but_a_public_one_is_dialled() {
     }
 }
 
+#[test]
+fn an_address_that_carries_another_is_that_other() {
+    for (raw, other) in [
+        ("::ffff:1.2.3.4", "1.2.3.4"),
+        ("64:ff9b::1.2.3.4", "1.2.3.4"),
+        ("1.2.3.4", "1.2.3.4"),
+        ("2606:4700::1111", "2606:4700::1111"),
+    ] {
+        let found = super::address::carried(raw.parse().unwrap());
+        assert_eq!(found.to_string(), other, "{raw}");
+    }
+}
+
 proptest! {
     #[test]
     fn whatever_carries_an_address_is_no_more_public_than_it(bits in any::<u32>()) {

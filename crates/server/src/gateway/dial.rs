@@ -43,6 +43,14 @@ pub trait Stream: AsyncRead + AsyncWrite + Send + Unpin {}
 
 impl<S: AsyncRead + AsyncWrite + Send + Unpin> Stream for S {}
 
+/// Finds the addresses of a name.
+pub type Names = Arc<dyn Fn(&str, u16) -> io::Result<Vec<SocketAddr>> + Send + Sync>;
+
+/// By the host's own resolver.
+pub fn of_host() -> Names {
+    Arc::new(|name, port| (name, port).to_socket_addrs().map(Vec::from_iter))
+}
+
 /// The certificates that are trusted, and nothing of ours to show.
 pub fn tls(trust: Option<&Path>) -> Result<ClientConfig, GatewayError> {
     let mut roots = RootCertStore {
@@ -112,7 +120,7 @@ impl Gateway {
         for address in found {
             match self.kept(address) {
                 None => open.push(address),
-                Some(why) => kept = kept.or(Some((address.ip(), why))),
+                Some(why) => kept = kept.or(Some(why)),
             }
         }
         open.truncate(ADDRESSES_MAX);
@@ -131,10 +139,11 @@ impl Gateway {
         let resolved = async {
             let permit = Arc::clone(&self.lookups).acquire_owned().await;
             let permit = permit.expect("the semaphore is never closed");
+            let names = Arc::clone(&self.names);
             let look_up = move || {
                 // Held until the resolver returns, however long nobody waits.
                 let _permit = permit;
-                (name.as_str(), port).to_socket_addrs().map(Vec::from_iter)
+                names(&name, port)
             };
             spawn_blocking(look_up).await
         };
@@ -147,7 +156,7 @@ impl Gateway {
 
     /// Why this address may not be dialled.
     fn kept(&self, address: SocketAddr) -> Option<ReasonKept> {
-        let ip = address.ip().to_canonical();
+        let ip = address::carried(address.ip());
         let is_opened = self.config.allow_private.iter().any(|opened| {
             let port_fits = opened.port.is_none_or(|port| port == address.port());
             opened.address.to_canonical() == ip && port_fits

@@ -33,11 +33,10 @@ pub enum Refused {
          URL instead (`GET https://…` to the proxy), as strongroom's own clients do"
     )]
     Tunnel,
-    #[error("{host} is at {}, which is {}; only public addresses are dialled", .kept.0, .kept.1.as_str())]
-    Private {
-        host: Host,
-        kept: (std::net::IpAddr, ReasonKept),
-    },
+    /// Which address it was is not said: names inside of the operator's network
+    /// are not for guests to look up.
+    #[error("{host} is at an address that is {}; only public addresses are dialled", .kept.as_str())]
+    Private { host: Host, kept: ReasonKept },
     #[error("this download has made {0} requests, and may make no more")]
     TooMany(u32),
     #[error("the run that is replayed had no such answer (left)")]
