@@ -36,7 +36,7 @@ pub enum Scope {
         download: Option<Box<Network>>,
         #[serde(default, skip_serializing_if = "Config::is_empty")]
         #[cfg_attr(feature = "openapi", schema(value_type = Object))]
-        config: Config,
+        config: Box<Config>,
         args_schema: Value,
     },
 }
@@ -50,7 +50,7 @@ impl Scope {
             inputs: plan.inputs.clone(),
             stages: plan.stages.clone(),
             download: plan.download.clone().map(Box::new),
-            config: plan.config.clone(),
+            config: Box::new(plan.config.clone()),
             args_schema,
         }
     }
@@ -146,7 +146,7 @@ impl Scope {
                     && *inputs == of.inputs
                     && *stages == of.stages
                     && download.as_deref() == of.download.as_ref()
-                    && *config == of.config;
+                    && **config == of.config;
                 if !same {
                     return Err(NotCovered::OtherPlan);
                 }

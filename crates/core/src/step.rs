@@ -101,7 +101,7 @@ impl StepEvent {
             _ => &[],
         };
         let long = |word: &&String| WORD_CHARS_MAX < word.chars().count();
-        (!words.iter().any(|word| long(word))).then_some(event)
+        (!words.iter().any(long)).then_some(event)
     }
 
     /// The event as it is kept.

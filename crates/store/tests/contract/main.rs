@@ -12,6 +12,7 @@ mod fixture;
 mod full_disk;
 mod home;
 mod labels;
+mod network;
 mod people;
 mod places;
 mod postgres;
