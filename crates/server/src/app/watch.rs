@@ -9,7 +9,10 @@
 
 use std::{
     collections::HashMap,
-    sync::{Arc, Mutex, PoisonError},
+    sync::{
+        Arc, Mutex, PoisonError,
+        atomic::{AtomicU64, Ordering},
+    },
 };
 
 use strongroom_core::{id::RunId, name::Name};
@@ -36,6 +39,8 @@ type Listened = HashMap<RunId, watch::Sender<End>>;
 pub struct Watch {
     runs: Arc<Mutex<Listened>>,
     taken: Arc<Mutex<HashMap<Name, usize>>>,
+    /// How often everybody was told to look.
+    looks: Arc<AtomicU64>,
 }
 
 /// A user's place to wait in. Dropping it frees it.
@@ -97,11 +102,19 @@ impl Watch {
         });
     }
 
-    /// Tells the listeners of one run how it ended, once that is stored.
-    pub fn ended(&self, ended: Ended) {
+    /// How often everybody was told to look so far.
+    pub fn looks(&self) -> u64 {
+        self.looks.load(Ordering::Acquire)
+    }
+
+    /// Tells the listeners of one run how it ended, once that is stored. Where
+    /// everybody was told to look since `looks`, they are told to look: what
+    /// was stored may be for nobody's eyes any more.
+    pub fn ended(&self, ended: Ended, looks: u64) {
         self.with(|runs| {
             if let Some(sender) = runs.get(&ended.run.id) {
-                sender.send_replace(Some(Arc::new(ended)));
+                let stands = self.looks() == looks;
+                sender.send_replace(stands.then(|| Arc::new(ended)));
             }
         });
     }
@@ -109,6 +122,7 @@ impl Watch {
     /// Tells all listeners to look: more than one run may have changed. What
     /// was handed round before may be for nobody's eyes now.
     pub fn all_changed(&self) {
+        self.looks.fetch_add(1, Ordering::Release);
         self.with(|runs| {
             for sender in runs.values() {
                 sender.send_replace(None);

@@ -129,11 +129,12 @@ async fn finish(app: &App, claimed: &ClaimedRun, outcome: Finish) -> Option<Clai
             }),
             _ => outcome.clone(),
         };
+        let looks = app.watch.looks();
         match store_finish(app, claimed, outcome).await {
             Ok((run, next)) => {
                 // What the last try stored is not what the guest wrote.
                 let log = log.filter(|_| attempt < FINISH_TRIES);
-                app.watch.ended(Ended { run, log });
+                app.watch.ended(Ended { run, log }, looks);
                 return next;
             }
             Err(error) => {
