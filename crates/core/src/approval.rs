@@ -37,7 +37,7 @@ pub enum Scope {
         #[serde(default, skip_serializing_if = "Config::is_empty")]
         #[cfg_attr(feature = "openapi", schema(value_type = Object))]
         config: Box<Config>,
-        args_schema: Value,
+        args_schema: Box<Value>,
     },
 }
 
@@ -51,7 +51,7 @@ impl Scope {
             stages: plan.stages.clone(),
             download: plan.download.clone().map(Box::new),
             config: Box::new(plan.config.clone()),
-            args_schema,
+            args_schema: Box::new(args_schema),
         }
     }
 }

@@ -253,6 +253,7 @@ fn table(world: &World) -> Vec<Row> {
         row("GET", "/v1/runs/{id}", &[&world.ended], Nothing, ("lab", NotFound)),
         row("GET", "/v1/runs/{id}/log", &[&world.ended], Nothing, ("lab", NotFound)),
         row("GET", "/v1/runs/{id}/exposed", &[&world.ended], Nothing, ("lab", NotFound)),
+        row("GET", "/v1/runs/{id}/steps", &[&world.ended], Nothing, ("lab", NotFound)),
         row("GET", "/v1/runs/{id}/requests-made", &[&world.ended], Nothing, ("lab", NotFound)),
         row("GET", "/v1/runs/{id}/events", &[&world.ended], Nothing, ("lab", NotFound)),
         row("GET", "/v1/runs/{id}/files/{path}", &[&world.ended, "o/x"], Nothing, ("lab", NotFound)),

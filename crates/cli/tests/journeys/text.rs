@@ -83,6 +83,9 @@ fn help_is_the_documentation() {
           --args-json <JSON>
               All arguments as one JSON document; `--arg` adds to it
 
+          --config <KEY=VALUE>
+              One setting of the function's `[config]`; VALUE is read as for `--arg`
+
           --limit <KEY=VALUE>
               A bound: cpu=0.5, memory=256MiB, time=30s, processes=64, out=64MiB, out_files=1000,
               log=1MiB, tmp=64MiB
@@ -117,6 +120,9 @@ fn help_is_the_documentation() {
 
           --lend-secrets
               Let a function of somebody else be told the secrets of yours that it names
+
+          --events
+              Tell the steps of the function too, where it has some
 
           --detach
               Ask, and do not wait

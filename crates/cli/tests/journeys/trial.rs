@@ -157,7 +157,7 @@ fn what_cannot_be_tried_is_told_in_one_line() {
     ");
     snapshot!(place.run(&["run", "./bad.py"]), @r"
     ---- stderr
-    error: ./bad.py: bad.py: [tool.strongroom]: unknown field `memory`, expected one of `runtime`, `entry`, `description`, `inputs`, `args`, `limits`, `stages`, `download`, `secrets`, `release`
+    error: ./bad.py: bad.py: [tool.strongroom]: unknown field `memory`, expected one of `runtime`, `entry`, `description`, `inputs`, `args`, `limits`, `stages`, `download`, `secrets`, `config`, `release`
     ---- exit code 2
     ");
     snapshot!(place.run(&["run", "./bad.py", "--detach"]), @r"

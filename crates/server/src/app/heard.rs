@@ -64,6 +64,6 @@ fn step(row: &RunRow, line: LogLine) -> Result<api::RunStep, AppError> {
 
 /// The stage in which a line was written.
 fn stage_of(stages: &[StageRow], seq: i64) -> Option<Stage> {
-    let begun = stages.iter().filter(|stage| stage.log_before < seq);
-    begun.last().map(|stage| stage.stage)
+    let mut begun = stages.iter().filter(|stage| stage.log_before < seq);
+    begun.next_back().map(|stage| stage.stage)
 }
