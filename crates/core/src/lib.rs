@@ -29,6 +29,7 @@ pub mod statistics;
 pub mod step;
 pub mod structure;
 pub mod text;
+pub mod transform;
 pub mod tree;
 pub mod version;
 

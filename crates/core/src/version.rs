@@ -191,18 +191,14 @@ impl Says {
         *self == Self::default()
     }
 
+    /// Whether both say the same of their files, whoever made them and of what.
+    pub fn tells_the_same(&self, other: &Self) -> bool {
+        (&self.meta, &self.readme, &self.structure)
+            == (&other.meta, &other.readme, &other.structure)
+    }
+
     /// Whether a version that says `other` of the same files is no other version.
     pub fn changes_nothing(&self, other: &Self) -> bool {
-        (
-            &self.meta,
-            &self.readme,
-            &self.structure,
-            &self.derived_from,
-        ) == (
-            &other.meta,
-            &other.readme,
-            &other.structure,
-            &other.derived_from,
-        )
+        self.tells_the_same(other) && self.derived_from == other.derived_from
     }
 }

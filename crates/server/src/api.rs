@@ -15,6 +15,7 @@ mod run;
 mod runtime;
 mod script;
 mod secret;
+mod transform;
 
 pub use access::{Me, NewToken, NewUser, Token, User};
 pub use data::{BlobsAsked, BlobsMissing, Function, FunctionVersion, NewFunctionVersion, Source};
@@ -29,6 +30,7 @@ pub use run::{LogLine, NewRun, Run, RunStage, RunState, RunStep, StageValue};
 pub use runtime::{NewRuntime, Runtime, RuntimeAdded};
 pub use script::{Code, ScriptJson, ScriptStatus};
 pub use secret::{NewSecret, Secret};
+pub use transform::{NewTransform, Preview, Transform};
 
 /// An error, as RFC 9457 has it. `code` is stable; `detail` is for people.
 #[derive(Debug, Clone, Serialize, Deserialize, ToSchema)]

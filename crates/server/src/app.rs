@@ -18,6 +18,7 @@ pub mod heard;
 pub mod incoming;
 pub mod live;
 mod network;
+mod preview;
 pub mod queue;
 pub mod requests;
 pub mod rows;
@@ -25,9 +26,11 @@ pub mod runs;
 pub mod runtimes;
 pub mod scripts;
 pub mod secrets;
+mod settle;
 mod show;
 pub mod source;
 pub mod tar;
+pub mod transforms;
 pub mod versions;
 pub mod watch;
 
@@ -45,6 +48,7 @@ use crate::{api, config::Config, gateway::Gateway};
 use clock::Clock;
 use live::Live;
 use queue::Queue;
+use transforms::Transforms;
 use watch::Watch;
 
 /// Archives that are unpacked at once; more wait.
@@ -67,6 +71,8 @@ pub struct Inner {
     pub watch: Watch,
     /// The way to the worker.
     pub queue: Queue,
+    /// Runs that are to make versions.
+    pub transforms: Transforms,
     /// Runs that are executing now.
     pub live: Live,
     /// Archives that are unpacked at once; each needs a thread while it arrives.

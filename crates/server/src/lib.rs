@@ -24,7 +24,7 @@ pub use config::{Config, ConfigError};
 pub use doctor::doctor;
 pub use http::openapi;
 pub use serve::{Ready, ServeError, TOKEN_FILE_NAME, serve};
-pub use worker::Worker;
+pub use worker::{Worker, save};
 
 /// Becomes the jail's warden and never returns, if this process was started
 /// to be one. Call it first thing in `main`, before there is a second thread.

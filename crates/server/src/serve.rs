@@ -32,6 +32,7 @@ use crate::{
         live::Live,
         queue::Queue,
         secrets::Safe,
+        transforms::Transforms,
         watch::Watch,
     },
     config::{Config, JailConfig},
@@ -159,6 +160,7 @@ async fn station(
     app.gateway.keep_from(address.port());
     let stopping = tokio::spawn(until_signal(app.stop.clone()));
     let expiring = tokio::spawn(worker::expire(app.clone()));
+    let saving = tokio::spawn(worker::save(app.clone()));
     let workers = app.config.workers;
     let working = match workers {
         0 => None,
@@ -187,6 +189,7 @@ async fn station(
         tracing::error!("some runs did not end in time; the next start ends them");
     }
     let _ = expiring.await;
+    let _ = saving.await;
     stopping.abort();
     app.store.close().await;
     Ok(())
@@ -216,6 +219,7 @@ pub(crate) fn app(config: Config, store: Store, local: &Local, gateway: Gateway)
         clock: Clock::default(),
         watch: Watch::default(),
         queue: Queue::default(),
+        transforms: Transforms::default(),
         live: Live::default(),
         unpacking: Semaphore::new(UNPACKING_MAX),
         reading: Semaphore::new(READING_MAX),

@@ -12,6 +12,7 @@ mod laid;
 mod log;
 mod network;
 mod outputs;
+mod save;
 mod stages;
 
 use std::{
@@ -19,6 +20,7 @@ use std::{
     time::{Duration, Instant},
 };
 
+pub use self::save::save;
 use strongroom_run::Local;
 use strongroom_store::{ClaimedRun, StoreError};
 use tokio::{sync::OwnedSemaphorePermit, task::JoinSet, time::sleep};

@@ -69,6 +69,7 @@ struct World {
     function: String,
     asked: [String; 3],
     waiting: String,
+    transform: String,
     ended: String,
     script: String,
     token: String,
@@ -94,6 +95,9 @@ async fn world(station: &Station) -> World {
     let foreign = station.push_dataset("zoo/d", "d.csv", FILE).await;
     assert_ne!(foreign["version"], dataset["version"]);
     let waiting = station.ask("lab", "lab/f", &["zoo/d"], json!({})).await;
+    let transform = json!({ "function": "lab/f" });
+    let at = "/v1/datasets/lab/d/transforms";
+    let transform = station.post("lab", at, transform).await.ok();
     let headers = [("prefer", "respond-async")];
     let script = station
         .send_with("lab", "POST", "/run-json", &headers, json!({ "code": "1" }))
@@ -112,6 +116,7 @@ async fn world(station: &Station) -> World {
         function: text(&function, "version").to_owned(),
         asked: asked.try_into().unwrap(),
         waiting: text(&waiting, "id").to_owned(),
+        transform: text(&transform["run"], "id").to_owned(),
         ended,
         script: text(&script, "id").to_owned(),
         token: text(&token, "id").to_owned(),
@@ -237,6 +242,9 @@ fn table(world: &World) -> Vec<Row> {
         row("POST", "/v1/datasets/{owner}/{name}/versions/{version}/restore", &["lab", "d", "latest"], Nothing, ("lab", NotFound)),
         row("POST", "/v1/datasets/diff", &[], Json(json!({ "before": "lab/d", "after": "lab/d" })), ("lab", NotFound)),
         row("POST", "/v1/datasets/{owner}/{name}/rename", &["lab", "spare"], Json(json!({ "name": "other" })), ("lab", NotFound)),
+        row("POST", "/v1/datasets/{owner}/{name}/transforms", &["lab", "d"],
+            Json(json!({ "function": "lab/f" })), ("lab", NotFound)),
+        row("GET", "/v1/datasets/{owner}/{name}/transforms/{run}", &["lab", "d", &world.transform], Nothing, ("lab", NotFound)),
         row("DELETE", "/v1/datasets/{owner}/{name}", &["lab", "gone"], Nothing, ("lab", NotFound)),
         row("GET", "/v1/functions", &[], Nothing, ("lab", Served)),
         row("GET", "/v1/functions/{owner}/{name}", &["lab", "f"], Nothing, ("lab", Served)),

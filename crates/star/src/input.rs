@@ -22,6 +22,8 @@ use crate::{
 
 /// The file that tells what is known of a dataset beside its body.
 pub const DATASET_FILE: &str = "dataset.json";
+/// The input that is the version before, where a run has others too.
+const PREVIOUS: &str = "previous";
 /// The most files that are looked at to find the body.
 const FILES_MAX: usize = 10_000;
 
@@ -66,16 +68,22 @@ pub struct Input {
     pub structure: Map<String, Value>,
     pub readme: Option<String>,
     body: Option<(PathBuf, Format)>,
+    is_there: bool,
 }
 
 impl Input {
-    /// The input of a run that has only one, or none of it.
+    /// The input of a run that has only one, the one named `previous` of
+    /// several, or none.
     pub fn only(guest: &Guest) -> anyhow::Result<Self> {
         let folder = guest.path("/data");
         if !folder.is_dir() {
             return Ok(Self::default());
         }
         let entries = entries(&folder)?;
+        let previous = folder.join(PREVIOUS);
+        if previous.is_dir() && entries.iter().all(|entry| entry.is_dir()) {
+            return Self::of_folder(&previous);
+        }
         let [only] = &entries[..] else {
             return Self::of_folder(&folder);
         };
@@ -109,7 +117,10 @@ impl Input {
     }
 
     fn of_folder(folder: &Path) -> anyhow::Result<Self> {
-        let mut input = Self::default();
+        let mut input = Self {
+            is_there: true,
+            ..Self::default()
+        };
         if let Some(raw) = read_if_there(&folder.join(DATASET_FILE))? {
             let told: Value = serde_json::from_slice(&raw)
                 .map_err(|error| anyhow::anyhow!("{DATASET_FILE} is not JSON: {error}"))?;
@@ -152,6 +163,11 @@ impl Input {
             [only] => Format::of_path(only).map(|format| (only.clone(), format)),
             _ => None,
         })
+    }
+
+    /// Whether the run has this input at all.
+    pub fn is_there(&self) -> bool {
+        self.is_there
     }
 
     /// How the body is written, if there is one.

@@ -1,7 +1,8 @@
 //! What a transform makes: `/out/body.<format>` and `/out/dataset.json`.
 //!
 //! The station turns the two into a version. The body is written row by row.
-//! Where the body was not set, `dataset.json` says that it is the one before.
+//! `dataset.json` tells what was set and nothing else: the rest stays as the
+//! version before has it, and so does a body that was not set.
 
 use std::{
     fs::File,
@@ -30,29 +31,27 @@ pub fn write<'v>(dataset: &Dataset<'v>, out: &Path, heap: Heap<'v>) -> anyhow::R
         return Ok(false);
     }
     let mut told = serde_json::Map::new();
-    let mut structure = dataset.structure_now();
+    let structure = dataset.structure.borrow().clone();
     match dataset.set_body() {
-        None => {
+        None if dataset.before.is_there() => {
             told.insert("body".to_owned(), json!("previous"));
         }
+        None => {}
         Some(body) => {
             let format = format_of(dataset, body);
             let name = format!("body.{}", format.name());
-            structure.insert("format".to_owned(), json!(format.name()));
-            structure.insert("body".to_owned(), json!(name));
-            if dataset.structure.borrow().is_none() {
-                // What was known of the body before need not hold for this one.
-                structure.retain(|key, _| matches!(key.as_str(), "format" | "body"));
-            }
+            told.insert("body".to_owned(), json!(name));
             write_body(dataset, body, format, &out.join(name), heap)?;
         }
     }
-    told.insert("meta".to_owned(), dataset.meta_now().into());
-    told.insert("structure".to_owned(), structure.into());
-    let readme = dataset.readme.borrow().clone();
-    if let Some(readme) = readme.or_else(|| dataset.before.readme.clone()) {
-        told.insert("readme".to_owned(), readme.into());
-    }
+    let mut tell = |part: &str, value: Option<serde_json::Value>| {
+        if let Some(value) = value {
+            told.insert(part.to_owned(), value);
+        }
+    };
+    tell("meta", dataset.meta.borrow().clone().map(Into::into));
+    tell("structure", structure.map(Into::into));
+    tell("readme", dataset.readme.borrow().clone().map(Into::into));
     let file = File::create(out.join(DATASET_FILE))?;
     serde_json::to_writer_pretty(file, &told)?;
     Ok(true)

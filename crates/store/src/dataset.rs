@@ -9,6 +9,7 @@ mod keep;
 pub(crate) mod origin;
 mod push;
 mod says;
+pub(crate) mod transform;
 mod withheld;
 
 use strongroom_core::{
@@ -16,7 +17,11 @@ use strongroom_core::{
     name::{Name, ObjectName, Reference, VersionChoice},
 };
 
-pub use self::{keep::Removed, push::NewVersion};
+pub use self::{
+    keep::Removed,
+    push::NewVersion,
+    transform::{NewTransform, TransformRow},
+};
 use crate::{
     Connection, Fields, Store,
     error::StoreError,

@@ -69,7 +69,7 @@ pub use crate::{
     claim::ClaimedRun,
     content::FunctionContent,
     database::Database,
-    dataset::{DatasetRow, DatasetVersionRow, NewVersion, Removed},
+    dataset::{DatasetRow, DatasetVersionRow, NewTransform, NewVersion, Removed, TransformRow},
     error::{DatabaseError, Lack, StoreError},
     finish::{CancelEffect, Finish, VALUE_BYTES_MAX},
     function::{FunctionRow, FunctionVersionRow},

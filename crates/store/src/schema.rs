@@ -14,7 +14,7 @@ const FOUND: &str = "SELECT COALESCE(MAX(version), 0) AS number FROM schema_vers
 const RECORD: &str = "INSERT INTO schema_version (version) VALUES ($1)";
 
 /// Step `n` leads from version `n` to `n + 1`.
-const STEPS: [&[&str]; 6] = [FIRST, SECOND, THIRD, FOURTH, FIFTH, SIXTH];
+const STEPS: [&[&str]; 7] = [FIRST, SECOND, THIRD, FOURTH, FIFTH, SIXTH, SEVENTH];
 
 const FIRST: &[&str] = &[
     "CREATE TABLE station_user (
@@ -216,6 +216,21 @@ const SIXTH: &[&str] = &[
         number BIGINT NOT NULL,
         content TEXT NOT NULL,
         PRIMARY KEY (run, number))",
+];
+
+/// Versions that runs are to make.
+const SEVENTH: &[&str] = &[
+    "CREATE TABLE transform (
+        run TEXT PRIMARY KEY REFERENCES run (id),
+        owner TEXT NOT NULL REFERENCES station_user (name),
+        name TEXT NOT NULL,
+        parent TEXT,
+        mode TEXT NOT NULL,
+        title TEXT NOT NULL,
+        message TEXT NOT NULL,
+        is_open BIGINT NOT NULL,
+        outcome TEXT)",
+    "CREATE INDEX transform_by_open ON transform (is_open, run)",
 ];
 
 /// Brings the tables to what this program knows.

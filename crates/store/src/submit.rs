@@ -22,7 +22,8 @@ use strongroom_core::{
 use crate::{
     Store, Tx,
     claim::{self, ClaimedRun, Turns},
-    content, dataset,
+    content::{self, FunctionContent},
+    dataset::{self, NewTransform},
     error::StoreError,
     event::Note,
     fields::without_nul,
@@ -52,8 +53,11 @@ pub struct NewRun {
     pub purpose: String,
     /// What the caller says of a function that exposes data.
     pub expose: Expose,
-    /// What a script is, which has no name and is kept with its run.
+    /// The code that came along and is kept with its run: a script, or a
+    /// function of the caller's that he has not pushed.
     pub script: Option<(Tree, Manifest)>,
+    /// The version of a dataset that it is to make.
+    pub transform: Option<NewTransform>,
     /// From a caller who may send the same twice: his key, and the digest of
     /// what he sent.
     pub idempotency: Option<(String, Digest)>,
@@ -187,6 +191,9 @@ async fn submit(
     };
     let run = rows::run_of(&request, &new.kind, place.is_some());
     add_run(tx, &run, place.as_ref()).await?;
+    if let Some(transform) = &new.transform {
+        dataset::transform::add(tx, &new.run, transform).await?;
+    }
     if let Some((key, body)) = &new.idempotency {
         remember(tx, &new, key, body).await?;
     }
@@ -262,6 +269,11 @@ async fn check(tx: &mut Tx, new: &NewRun) -> Result<(), StoreError> {
     }
     let function = &new.plan.function;
     let exists = match &new.kind {
+        Kind::Function { name } if new.script.is_some() => {
+            let sent = new.script.as_ref();
+            let sent = sent.map(|(tree, manifest)| FunctionContent::version_of(tree, manifest));
+            name.owner == new.caller && sent == Some(*function)
+        }
         Kind::Function { name } => function::has_version(tx, name, function).await?,
         Kind::Script { .. } if new.inputs != Inputs::None => {
             return Err(StoreError::conflict("a script has no inputs"));

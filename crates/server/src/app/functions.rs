@@ -11,6 +11,7 @@ use strongroom_core::{
     json,
     manifest::{Files, Manifest},
     name::{ObjectName, Reference},
+    tree::Tree,
 };
 use strongroom_store::{FunctionContent, Page};
 
@@ -30,7 +31,18 @@ impl App {
     ) -> Result<api::FunctionVersion, AppError> {
         actor.owns(&name.owner, "function")?;
         show::text_len("message", message, MESSAGE_LEN_MAX)?;
-        let manifest = Manifest::of_files(&files, &self.runtimes.kinds())?;
+        let (tree, manifest) = self.function_read(&files).await?;
+        let now_ms = self.now_ms();
+        let row = self
+            .store
+            .function_push(&actor.user, name, &tree, &manifest, message, now_ms)
+            .await?;
+        Ok(show::function_version(row, None))
+    }
+
+    /// What the files of a function are; they are stored, and nothing is named.
+    pub(super) async fn function_read(&self, files: &Files) -> Result<(Tree, Manifest), AppError> {
+        let manifest = Manifest::of_files(files, &self.runtimes.kinds())?;
         // Manifests are shown in lists, so one may not be as large as the files.
         let size = json::canonical_of(&manifest).len();
         if MANIFEST_LEN_MAX < size {
@@ -41,14 +53,9 @@ impl App {
             });
         }
         let tree = self
-            .source_store(&files, self.config.body.function_bytes_max)
+            .source_store(files, self.config.body.function_bytes_max)
             .await?;
-        let now_ms = self.now_ms();
-        let row = self
-            .store
-            .function_push(&actor.user, name, &tree, &manifest, message, now_ms)
-            .await?;
-        Ok(show::function_version(row, None))
+        Ok((tree, manifest))
     }
 
     pub async fn function_list(&self, page: Page) -> Result<api::Page<api::Function>, AppError> {

@@ -49,11 +49,11 @@ pub struct OpenRows {
     format: Format,
 }
 
-/// A version with its body.
-struct Version {
-    version: Digest,
-    tree: Tree,
-    asked: StructureAsked,
+/// A version with its body, or what is to be one.
+pub(super) struct Version {
+    pub version: Digest,
+    pub tree: Tree,
+    pub asked: StructureAsked,
 }
 
 impl App {
@@ -165,18 +165,29 @@ impl App {
         }
         let before = self.rows_version(actor, &new.before).await?;
         let after = self.rows_version(actor, &new.after).await?;
-        let files = files_changed(&before, &after);
         let matching = match new.key.is_empty() {
             true => Matching::Place,
             false => Matching::Key(new.key),
         };
+        let shown = new.rows.unwrap_or(CHANGES_SHOWN);
+        self.compared(&before, &after, matching, shown).await
+    }
+
+    /// What changed from one to the other, for who may see both.
+    pub(super) async fn compared(
+        &self,
+        before: &Version,
+        after: &Version,
+        matching: Matching,
+        shown: u32,
+    ) -> Result<api::DatasetDiff, AppError> {
+        let files = files_changed(before, after);
         let stop = self.stop.child_token();
         let (old, young) = (
-            self.side(&before, &stop).await?,
-            self.side(&after, &stop).await?,
+            self.side(before, &stop).await?,
+            self.side(after, &stop).await?,
         );
         let _stop = stop.drop_guard();
-        let shown = new.rows.unwrap_or(CHANGES_SHOWN);
         let diff = self.reading(move || table::diff(&old, &young, &matching, shown));
         Ok(api::DatasetDiff {
             files,

@@ -10,12 +10,13 @@ use strongroom_core::{
     digest::Digest,
     id::{RequestId, RunId},
     json,
+    manifest::Manifest,
     name::Reference,
     plan::{self, InputVersion, Inputs, Plan},
     run::State,
-    tree::TreePath,
+    tree::{Tree, TreePath},
 };
-use strongroom_store::{CancelEffect, FunctionVersionRow, Kind, NewRun, Page, RunRow};
+use strongroom_store::{CancelEffect, Kind, NewRun, NewTransform, Page, RunRow};
 
 use super::{Actor, App, AppError, clock::random, data::OpenFile, show, watch::Ended};
 use crate::api;
@@ -24,6 +25,24 @@ use crate::api;
 pub const PURPOSE_LEN_MAX: usize = 2000;
 /// The longest idempotency key, in bytes.
 pub const KEY_LEN_MAX: usize = 200;
+
+/// The code of a run, by what it is.
+pub(super) struct Called {
+    pub version: Digest,
+    pub manifest: Manifest,
+    /// Code of the caller's own that came along and was not pushed.
+    pub sent: Option<Tree>,
+}
+
+/// A run that is asked for.
+pub(super) struct Whole {
+    pub called: Called,
+    pub asked: api::NewRun,
+    /// The version that it is to make.
+    pub transform: Option<NewTransform>,
+    /// The caller's key, and the digest of what he sent.
+    pub idempotency: Option<(String, Digest)>,
+}
 
 impl App {
     /// Asks for a run; `key` makes asking twice the same as once.
@@ -35,9 +54,31 @@ impl App {
     ) -> Result<api::Run, AppError> {
         show::text_len("purpose", &asked.purpose, PURPOSE_LEN_MAX)?;
         let body = Digest::of(json::canonical_of(&asked).as_bytes());
-        let found = self.store.function_version(&asked.function).await?;
-        let function = found.ok_or(AppError::NotFound("function"))?;
-        let (plan, inputs) = self.pinned(&function, &asked).await?;
+        let called = self.called(&asked.function).await?;
+        let whole = Whole {
+            called,
+            asked,
+            transform: None,
+            idempotency: key.map(|key| (key, body)),
+        };
+        Ok(show::run(self.run_begin(actor, whole).await?))
+    }
+
+    /// A function that was pushed.
+    pub(super) async fn called(&self, function: &Reference) -> Result<Called, AppError> {
+        let found = self.store.function_version(function).await?;
+        let row = found.ok_or(AppError::NotFound("function"))?;
+        Ok(Called {
+            version: row.version,
+            manifest: row.manifest,
+            sent: None,
+        })
+    }
+
+    /// Asks for a run of which all is known but what its names stand for.
+    pub(super) async fn run_begin(&self, actor: &Actor, whole: Whole) -> Result<RunRow, AppError> {
+        let Whole { called, asked, .. } = whole;
+        let (plan, inputs) = self.pinned(&called, &asked).await?;
         self.network_wanted(actor, &asked, &plan).await?;
         let kind = Kind::Function {
             name: asked.function.name,
@@ -52,15 +93,16 @@ impl App {
             inputs,
             purpose: asked.purpose,
             expose: asked.expose,
-            script: None,
-            idempotency: key.map(|key| (key, body)),
+            script: called.sent.map(|tree| (tree, called.manifest)),
+            transform: whole.transform,
+            idempotency: whole.idempotency,
         };
-        Ok(show::run(self.submit(new, now_ms).await?))
+        self.submit(new, now_ms).await
     }
 
     async fn pinned(
         &self,
-        function: &FunctionVersionRow,
+        function: &Called,
         asked: &api::NewRun,
     ) -> Result<(Plan, Inputs<InputVersion>), AppError> {
         let references = Inputs::parse(asked.on.iter().map(String::as_str))?;

@@ -150,6 +150,7 @@ impl App {
             purpose: String::new(),
             expose: Expose::Off,
             script: Some((tree, manifest)),
+            transform: None,
             idempotency: None,
         };
         Ok(self.submit(new, now_ms).await?.id)

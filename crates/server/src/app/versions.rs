@@ -133,7 +133,7 @@ impl App {
     }
 
     /// Whether the body is what a structure says that was given.
-    async fn structure_holds(&self, tree: &Tree, says: &Says) -> Result<(), AppError> {
+    pub(super) async fn structure_holds(&self, tree: &Tree, says: &Says) -> Result<(), AppError> {
         let Some(asked) = &says.structure else {
             return Ok(());
         };

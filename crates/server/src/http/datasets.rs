@@ -14,6 +14,7 @@ use strongroom_core::{
 use utoipa_axum::{router::OpenApiRouter, routes};
 
 mod rows;
+mod transforms;
 
 use super::{
     file,
@@ -41,6 +42,7 @@ pub fn routes() -> OpenApiRouter<App> {
         .routes(routes!(dataset_rename))
         .routes(routes!(dataset_restore))
         .merge(rows::routes())
+        .merge(transforms::routes())
 }
 
 /// Tells which files you have still to upload

@@ -62,7 +62,7 @@ async fn run_ask(
     Ok(accepted(run))
 }
 
-fn idempotency_key(headers: &HeaderMap) -> Answer<Option<String>> {
+pub(super) fn idempotency_key(headers: &HeaderMap) -> Answer<Option<String>> {
     let Some(key) = query::header(headers, IDEMPOTENCY_KEY)? else {
         return Ok(None);
     };

@@ -135,6 +135,7 @@ async fn finish(app: &App, claimed: &ClaimedRun, outcome: Finish) -> Option<Clai
                 // What the last try stored is not what the guest wrote.
                 let log = log.filter(|_| attempt < FINISH_TRIES);
                 app.watch.ended(Ended { run, log }, looks);
+                app.transforms.ended(&claimed.run);
                 return next;
             }
             Err(error) => {

@@ -5,8 +5,16 @@
 
 use std::{collections::BTreeMap, path::PathBuf};
 
+use serde_json::json;
 use strongroom_core::{
-    name::Name, plan::Inputs, plan::Plan, run::Reason, stage::Stage, tree::TreePath,
+    digest::Digest,
+    name::Name,
+    plan::Inputs,
+    plan::Plan,
+    run::Reason,
+    stage::Stage,
+    transform::TOLD_FILE,
+    tree::{Tree, TreeFile, TreePath},
 };
 use strongroom_run::{Job, Reach};
 use strongroom_store::{ClaimedRun, StoreError};
@@ -16,6 +24,10 @@ use crate::{
     app::{App, error::chain, secrets::UnsealError},
     gateway::Mask,
 };
+
+/// The runtime whose guests are told what versions say of themselves. Which it
+/// is stands in the plan, and what a version says is under its digest.
+const STARLARK: &str = "starlark";
 
 /// What a run's guests will see.
 pub struct Laid {
@@ -45,7 +57,10 @@ impl Laid {
         let function_dir = blobs.view(&content.tree).await.map_err(wrong)?;
         let mut folders = Vec::new();
         for (_, version) in claimed.plan.inputs.iter() {
-            let tree = app.store.dataset_tree(version).await.map_err(wrong)?;
+            let mut tree = app.store.dataset_tree(version).await.map_err(wrong)?;
+            if claimed.plan.runtime.name.as_str() == STARLARK {
+                tree = with_told(app, version, tree).await.map_err(wrong)?;
+            }
             folders.push(blobs.view(&tree).await.map_err(wrong)?);
         }
         let mut folders = folders.into_iter();
@@ -90,6 +105,37 @@ impl Laid {
             secrets: self.secrets.get(&stage).cloned().unwrap_or_default(),
         }
     }
+}
+
+/// The files of a version, and with them what it says, unless there is a file
+/// of that name.
+async fn with_told(app: &App, version: &Digest, tree: Tree) -> Result<Tree, StoreError> {
+    let path: TreePath = TOLD_FILE.parse().expect("a constant, plain path");
+    let says = app.store.version_says(version).await?;
+    let mut told = serde_json::Map::new();
+    let mut tell = |part: &str, value: Option<serde_json::Value>| {
+        if let Some(value) = value {
+            told.insert(part.to_owned(), value);
+        }
+    };
+    tell("meta", says.meta.map(|meta| json!(meta)));
+    tell("readme", says.readme.map(|readme| json!(readme)));
+    tell(
+        "structure",
+        says.structure.map(|structure| json!(structure)),
+    );
+    if told.is_empty() || tree.get(&path).is_some() {
+        return Ok(tree);
+    }
+    let text = strongroom_core::json::canonical_of(&told);
+    let put = app.store.blobs().put_bytes(text.as_bytes()).await?;
+    let file = TreeFile {
+        digest: put.digest,
+        size_bytes: put.size_bytes,
+    };
+    let files = tree.files().map(|(path, file)| (path.clone(), *file));
+    // One more than there may be, or a name like it, and it is not told.
+    Ok(Tree::new(files.chain([(path, file)])).unwrap_or(tree))
 }
 
 /// Why a run that wants secrets does not begin.

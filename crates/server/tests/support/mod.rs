@@ -20,6 +20,7 @@ use strongroom_server::{
         live::Live,
         queue::Queue,
         secrets::Safe,
+        transforms::Transforms,
         watch::Watch,
     },
     gateway::Gateway,
@@ -67,6 +68,7 @@ impl Station {
             clock: Clock::default(),
             watch: Watch::default(),
             queue: Queue::default(),
+            transforms: Transforms::default(),
             live: Live::default(),
             unpacking: Semaphore::new(UNPACKING_MAX),
             reading: Semaphore::new(READING_MAX),
@@ -136,7 +138,10 @@ impl Station {
         change(&mut config);
         let local = Local::start(config).unwrap();
         let worker = Worker::new(station.app.clone(), local, 2);
-        station.worker = Some(tokio::spawn(worker.run()));
+        let saving = strongroom_server::save(station.app.clone());
+        station.worker = Some(tokio::spawn(async move {
+            tokio::join!(worker.run(), saving);
+        }));
         self
     }
 

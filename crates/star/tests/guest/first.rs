@@ -27,7 +27,7 @@ def transform(ds, ctx):
     assert_eq!(ended.out("body.csv"), body);
     let told = json!({
         "meta": {"title": "In kilograms"},
-        "structure": {"body": "body.csv", "format": "csv"},
+        "body": "body.csv",
     });
     assert_eq!(ended.told(), told);
     assert_eq!(ended.made(), ["body.csv", "dataset.json"]);

@@ -198,6 +198,20 @@ async fn add(
             ..row.clone()
         }));
     }
+    append(tx, before, name, new, (action, at_ms))
+        .await
+        .map(Some)
+}
+
+/// Adds a version after `before`, which is the newest.
+pub(super) async fn append(
+    tx: &mut Tx,
+    before: Option<DatasetVersionRow>,
+    name: ObjectName,
+    new: NewVersion,
+    (action, at_ms): (&'static str, i64),
+) -> Result<DatasetVersionRow, StoreError> {
+    let digest = new.tree.digest();
     let mut row = DatasetVersionRow {
         author: name.owner.clone(),
         dataset: name,
@@ -219,10 +233,10 @@ async fn add(
     write(tx, &row).await?;
     origin::add(tx, &row.version, &new.says.derived_from).await?;
     note(tx, &row, &new.says, action).await?;
-    Ok(Some(row))
+    Ok(row)
 }
 
-async fn said_before(tx: &mut Tx, row: &DatasetVersionRow) -> Result<Says, StoreError> {
+pub(super) async fn said_before(tx: &mut Tx, row: &DatasetVersionRow) -> Result<Says, StoreError> {
     match &row.says {
         Some(digest) => says::find(tx, digest).await,
         None => Ok(Says::default()),

@@ -8,9 +8,24 @@ use crate::{Connection, Store, Tx, error::StoreError, question::query};
 const KEEP: &str = "
     INSERT INTO dataset_says (digest, content) VALUES ($1, $2) ON CONFLICT (digest) DO NOTHING";
 
+const OF_VERSION: &str = "SELECT says FROM dataset_version WHERE version = $1 LIMIT 1";
+
 const FIND: &str = "SELECT content FROM dataset_says WHERE digest = $1";
 
 impl Store {
+    /// What the version with this digest says of itself.
+    pub async fn version_says(&self, version: &Digest) -> Result<Says, StoreError> {
+        let mut connection = self.read("read what a version says").await?;
+        let found = connection
+            .one(query(OF_VERSION).bind(version.to_string()))
+            .await?;
+        let row = found.ok_or(StoreError::NotFound)?;
+        match row.parsed_maybe("says")? {
+            Some(digest) => find(&mut connection, &digest).await,
+            None => Ok(Says::default()),
+        }
+    }
+
     /// What a version says of itself.
     pub async fn dataset_says(&self, version: &DatasetVersionRow) -> Result<Says, StoreError> {
         let Some(digest) = &version.says else {

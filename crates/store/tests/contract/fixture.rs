@@ -249,6 +249,7 @@ pub fn new_run(
         purpose: "teaching".to_owned(),
         expose: Expose::Off,
         script: None,
+        transform: None,
         idempotency: None,
     }
 }

@@ -20,4 +20,5 @@ mod queue;
 mod runtimes;
 mod stages;
 mod submissions;
+mod transforms;
 mod versions;
