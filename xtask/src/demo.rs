@@ -31,7 +31,7 @@ pub struct DemoArgs {
 enum Play {
     /// The main job, from a push to the audit record
     Walk,
-    /// A function in stages: what it exposes, who lets it, what is withheld
+    /// A function in stages: what it exposes, who lets it, the version that one makes
     Transforms,
 }
 

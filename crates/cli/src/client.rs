@@ -115,6 +115,19 @@ impl Client {
         self.read(self.told(request.query_pairs(pairs).call())?)
     }
 
+    /// A `GET` whose answer may be long in coming, since files have to be read.
+    pub fn get_patiently<T: DeserializeOwned>(
+        &self,
+        path: &str,
+        query: &[(&str, String)],
+    ) -> Answer<T> {
+        let pairs = query.iter().map(|(key, value)| (*key, value.as_str()));
+        let request = self.authorized(self.agent.get(self.place(path)));
+        let request = request.query_pairs(pairs).config();
+        let request = request.timeout_per_read(Some(UPLOAD_SILENCE_MAX)).build();
+        self.read(self.told(request.call())?)
+    }
+
     pub fn post<T: DeserializeOwned>(&self, path: &str, body: &impl Serialize) -> Answer<T> {
         let request = self.authorized(self.agent.post(self.place(path)));
         self.read(self.told(request.send_json(body))?)

@@ -21,6 +21,7 @@ pub mod secret;
 pub mod serve;
 pub mod status;
 pub mod token;
+pub mod transform;
 pub mod user;
 
 use crate::{
@@ -46,6 +47,8 @@ pub fn run(ui: &mut Ui, command: Command) -> Result<Outcome, CliError> {
         Command::Connector(args) => connector::run(ui, &client()?, &args),
         Command::Function(command) => function::run(ui, &client()?, command),
         Command::Runtime(command) => runtime::run(ui, &client()?, command),
+        Command::Save(args) => transform::save(ui, &client()?, &args),
+        Command::Apply(args) => transform::apply(ui, &client()?, &args),
         Command::Runs(args) => runs::run(ui, &client()?, args),
         Command::Status(args) => status::run(ui, &client()?, args),
         Command::Logs(args) => logs::run(ui, &client()?, args),

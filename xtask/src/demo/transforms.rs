@@ -61,7 +61,46 @@ fn answer(mut stream: TcpStream) -> std::io::Result<()> {
     )
 }
 
+/// Keeps heavy penguins, in kilograms.
+const HEAVY: &str = r#"
+import csv, json
+
+def transform(data, ctx):
+    rows = [row for row in data.rows() if row["body_mass_g"] != "NA"]
+    heavy = [row for row in rows if ctx.args["above"] < int(row["body_mass_g"])]
+    with open("/out/body.csv", "w", newline="") as out:
+        writer = csv.DictWriter(out, list(rows[0]), lineterminator="\n")
+        writer.writeheader()
+        writer.writerows(heavy)
+    told = {"body": "body.csv", "meta": {"title": "Heavy penguins"}}
+    (ctx.out / "dataset.json").write_text(json.dumps(told))
+"#;
+
 impl Stage {
+    /// What a transform would make, the version that it makes, what changed in
+    /// it, and that doing it again changes nothing.
+    fn play_versions(&self) -> anyhow::Result<()> {
+        let path = self.folder.path().join("heavy.py");
+        std::fs::write(&path, HEAVY)?;
+        let path = path.to_string_lossy().into_owned();
+        let what = ["--file", &path, "lab/penguins", "--arg", "above=6000"];
+        chapter("lab looks at what a transform would make of the data; nothing is saved");
+        self.lab(&[&["apply"][..], &what].concat())?;
+        chapter("lab saves it: a new version, which says what made it and of what");
+        self.lab(&[&["save", "-m", "heavy ones"][..], &what].concat())?;
+        self.lab(&["dataset", "log", "lab/penguins"])?;
+        self.lab(&[
+            "dataset",
+            "diff",
+            "lab/penguins~1",
+            "lab/penguins",
+            "--rows",
+            "3",
+        ])?;
+        chapter("the same once more changes nothing");
+        self.lab(&[&["save"][..], &what].concat())
+    }
+
     /// The refusal, the approval by name, the exposed bytes, and the yes taken back.
     pub(super) fn play_transforms(&self, world: &World) -> anyhow::Result<()> {
         chapter("lab pushes data; devs a function that wants data and the world, in three stages");
@@ -90,6 +129,8 @@ impl Stage {
 
         chapter("lab reads what left, to the byte");
         self.lab(&["output", &run, "--exposed"])?;
+
+        self.play_versions()?;
 
         chapter("lab takes the yes back; guest sees how it ended, and no text");
         self.lab(&["request", "revoke", &request])?;

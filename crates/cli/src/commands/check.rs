@@ -9,7 +9,7 @@ use std::{
     process::Command,
 };
 
-use strongroom_core::text::line_shown;
+use strongroom_core::{manifest::Files, text::line_shown};
 use strongroom_server::trial::program_of_starlark;
 
 use crate::{
@@ -52,21 +52,36 @@ pub fn run(ui: &mut Ui, args: &CheckArgs) -> Result<Outcome, CliError> {
     Ok(Outcome::of(looked.status.success()))
 }
 
-/// What there is to say of the scripts of a function that is pushed; nothing
-/// where the program is missing, since this is advice.
-pub fn advise(ui: &mut Ui, scripts: &[PathBuf]) -> Result<(), CliError> {
+/// Looks at the scripts among the files of a function at `path` before it is
+/// sent: says what there is to say, and refuses what a run would fail on.
+/// Nothing is said where the program is missing, since the sandbox holds
+/// without it.
+pub fn refuse(ui: &mut Ui, path: &Path, files: &Files) -> Result<(), CliError> {
     let Some(program) = program_of_starlark() else {
         return Ok(());
     };
-    for script in scripts {
-        let Ok(looked) = looked(&program, script, false) else {
+    let scripts = files.keys().map(|file| file.as_str());
+    let mut fails = false;
+    for script in scripts.filter(|script| script.ends_with(".star")) {
+        let script = match path.is_dir() {
+            true => path.join(script),
+            false => path.to_owned(),
+        };
+        let Ok(looked) = looked(&program, &script, false) else {
             continue;
         };
         for line in String::from_utf8_lossy(&looked.stdout).lines() {
             ui.say(line_shown(line))?;
         }
+        fails |= !looked.status.success();
     }
-    Ok(())
+    match fails {
+        false => Ok(()),
+        true => Err(CliError::wrong_use_with_hint(
+            "a run would fail on it, so it was not sent",
+            "`--no-check` sends it all the same",
+        )),
+    }
 }
 
 fn looked(program: &Path, file: &Path, as_json: bool) -> io::Result<std::process::Output> {

@@ -1,6 +1,6 @@
 //! `strongroom dataset`: what an owner shares as something to compute on.
 
-mod diff;
+pub mod diff;
 mod get;
 mod keep;
 mod push;

@@ -43,7 +43,8 @@ pub enum FunctionCommand {
 /// Push a file or a folder as a new version of a function
 ///
 /// A folder says of itself in `strongroom.toml` what it is; a single file says the same in inline
-/// metadata, under `[tool.strongroom]`. Every byte counts: an owner who approved the version
+/// metadata, under `[tool.strongroom]`. A script in Starlark that a run would fail on is not sent;
+/// `strongroom check` tells why. Every byte counts: an owner who approved the version
 /// before is asked again. Name, description, arguments and digest are shown to all users of the
 /// station, the source only to you and to the owners whose data it is to run on.
 #[derive(Debug, clap::Args)]
@@ -55,6 +56,9 @@ pub struct PushArgs {
     /// What this version is
     #[arg(short, long, default_value = "", hide_default_value = true)]
     message: String,
+    /// Push scripts that `strongroom check` finds errors in
+    #[arg(long)]
+    no_check: bool,
 }
 
 pub fn run(ui: &mut Ui, client: &Client, command: FunctionCommand) -> Result<Outcome, CliError> {
@@ -72,14 +76,9 @@ pub fn run(ui: &mut Ui, client: &Client, command: FunctionCommand) -> Result<Out
 fn push(ui: &mut Ui, client: &Client, args: &PushArgs) -> Result<(), CliError> {
     check_owner(client, &args.function)?;
     let files = source::read(&args.path)?;
-    let scripts = files.keys().filter(|path| path.as_str().ends_with(".star"));
-    let scripts: Vec<PathBuf> = scripts
-        .map(|path| match args.path.is_dir() {
-            true => args.path.join(path.as_str()),
-            false => args.path.clone(),
-        })
-        .collect();
-    super::check::advise(ui, &scripts)?;
+    if !args.no_check {
+        super::check::refuse(ui, &args.path, &files)?;
+    }
     let new = NewFunctionVersion {
         files: source::packed(files),
         message: args.message.clone(),

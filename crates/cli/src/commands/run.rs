@@ -1,6 +1,6 @@
 //! `strongroom run`: asks a station to run a function, or tries one here.
 
-mod ask;
+pub mod ask;
 pub mod ending;
 pub mod steps;
 mod trial;

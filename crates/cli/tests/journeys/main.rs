@@ -20,5 +20,6 @@ mod stages;
 mod starlark;
 mod station;
 mod text;
+mod transforms;
 mod trial;
 mod walk;

@@ -59,9 +59,9 @@ fn a_script_in_starlark_runs_on_data_and_makes_files() {
     }
     ---- stderr
     | groups: 3
-    succeeded: USAGE, 221 B out
+    succeeded: USAGE, 163 B out
       result/body.csv, 94 B, sha256:DIGEST
-      result/dataset.json, 82 B, sha256:DIGEST
+      result/dataset.json, 24 B, sha256:DIGEST
     "#);
 }
 
@@ -136,8 +136,19 @@ fn a_script_is_looked_at_before_it_is_pushed_and_nothing_of_it_runs() {
     let report: Value = serde_json::from_str(&told.out).unwrap();
     assert_eq!(report["stages"], json!(["transform"]));
     assert_eq!(report["findings"][1]["rule"], "network");
-    let pushed = lab.does(&["function", "push", "lab/t", &file]);
-    assert!(pushed.err.contains("t.star:6:12: error:"), "{pushed}");
+    let refused = lab.cannot(&["function", "push", "lab/t", &file]);
+    assert!(refused.contains("t.star:6:12: error:"), "{refused}");
+    assert!(refused.contains("`--no-check`"), "{refused}");
+    assert!(
+        lab.cannot(&["function", "show", "lab/t"])
+            .contains("no such")
+    );
+    lab.does(&["function", "push", "lab/t", &file, "--no-check"]);
+    let warned = station
+        .place
+        .file("u.star", "def lost():\n    pass\nprint(1)\n");
+    let pushed = lab.does(&["function", "push", "lab/u", &warned]);
+    assert!(pushed.err.contains("never used"), "{pushed}");
     let missing = lab.tries(&["check", "none.star"]);
     assert_eq!(missing.code, 2, "{missing}");
 }

@@ -26,6 +26,8 @@ fn help_is_the_documentation() {
       check      Look at a script in Starlark without running it
       connector  Write code that calls a function as if it were a local one
       run        Run a function on data
+      save       Make a new version of a dataset by running a transform
+      apply      Show what a transform would make of a dataset, and save nothing
       runs       List your runs, newest first
       status     Show where a run stands
       logs       Show what a run's guest wrote

@@ -5,6 +5,7 @@ use std::collections::BTreeMap;
 use serde::{Deserialize, Serialize};
 use serde_json::{Map, Value};
 use strongroom_core::{
+    config::Config,
     digest::Digest,
     limits::LimitsAsked,
     name::{Name, ObjectName, Reference},
@@ -46,6 +47,10 @@ pub struct NewTransform {
     /// Any JSON; an object in practice.
     #[serde(default = "empty_object")]
     pub args: Value,
+    /// Plain settings, laid over those of the function.
+    #[serde(default, skip_serializing_if = "BTreeMap::is_empty")]
+    #[schema(value_type = Object)]
+    pub config: Config,
     #[serde(default)]
     pub limits: LimitsAsked,
     /// What it is for, told to the owners; at most 2,000 characters.

@@ -96,6 +96,7 @@ impl App {
                 function,
                 on,
                 args: new.args,
+                config: new.config,
                 limits: new.limits,
                 purpose: new.purpose,
                 expose: new.expose,

@@ -35,6 +35,11 @@ pub fn run(ui: &mut Ui, client: &Client, args: &DiffArgs) -> Result<(), CliError
     if ui.json {
         return ui.print_json(&diff);
     }
+    tell(ui, &diff, Some("`--rows` shows more of them"))
+}
+
+/// Tells what changed, and how to see what is not shown.
+pub fn tell(ui: &mut Ui, diff: &DatasetDiff, more: Option<&str>) -> Result<(), CliError> {
     for change in &diff.columns {
         writeln!(ui.out, "{}", column(change))?;
     }
@@ -54,7 +59,10 @@ pub fn run(ui: &mut Ui, client: &Client, args: &DiffArgs) -> Result<(), CliError
     ))?;
     match all.saturating_sub(shown) {
         0 => Ok(()),
-        rest => ui.say(format_args!("{rest} more; `--rows` shows more of them.")),
+        rest => match more {
+            Some(more) => ui.say(format_args!("{rest} more; {more}.")),
+            None => ui.say(format_args!("{rest} more.")),
+        },
     }
 }
 

@@ -37,27 +37,9 @@ pub fn run(ui: &mut Ui, args: RunArgs) -> Result<Outcome, CliError> {
         let _ = canceller.post_quietly(&path, &serde_json::json!({}));
     });
     let deadline = args.wait.map(|wait| Instant::now() + wait);
-    let follow = Follow {
-        run: &run.id,
-        deadline,
+    let Some(ended) = followed(ui, &client, (&run, args.events), deadline)? else {
+        return not_yet(ui, &client, &run);
     };
-    let mut told = Told {
-        run: &run,
-        events: args.events,
-        state: None,
-    };
-    let ended = match follow.tell(&client, |news| told.tell(ui, news)) {
-        Ok(Some(ended)) => ended,
-        Ok(None) => return not_yet(ui, &client, &run),
-        Err(CliError::Client(lost)) if lost.is_lost() => {
-            ui.say(format_args!("{} was accepted and is not lost", run.id))?;
-            return Err(lost.into());
-        }
-        Err(other) => return Err(other),
-    };
-    if ended.started_ms.is_some() {
-        told.tell_approved(ui)?;
-    }
     if let Some(out) = &args.out {
         output::keep_files(&client, &ended, out, Existing::IsReplaced)?;
     }
@@ -76,6 +58,38 @@ pub fn run(ui: &mut Ui, args: RunArgs) -> Result<Outcome, CliError> {
     Ok(Outcome::of(
         ended.reason.is_some_and(|reason| reason.is_success()),
     ))
+}
+
+/// Follows a run to its end, with its steps if those are wanted; `None` when
+/// the deadline comes first.
+pub fn followed(
+    ui: &mut Ui,
+    client: &Client,
+    (run, events): (&Run, bool),
+    deadline: Option<Instant>,
+) -> Result<Option<Run>, CliError> {
+    let follow = Follow {
+        run: &run.id,
+        deadline,
+    };
+    let mut told = Told {
+        run,
+        events,
+        state: None,
+    };
+    let ended = match follow.tell(client, |news| told.tell(ui, news)) {
+        Ok(Some(ended)) => ended,
+        Ok(None) => return Ok(None),
+        Err(CliError::Client(lost)) if lost.is_lost() => {
+            ui.say(format_args!("{} was accepted and is not lost", run.id))?;
+            return Err(lost.into());
+        }
+        Err(other) => return Err(other),
+    };
+    if ended.started_ms.is_some() {
+        told.tell_approved(ui)?;
+    }
+    Ok(Some(ended))
 }
 
 fn asked(args: &RunArgs) -> Result<NewRun, CliError> {
@@ -127,7 +141,8 @@ fn not_yet(ui: &mut Ui, client: &Client, run: &Run) -> Result<Outcome, CliError>
     Ok(Outcome::No)
 }
 
-fn waits(run: &Run, owners: &[strongroom_core::name::Name]) -> String {
+/// Whom it waits for.
+pub fn waits(run: &Run, owners: &[strongroom_core::name::Name]) -> String {
     let owners: Vec<&str> = owners.iter().map(|owner| owner.as_str()).collect();
     let owners = owners.join(" and ");
     format!(
