@@ -26,12 +26,11 @@ pub fn ndjson_tables(bytes: &[u8]) {
 /// The library that decodes Parquet may give up on a damaged page, which a
 /// station notices and takes for a body without rows.
 pub fn parquet_tables(bytes: &[u8]) {
-    let _ = catch_unwind(AssertUnwindSafe(|| {
-        let found = table::profile(body(bytes, plain(Format::Parquet)));
-        if let Err(error) = found {
-            told(&error);
-        }
-    }));
+    let from = body(bytes, plain(Format::Parquet));
+    let found = catch_unwind(AssertUnwindSafe(|| table::profile(from)));
+    if let Ok(Err(error)) = found {
+        told(&error);
+    }
 }
 
 fn read(format: Format, bytes: &[u8]) {

@@ -33,6 +33,11 @@ use super::{Cell, Rows, TableError};
 
 /// The longest footer, in bytes.
 const FOOTER_BYTES_MAX: u64 = 16 << 20;
+/// The most parts of columns, one for each row group, and the most structures
+/// of any kind in a footer: the library takes some hundred bytes of memory for
+/// one, however few of the file it is.
+const CHUNKS_MAX: usize = 100_000;
+const STRUCTURES_MAX: usize = 1_000_000;
 /// The deepest schema.
 const DEPTH_MAX: usize = 32;
 /// The most cells for one byte of the file, beside those any file may have: a
@@ -139,40 +144,54 @@ fn footer(file: &File, length: u64) -> Result<Vec<u8>, TableError> {
     Ok(footer)
 }
 
-/// Whether a footer is well formed, and its schema neither deep nor wide.
+/// Whether a footer is well formed, its schema neither deep nor wide, and what
+/// it describes not too much to be held.
 fn survey(footer: &[u8]) -> Result<(), TableError> {
     let mut children = None;
     let (mut open, mut leaves, mut wrong) = (Vec::<i64>::new(), 0usize, None);
     let mut begun = false;
-    thrift::walk(footer, &mut |path, seen| match (path, seen) {
-        ([2, 5], Seen::Number(count)) => children = Some(count),
-        ([2], Seen::End) => {
-            let count = children.take().unwrap_or(0);
-            if begun {
-                match open.last_mut() {
-                    Some(left) => *left -= 1,
-                    None => wrong = Some("its schema has more than one root"),
+    let (mut structures, mut chunks) = (0, 0);
+    thrift::walk(footer, &mut |path, seen| {
+        if seen == Seen::End {
+            structures += 1;
+            chunks += usize::from(path == [4, 1]);
+        }
+        match (path, seen) {
+            ([2, 5], Seen::Number(count)) => children = Some(count),
+            ([2], Seen::End) => {
+                let count = children.take().unwrap_or(0);
+                if begun {
+                    match open.last_mut() {
+                        Some(left) => *left -= 1,
+                        None => wrong = Some("its schema has more than one root"),
+                    }
+                }
+                begun = true;
+                if 0 < count {
+                    open.push(count);
+                } else {
+                    leaves += 1;
+                }
+                while open.last() == Some(&0) {
+                    open.pop();
+                }
+                if DEPTH_MAX < open.len() {
+                    wrong = Some("its schema is too deep");
+                }
+                if COLUMNS_MAX < leaves {
+                    wrong = Some("it has more than 2000 columns");
                 }
             }
-            begun = true;
-            if 0 < count {
-                open.push(count);
-            } else {
-                leaves += 1;
-            }
-            while open.last() == Some(&0) {
-                open.pop();
-            }
-            if DEPTH_MAX < open.len() {
-                wrong = Some("its schema is too deep");
-            }
-            if COLUMNS_MAX < leaves {
-                wrong = Some("it has more than 2000 columns");
-            }
+            _ => {}
         }
-        _ => {}
     })
     .map_err(damaged)?;
+    if CHUNKS_MAX < chunks || STRUCTURES_MAX < structures {
+        return Err(TableError::body(format!(
+            "its footer describes {chunks} parts of columns by {structures} structures, more than \
+             {CHUNKS_MAX} or {STRUCTURES_MAX}; write larger row groups"
+        )));
+    }
     match wrong {
         Some(why) => Err(damaged(why)),
         None => Ok(()),

@@ -474,6 +474,32 @@ fn parquet_that_is_damaged_anywhere_is_refused_or_read_and_nothing_worse() {
     }
 }
 
+/// A file whose footer has so many empty structures in this field.
+fn footer_of(field: u8, count: u32) -> Vec<u8> {
+    let mut footer = vec![field << 4 | 0x09, 0xfc];
+    // A list of structures, its length in seven bits a byte.
+    let mut left = count;
+    while 0x7f < left {
+        footer.push(left as u8 | 0x80);
+        left >>= 7;
+    }
+    footer.push(left as u8);
+    footer.resize(footer.len() + count as usize + 1, 0);
+    let length = u32::try_from(footer.len()).unwrap();
+    [b"PAR1".as_slice(), &footer, &length.to_le_bytes(), b"PAR1"].concat()
+}
+
+#[test]
+fn a_footer_of_very_many_structures_is_refused_before_it_is_believed() {
+    let law = reading(Format::Parquet);
+    for field in [4, 5, 7] {
+        let bytes = footer_of(field, 1_000_001);
+        refuses(&bytes, &law, "by 1000002 structures");
+        // Few enough to be looked at, and found to be nothing.
+        refuses(&footer_of(field, 1000), &law, "no whole Parquet file");
+    }
+}
+
 #[test]
 fn parquet_with_lists_is_refused_by_the_name_of_the_column() {
     let schema = "message rows { required int32 a; repeated int32 tags; }";
