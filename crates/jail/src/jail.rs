@@ -10,6 +10,7 @@ mod attachment;
 mod gateway;
 mod input;
 mod out;
+mod outline;
 mod program;
 mod shown;
 
@@ -30,6 +31,7 @@ pub use attachment::Attachment;
 pub use gateway::GATEWAY;
 pub(crate) use gateway::NO_NETWORK_OF_ITS_OWN;
 pub(crate) use input::{read_only, sealed_memory};
+pub use outline::{Outline, Shown};
 pub use program::Program;
 pub(crate) use shown::Mount;
 

@@ -14,6 +14,7 @@ mod cage;
 mod cgroup;
 mod disk;
 mod event;
+pub mod inside;
 mod jail;
 mod kernel;
 mod limits;
@@ -35,7 +36,10 @@ pub mod fuzzing;
 
 pub use disk::{DISK_BLOCK_BYTES, disk_rehearse};
 pub use event::{Cause, Enforced, Event, Exit, SlotId, Status, Tier};
-pub use jail::{Attachment, GATEWAY, Jail, Open, Program, SealError, Sealed, Waiting};
+pub use jail::{
+    Attachment, GATEWAY, Jail, Open, Outline, Program, SealError, Sealed, Shown, Waiting,
+};
 pub use kernel::{Kernel, Wall};
 pub use limits::{LimitError, Limits};
+pub use seccomp::engine::{Network, profile as engine_profile};
 pub use supervisor::{Door, Pipes, WORK_BYTES_MAX, Warden, WardenConfig, WardenError};

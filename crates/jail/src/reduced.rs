@@ -31,6 +31,7 @@ use crate::event::Exit;
 use crate::protocol::Refusal;
 
 pub(crate) use house::House;
+pub(crate) use worker::arrange;
 
 /// Warden to one keeper.
 #[derive(Debug, Serialize, Deserialize)]

@@ -11,6 +11,7 @@
 //! halving the ranges finds the answer in eight steps instead of hundreds.
 //! The lists of argument values are searched in the same way.
 
+pub(crate) mod engine;
 mod table;
 
 use std::collections::BTreeMap;

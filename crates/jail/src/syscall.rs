@@ -21,8 +21,8 @@ use std::os::fd::{AsFd, AsRawFd, FromRawFd as _, OwnedFd};
 pub(crate) use attempt::attempt;
 pub(crate) use disk::{loop_device_fill, loop_device_free};
 pub(crate) use process::{
-    clone, execute, exit_now, fork, ignore_children, kill_all_others, reset_signals, wait_any,
-    wait_for_hangup,
+    child_signals, clone, execute, exit_now, fork, ignore_children, kill_all_others, reset_signals,
+    wait_any, wait_for_hangup,
 };
 
 fn done(returned: libc::c_long) -> io::Result<libc::c_long> {

@@ -33,10 +33,7 @@ impl Spec {
         if !self.gateway {
             return Ok(());
         }
-        let data = self.mounts.iter().any(|mount| mount.holds == Holds::Data);
-        if data && stands(Part::DataApart) {
-            return Err(SealError::DataAndNetwork);
-        }
+        self.check_no_data_with_gateway()?;
         if self.waiting.is_some() || self.origin != Origin::Program {
             return Err(SealError::GatewayAhead);
         }
@@ -47,6 +44,14 @@ impl Spec {
                 why: NO_NETWORK_OF_ITS_OWN.to_owned(),
                 fix: None,
             }),
+        }
+    }
+
+    pub(crate) fn check_no_data_with_gateway(&self) -> Result<(), SealError> {
+        let holds_data = self.mounts.iter().any(|mount| mount.holds == Holds::Data);
+        match self.gateway && holds_data && stands(Part::DataApart) {
+            true => Err(SealError::DataAndNetwork),
+            false => Ok(()),
         }
     }
 }

@@ -65,7 +65,7 @@ pub(super) fn live(
 }
 
 /// Puts the guest's descriptors at 0 to 3 and the socket out of their way.
-fn arrange(socket: BorrowedFd<'_>, descriptors: &[OwnedFd]) -> Result<OwnedFd, Refusal> {
+pub(crate) fn arrange(socket: BorrowedFd<'_>, descriptors: &[OwnedFd]) -> Result<OwnedFd, Refusal> {
     let high = |fd: BorrowedFd<'_>| rustix::io::fcntl_dupfd_cloexec(fd, 10);
     let wall = kernel::DESCRIPTORS;
     let moved: Vec<OwnedFd> = descriptors

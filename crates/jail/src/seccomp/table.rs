@@ -14,6 +14,8 @@ pub(crate) struct Group {
     pub(crate) reason: &'static str,
     pub(crate) rule: Rule,
     pub(crate) numbers: &'static [c_long],
+    /// The same calls by name, each as `SYS_` and what the kernel calls it.
+    pub(crate) names: &'static [&'static str],
 }
 
 use Rule::{Allow, Deny, Trace, When};
@@ -44,7 +46,7 @@ pub(crate) fn guest() -> impl Iterator<Item = &'static Group> {
 
 macro_rules! groups {
     ($( $reason:literal: $rule:expr => $( $name:ident )+ ; )*) => {
-        &[ $( Group { reason: $reason, rule: $rule, numbers: &[ $( libc::$name ),+ ] } ),* ]
+        &[ $( Group { reason: $reason, rule: $rule, numbers: &[ $( libc::$name ),+ ], names: &[ $( stringify!($name) ),+ ] } ),* ]
     };
 }
 
@@ -257,6 +259,33 @@ pub(crate) const ZYGOTE: &[Group] = groups! {
     "a copy empties its bounding set and locks its secure bits; others lack the capability": When(&[one_of(0, PRCTLS_OF_ZYGOTES)], EPERM) =>
         SYS_prctl;
 };
+
+/// What the first process of a container does before its guest is behind a
+/// filter of its own: it looks, and takes on the walls of that guest.
+#[rustfmt::skip]
+pub(crate) const INSIDE: &[Group] = groups! {
+    "it looks at how much the places that can be written hold": Allow => SYS_statfs SYS_fstatfs;
+    "it gives up capabilities, of which it has none": Allow => SYS_capset;
+    "it takes on the walls of the guest": Allow =>
+        SYS_seccomp SYS_landlock_create_ruleset SYS_landlock_add_rule SYS_landlock_restrict_self;
+    "it hides its memory, and gives up what could be gained": When(&[one_of(0, PRCTLS_INSIDE)], EPERM) =>
+        SYS_prctl;
+};
+
+/// The same for a guest with a gateway, whose port it opens and hands out.
+#[rustfmt::skip]
+pub(crate) const INSIDE_GATEWAY: &[Group] = groups! {
+    "it opens the gateway's port, and hands it to the station": When(&[one_of(0, FAMILIES_INSIDE), one_of(1, SOCKETS_INSIDE), one_of(2, TCP)], EAFNOSUPPORT) =>
+        SYS_socket;
+    "it listens for the guest": Allow => SYS_bind SYS_listen;
+};
+
+/// Those of every guest, and DUMPABLE, NO_NEW_PRIVS, its question, CAP_AMBIENT
+/// and SPECULATION_CTRL.
+const PRCTLS_INSIDE: &[u32] = &[3, 4, 15, 16, 38, 39, 47, 53, 0x5356_4d41];
+const FAMILIES_INSIDE: &[u32] = &[1, 2];
+/// Streams, and the sequenced packets that descriptors travel with.
+const SOCKETS_INSIDE: &[u32] = &[1, 0x801, 0x8_0001, 0x8_0801, 5, 0x8_0005];
 
 /// The -1 that stands for every process but the caller and the first.
 const EVERYONE: u32 = u32::MAX;

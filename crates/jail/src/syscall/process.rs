@@ -130,6 +130,24 @@ pub(crate) fn ignore_children() {
     unsafe { libc::signal(libc::SIGCHLD, libc::SIG_IGN) };
 }
 
+/// A descriptor that has something to read when a child has ended; reading it
+/// does not wait.
+pub(crate) fn child_signals() -> io::Result<OwnedFd> {
+    // SAFETY: the set is initialised before it is used and outlives the calls.
+    // JUSTIFICATION: std and rustix have no safe signal masks.
+    let number = unsafe {
+        let mut set: libc::sigset_t = std::mem::zeroed();
+        libc::sigemptyset(&raw mut set);
+        libc::sigaddset(&raw mut set, libc::SIGCHLD);
+        libc::sigprocmask(libc::SIG_BLOCK, &raw const set, std::ptr::null_mut());
+        libc::signalfd(-1, &raw const set, libc::SFD_CLOEXEC | libc::SFD_NONBLOCK)
+    };
+    done(libc::c_long::from(number))?;
+    // SAFETY: the kernel made a fresh descriptor that nobody else owns.
+    // JUSTIFICATION: this is how a raw descriptor becomes an owned one.
+    Ok(unsafe { OwnedFd::from_raw_fd(number) })
+}
+
 /// Waits for the next child to end: its pid and raw status.
 pub(crate) fn wait_any() -> io::Result<(i32, i32)> {
     let mut status = 0;
