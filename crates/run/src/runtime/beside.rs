@@ -13,8 +13,8 @@ use std::{
 
 /// The folder that holds nothing but the program.
 const FOLDER: &str = "star";
-/// Where an installation has that folder, seen from that of our own program.
-const INSTALLED: &str = "../lib/strongroom";
+/// Where an installation has that folder, seen from above that of our own program.
+const INSTALLED: &str = "lib/strongroom";
 
 /// The folder on the host that holds `program` and nothing else.
 ///
@@ -36,7 +36,7 @@ pub(super) fn folder(program: &str) -> Result<PathBuf, PathBuf> {
     let alone = own.join(FOLDER);
     // Where it cannot be linked, what was installed may still be there.
     let _ = link(&loose, &alone, program);
-    let installed = own.join(INSTALLED).join(FOLDER);
+    let installed = own.parent().unwrap_or(own).join(INSTALLED).join(FOLDER);
     [alone, installed]
         .into_iter()
         .find(|folder| folder.join(program).is_file())
