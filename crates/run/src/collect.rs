@@ -20,6 +20,7 @@ use strongroom_core::{
     tree::TreePath,
 };
 
+use tempfile::TempDir;
 use tokio::runtime::Handle;
 
 use crate::{beneath, disk};
@@ -30,6 +31,8 @@ pub struct OutFolder {
     root: Root,
     /// The length of the returned value, which shares the bound with the files.
     value_bytes: u64,
+    /// Where it lies, if it is a copy; removed with this.
+    _copy: Option<TempDir>,
 }
 
 /// Why outputs cannot be taken. Nothing of them may be kept then.
@@ -74,6 +77,15 @@ impl OutFolder {
         Self {
             root: Root(Some(root)),
             value_bytes: 0,
+            _copy: None,
+        }
+    }
+
+    /// A copy of what a guest left, made as it was told.
+    pub(crate) fn copied(root: OwnedFd, copy: TempDir) -> Self {
+        Self {
+            _copy: Some(copy),
+            ..Self::new(root)
         }
     }
 

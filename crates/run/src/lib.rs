@@ -5,9 +5,13 @@
 //! while it does, and its files are collected once it is dead. Nothing here
 //! can reach the database, and nothing that a guest wrote is trusted.
 
+mod backend;
+mod beginning;
 mod beneath;
 pub mod collect;
 mod disk;
+pub mod docker;
+mod guest;
 pub mod job;
 pub mod local;
 pub mod log;
@@ -26,8 +30,10 @@ mod zygotes;
 #[doc(hidden)]
 pub mod fuzzing;
 
+pub use backend::Backend;
 pub use collect::{CollectError, OutFolder};
 pub use disk::{DiskError, OUT_IN_MEMORY_BYTES_MAX};
+pub use docker::{Docker, DockerConfig, EngineError};
 pub use job::{Job, Reach};
 pub use local::{Local, LocalConfig, StartError};
 pub use log::LogChunk;
@@ -37,8 +43,9 @@ pub use runtime::{Furniture, RuntimeError, Runtimes, program_of_starlark};
 pub use stages::{Carried, Course};
 pub use strongroom_jail::{Kernel, Tier, Wall};
 
-/// Becomes the warden and never returns, if this process was started to be
-/// one. Call it first thing in `main`, before there is a second thread.
+/// Becomes the warden, or the first process of a container, and never returns, if
+/// this process was started to be one. Call it first thing in `main`, before there is a second thread.
 pub fn become_warden_if_asked() {
+    strongroom_jail::inside::main_if_asked();
     strongroom_jail::warden::main_if_asked();
 }

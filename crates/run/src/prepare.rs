@@ -11,6 +11,7 @@ use tokio::{sync::OwnedSemaphorePermit, time::timeout};
 
 use crate::{
     disk::{self, DiskError},
+    docker::EngineError,
     job::{Job, Reach},
     local::{Local, Shared, StartError},
     pool::Taken,
@@ -60,6 +61,8 @@ pub enum PrepareError {
     Disk(#[from] DiskError),
     #[error("could not read from the guest's pipes")]
     Pipes(#[source] io::Error),
+    #[error("could not have a container")]
+    Engine(#[from] EngineError),
 }
 
 impl PrepareError {

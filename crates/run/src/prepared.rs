@@ -20,7 +20,7 @@ use strongroom_core::{
     run::{Enforced, Reason, Stream, Usage},
     text,
 };
-use strongroom_jail::{Door, Event, Exit, Pipes, Program, WardenError};
+use strongroom_jail::{Door, Pipes};
 use tokio::{
     net::unix::pipe::Receiver,
     sync::{
@@ -30,8 +30,10 @@ use tokio::{
     time::{Instant, sleep_until, timeout},
 };
 
+pub(crate) use crate::beginning::Beginning;
 use crate::{
     collect::OutFolder,
+    guest::{Death, Guest},
     log::{self, Events, LogChunk},
     reason::{self, Stopped},
     result::{self, Written},
@@ -46,7 +48,7 @@ pub const DRAIN_MS_MAX: u64 = 30_000;
 /// A guest that waits to begin. Dropping it ends the guest.
 #[must_use]
 pub struct Prepared {
-    slot: Slot,
+    guest: Guest,
     pipes: Readers,
     enforced: Enforced,
     limits: Limits,
@@ -72,55 +74,16 @@ impl Readers {
             door: pipes.door,
         })
     }
-}
 
-/// How a guest is told to begin.
-pub(crate) enum Beginning {
-    /// It knows what to do.
-    Plain,
-    /// It was launched, and hears of its work through a door.
-    Door {
-        door: Door,
-        work: Vec<u8>,
-        arguments: OwnedFd,
-    },
-    /// It waits at the gate, to become this program.
-    Gate {
-        program: Program,
-        arguments: OwnedFd,
-    },
-}
-
-impl Beginning {
-    fn tell(self, slot: &Slot) -> Result<(), BeginError> {
-        match self {
-            Self::Plain => Ok(slot.warden().start_slot(slot.id())?),
-            Self::Gate { program, arguments } => {
-                let started = slot
-                    .warden()
-                    .start_program(slot.id(), program, Some(arguments));
-                Ok(started?)
-            }
-            Self::Door {
-                door,
-                work,
-                arguments,
-            } => {
-                // Its time runs first, so that none of its work is free.
-                slot.warden().start_slot(slot.id())?;
-                Ok(door.hand_in(&work, Some(arguments))?)
-            }
+    /// Of a guest whose words come from elsewhere, in this order.
+    pub(crate) fn of([stdout, stderr, result]: [Receiver; 3]) -> Self {
+        Self {
+            stdout,
+            stderr,
+            result,
+            door: None,
         }
     }
-}
-
-/// Why a guest could not be told to begin; it is gone, or the warden is.
-#[derive(Debug, thiserror::Error)]
-enum BeginError {
-    #[error("could not ask the warden")]
-    Warden(#[from] WardenError),
-    #[error("could not hand in the work")]
-    Door(#[from] io::Error),
 }
 
 /// How a run ended.
@@ -137,12 +100,6 @@ pub struct Ended {
     pub log_bytes: u64,
 }
 
-/// What was seen of a guest until it was dead.
-enum Death {
-    Reported(Exit, OutFolder),
-    Host(&'static str),
-}
-
 impl Prepared {
     pub(crate) fn new(
         slot: Slot,
@@ -155,8 +112,18 @@ impl Prepared {
             tier: enforced.tier,
             walls: enforced.walls,
         };
+        Self::of(Guest::Jailed(slot), pipes, enforced, limits, beginning)
+    }
+
+    pub(crate) fn of(
+        guest: Guest,
+        pipes: Readers,
+        enforced: Enforced,
+        limits: Limits,
+        beginning: Beginning,
+    ) -> Self {
         Self {
-            slot,
+            guest,
             pipes,
             enforced,
             limits,
@@ -210,14 +177,14 @@ impl Prepared {
         cancel: &mut oneshot::Receiver<Name>,
     ) -> Ended {
         let Self {
-            mut slot,
+            mut guest,
             pipes,
             limits,
             beginning,
             events,
             ..
         } = self;
-        let killer = slot.killer();
+        let killer = guest.killer();
         let mut stopped = Stopped::default();
         let log_over = AtomicBool::new(false);
         let value_max = result::value_len_max(limits.out_bytes);
@@ -238,7 +205,7 @@ impl Prepared {
             let read = async { tokio::join!(log_read, value_read) };
             tokio::pin!(read);
             let mut all_read = false;
-            let end = watch(&mut slot, beginning, &limits, cancel, &mut stopped);
+            let end = watch(&mut guest, beginning, &limits, cancel, &mut stopped);
             tokio::pin!(end);
             let death = loop {
                 tokio::select! {
@@ -271,20 +238,20 @@ impl Prepared {
 
 /// Starts the guest and waits until it is dead, killing it when asked.
 async fn watch(
-    slot: &mut Slot,
+    guest: &mut Guest,
     beginning: Beginning,
     limits: &Limits,
     cancel: &mut oneshot::Receiver<Name>,
     stopped: &mut Stopped,
 ) -> Death {
-    let killer = slot.killer();
+    let killer = guest.killer();
     let asked = cancel.try_recv();
     // A channel that has answered, if only by being closed, is asked no more.
     let mut may_cancel = asked == Err(TryRecvError::Empty);
     if let Ok(by) = asked {
         stopped.cancelled = Some(by);
         killer.kill();
-    } else if let Err(error) = beginning.tell(slot) {
+    } else if let Err(error) = guest.begin(beginning) {
         tracing::error!(
             error = &error as &dyn std::error::Error,
             "could not start a guest"
@@ -295,12 +262,7 @@ async fn watch(
         Instant::now() + Duration::from_millis(limits.time_ms.saturating_add(REPORT_MS_MAX));
     loop {
         tokio::select! {
-            event = slot.event() => match event {
-                Some(Event::Exited { exit, out, .. }) => return Death::Reported(exit, OutFolder::new(out)),
-                Some(Event::Refused { .. }) => return Death::Host("the sandbox fell before its guest began"),
-                Some(Event::Ready { .. } | Event::Attached { .. }) => {}
-                None => return Death::Host("interrupted: the warden died"),
-            },
+            death = guest.death() => return death,
             by = &mut *cancel, if may_cancel => {
                 may_cancel = false;
                 if let Ok(by) = by {
@@ -308,7 +270,7 @@ async fn watch(
                     killer.kill();
                 }
             }
-            () = sleep_until(latest) => return Death::Host("the warden did not report the guest's end"),
+            () = sleep_until(latest) => return Death::Host("nobody reported the guest's end"),
         }
     }
 }
@@ -320,11 +282,17 @@ async fn ended(
     limits: &Limits,
     log: &mpsc::Sender<LogChunk>,
 ) -> Ended {
-    let (exit, out) = match death {
+    let (exit, leavings) = match death {
         Death::Host(what) => return lost(stopped, what),
-        Death::Reported(exit, out) => (exit, out),
+        Death::Reported(exit, leavings) => (exit, leavings),
     };
     let mut reason = reason::of(stopped, &exit, limits);
+    let out = leavings.folder().await;
+    if out.is_none() && reason.is_success() {
+        reason = Reason::HostError {
+            what: "what the guest left could not be taken".to_owned(),
+        };
+    }
     let bytes = match written {
         Some(Written::Bytes(bytes)) => bytes,
         Some(Written::TooLong) | None => Vec::new(),
@@ -353,7 +321,7 @@ async fn ended(
         reason,
         usage,
         value,
-        out: Some(out.beside_value(out_bytes)),
+        out: out.map(|out| out.beside_value(out_bytes)),
         log_bytes: 0,
     }
 }

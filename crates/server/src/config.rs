@@ -4,6 +4,8 @@
 //! since a misspelt bound would be no bound. What the command line says comes
 //! on top, by setting the fields.
 
+mod backend;
+
 use std::{
     net::{IpAddr, SocketAddr},
     path::PathBuf,
@@ -13,6 +15,8 @@ use serde::Deserialize;
 use strongroom_core::limits::{Amount, Limits, LimitsAsked, LimitsError, MIB};
 use strongroom_run::Tier;
 use strongroom_store::Database;
+
+pub use backend::{BackendKind, EngineConfig, UnknownBackend};
 
 use crate::gateway::{GatewayConfig, Opened};
 
@@ -43,6 +47,9 @@ pub struct Config {
     /// How long a request waits for its owners before it expires.
     pub request_ttl_ms: i64,
     pub body: BodyLimits,
+    /// Where runs happen.
+    pub backend: BackendKind,
+    pub engine: EngineConfig,
     pub jail: JailConfig,
     pub gateway: GatewayConfig,
 }
@@ -108,6 +115,8 @@ impl Config {
             workers: std::thread::available_parallelism().map_or(2, |n| n.get() as u32),
             request_ttl_ms: 30 * 24 * 3600 * 1000,
             body: BodyLimits::default(),
+            backend: BackendKind::default(),
+            engine: EngineConfig::default(),
             jail: JailConfig {
                 pool: POOL,
                 zygotes: ZYGOTES,
@@ -197,6 +206,10 @@ struct Written {
     limits_max: LimitsAsked,
     #[serde(default)]
     script: WrittenScript,
+    #[serde(default)]
+    backend: BackendKind,
+    #[serde(default)]
+    docker: EngineConfig,
     #[serde(default)]
     jail: WrittenJail,
     #[serde(default)]
@@ -294,6 +307,8 @@ impl Written {
             config.script.wait_ms_max = time_ms(&time)?;
         }
         config.gateway = self.gateway.over(config.gateway)?;
+        config.backend = self.backend;
+        config.engine = self.docker;
         config.jail.tier = self.jail.tier;
         config.jail.folder = self.jail.folder;
         config.jail.uid_base = self.jail.uid_base;

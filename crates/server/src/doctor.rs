@@ -10,13 +10,13 @@ mod host;
 
 use std::path::{Path, PathBuf};
 
-use strongroom_run::{Furniture, Local, LocalConfig, Tier};
+use strongroom_run::{Furniture, Local, LocalConfig, Runtimes, Tier};
 
 use crate::{
     api::Wall,
     app::error::chain,
-    config::{Config, JailConfig},
-    serve::local_config,
+    backend::{Started, local_config},
+    config::{BackendKind, Config, JailConfig},
 };
 use host::Host;
 
@@ -28,12 +28,62 @@ pub fn doctor(config: &Config) -> Vec<Wall> {
         disk: disk(&config.home),
         ..local_config(&config.jail, 1)
     };
-    let mut rows = match Local::start(local) {
-        Ok(local) => jail_rows(&config.jail, &local, &host),
-        Err(error) => vec![row("warden", false, true, chain(&error), None)],
+    let mut rows = match config.backend {
+        BackendKind::Local => match Local::start(local) {
+            Ok(local) => jail_rows(&config.jail, &local, &host),
+            Err(error) => vec![row("warden", false, true, chain(&error), None)],
+        },
+        BackendKind::Docker => engine_rows(config),
     };
     rows.extend(advice::rows(config));
     rows
+}
+
+/// What an engine builds, found by having it build one container.
+fn engine_rows(config: &Config) -> Vec<Wall> {
+    let local = local_config(&config.jail, 1);
+    let runtimes = std::sync::Arc::clone(&local.runtimes);
+    let mended = "start a Docker Engine, or name its socket as `host` in [docker]";
+    let missing = |found: String| vec![row("engine", false, true, found, Some(mended))];
+    let runtime = tokio::runtime::Builder::new_current_thread()
+        .enable_all()
+        .build();
+    let runtime = match runtime {
+        Ok(runtime) => runtime,
+        Err(error) => return missing(chain(&error)),
+    };
+    let reached = runtime.block_on(async {
+        let backend = Started::of(config.backend, local, &config.engine, None)?;
+        let backend = backend.reached().await?;
+        backend.close().await;
+        Ok::<_, crate::BackendError>(backend)
+    });
+    let backend = match reached {
+        Ok(backend) => backend,
+        Err(error) => return missing(chain(&error)),
+    };
+    let mut rows = walls_of(backend.walls());
+    let all_stand = stand(&rows);
+    let found = match all_stand {
+        true => backend.tier().to_owned(),
+        false => "none: docker was asked for".to_owned(),
+    };
+    rows.push(row(
+        "tier",
+        all_stand,
+        true,
+        found,
+        Some("mend the rows above"),
+    ));
+    rows.extend(runtime_rows(&runtimes));
+    rows
+}
+
+fn runtime_rows(runtimes: &Runtimes) -> Vec<Wall> {
+    let all = runtimes.all();
+    all.iter()
+        .map(|runtime| runtime_row(runtimes, runtime))
+        .collect()
 }
 
 fn jail_rows(jail: &JailConfig, local: &Local, host: &Host) -> Vec<Wall> {
@@ -45,8 +95,7 @@ fn jail_rows(jail: &JailConfig, local: &Local, host: &Host) -> Vec<Wall> {
     }
     rows.push(tier_row(jail, local, &rows));
     rows.push(large_outputs(local));
-    let runtimes = local.runtimes().all();
-    rows.extend(runtimes.iter().map(|runtime| runtime_row(local, runtime)));
+    rows.extend(runtime_rows(local.runtimes()));
     rows
 }
 
@@ -115,9 +164,9 @@ fn disk(home: &Path) -> PathBuf {
     there.unwrap_or(Path::new("/var/tmp")).to_owned()
 }
 
-fn runtime_row(local: &Local, runtime: &Furniture) -> Wall {
+fn runtime_row(runtimes: &Runtimes, runtime: &Furniture) -> Wall {
     let name = format!("runtime {}", runtime.name());
-    match local.pin(runtime.name()) {
+    match runtimes.pin(runtime.name()) {
         Ok(pin) => row(&name, true, false, pin.digest.short(), None),
         Err(error) => {
             let package = runtime.debian_package();

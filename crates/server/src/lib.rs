@@ -7,6 +7,7 @@
 
 pub mod api;
 pub mod app;
+mod backend;
 pub mod config;
 mod doctor;
 pub mod gateway;
@@ -20,7 +21,8 @@ mod worker;
 #[doc(hidden)]
 pub mod fuzzing;
 
-pub use config::{Config, ConfigError};
+pub use backend::BackendError;
+pub use config::{BackendKind, Config, ConfigError};
 pub use doctor::doctor;
 pub use http::openapi;
 pub use serve::{Ready, ServeError, TOKEN_FILE_NAME, serve};

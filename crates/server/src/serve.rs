@@ -15,7 +15,7 @@ use std::{
 };
 
 use strongroom_core::{id::TokenId, name::Name, rule::RuleSet};
-use strongroom_run::{Local, LocalConfig, Runtimes, StartError};
+use strongroom_run::{Backend, LocalConfig, Runtimes};
 use strongroom_store::{NewToken, Page, Store, StoreError};
 use tokio::{
     net::TcpListener,
@@ -35,7 +35,8 @@ use crate::{
         transforms::Transforms,
         watch::Watch,
     },
-    config::{Config, JailConfig},
+    backend::{BackendError, Started, local_config},
+    config::Config,
     doctor::{stand, walls_of},
     gateway::{Gateway, GatewayError},
     http,
@@ -65,8 +66,8 @@ pub struct Ready {
 /// Why a station did not start.
 #[derive(Debug, thiserror::Error)]
 pub enum ServeError {
-    #[error("could not start the jail; `strongroom doctor` says what is missing")]
-    Jail(#[source] StartError),
+    #[error(transparent)]
+    Backend(#[from] BackendError),
     #[error("could not open the store in {}", .home.display())]
     Store { home: PathBuf, source: StoreError },
     #[error("could not make the first admin")]
@@ -94,41 +95,19 @@ pub fn serve(config: Config, on_ready: impl FnOnce(Ready)) -> Result<(), ServeEr
         disk: config.home.clone(),
         ..local_config(&config.jail, config.workers.max(1))
     };
-    let local = Local::start(local).map_err(ServeError::Jail)?;
-    let runtimes = Arc::clone(local.runtimes());
+    let started = Started::of(config.backend, local, &config.engine, Some(&config.home))?;
+    let runtimes = started.runtimes();
     std::thread::spawn(move || get_to_know(&runtimes));
     let runtime = tokio::runtime::Builder::new_multi_thread()
         .enable_all()
         .build()
         .map_err(ServeError::Runtime)?;
-    runtime.block_on(station(config, local, on_ready))
-}
-
-/// How the backend is set up.
-pub(crate) fn local_config(jail: &JailConfig, slots: u32) -> LocalConfig {
-    let mut config = LocalConfig {
-        slots_max: slots,
-        ..LocalConfig::default()
-    };
-    if let Some(program) = &jail.program {
-        config.program = program.clone();
-    }
-    if let Some(uid_base) = jail.uid_base {
-        config.uid_base = uid_base;
-    }
-    if let Some(folder) = &jail.folder {
-        config.folder.clone_from(folder);
-    }
-    config.tier = jail.tier;
-    config.cgroup_dirs.clone_from(&jail.cgroup_dirs);
-    config.pool_max = jail.pool;
-    config.zygotes_max = jail.zygotes;
-    config
+    runtime.block_on(station(config, started, on_ready))
 }
 
 async fn station(
     config: Config,
-    local: Local,
+    started: Started,
     on_ready: impl FnOnce(Ready),
 ) -> Result<(), ServeError> {
     let home = config.home.clone();
@@ -138,8 +117,9 @@ async fn station(
             home: home.clone(),
             source,
         })?;
+    let backend = started.reached().await?;
     let gateway = Gateway::new(config.gateway.clone()).map_err(ServeError::Gateway)?;
-    let app = app(config, store, &local, gateway);
+    let app = app(config, store, &backend, gateway);
     app.runtimes_load()
         .await
         .map_err(|source| ServeError::Store {
@@ -164,7 +144,7 @@ async fn station(
     let workers = app.config.workers;
     let working = match workers {
         0 => None,
-        slots => Some(tokio::spawn(Worker::new(app.clone(), local, slots).run())),
+        slots => Some(tokio::spawn(Worker::new(app.clone(), backend, slots).run())),
     };
     match app.tier.as_str() {
         "full" => {}
@@ -205,12 +185,12 @@ fn get_to_know(runtimes: &Runtimes) {
     RuleSet::get_ready();
 }
 
-/// The app of a station whose jail is `local`.
-pub(crate) fn app(config: Config, store: Store, local: &Local, gateway: Gateway) -> App {
+/// The app of a station whose runs happen in `backend`.
+pub(crate) fn app(config: Config, store: Store, backend: &Backend, gateway: Gateway) -> App {
     let gateway = Arc::new(gateway);
-    let walls = walls_of(local.walls());
+    let walls = walls_of(backend.walls());
     let tier = match stand(&walls) {
-        true => local.kernel().tier.as_str(),
+        true => backend.tier(),
         false => "none",
     };
     App::new(Inner {
@@ -225,7 +205,7 @@ pub(crate) fn app(config: Config, store: Store, local: &Local, gateway: Gateway)
         reading: Semaphore::new(READING_MAX),
         rows: Arc::new(Semaphore::new(ROWS_MAX)),
         stop: CancellationToken::new(),
-        runtimes: Arc::clone(local.runtimes()),
+        runtimes: Arc::clone(backend.runtimes()),
         runtime_change: Semaphore::new(1),
         walls,
         tier: tier.to_owned(),

@@ -31,7 +31,7 @@ use strongroom_core::{
     stage::{Expose, Stage},
     tree::TreeError,
 };
-use strongroom_run::{Job, Local, LocalConfig, Reach, RuntimeError, StartError};
+use strongroom_run::{Job, LocalConfig, Reach, RuntimeError};
 
 use self::network::TrialNetwork;
 
@@ -39,9 +39,9 @@ pub use strongroom_run::program_of_starlark;
 
 use crate::{
     app::clock::{Clock, random},
-    config::JailConfig,
+    backend::{BackendError, Started, local_config},
+    config::{BackendKind, EngineConfig, JailConfig},
     gateway::{GatewayConfig, GatewayError},
-    serve::local_config,
 };
 
 /// What is tried.
@@ -74,6 +74,9 @@ pub struct Trial {
     pub runtimes: Option<PathBuf>,
     /// One more runtime: `DIR` or `NAME=DIR`.
     pub runtime_folder: Option<String>,
+    /// Where it runs.
+    pub backend: BackendKind,
+    pub engine: EngineConfig,
     pub jail: JailConfig,
 }
 
@@ -133,8 +136,8 @@ pub enum TrialError {
     NotRecorded(RunId),
     #[error("could not lay out what the guest will see")]
     LayOut(#[source] io::Error),
-    #[error("could not start the jail; `strongroom doctor` says what is missing")]
-    Jail(#[from] StartError),
+    #[error(transparent)]
+    Backend(#[from] BackendError),
     #[error("could not start the async runtime")]
     Async(#[source] io::Error),
 }
@@ -166,8 +169,8 @@ pub fn run(trial: &Trial, on_line: impl FnMut(Stream, &str)) -> Result<TrialEnde
         pool_max: 0,
         ..local_config(&trial.jail, 1)
     };
-    let local = Local::start(config)?;
-    let plan = pinned(trial, &manifest, &source, &paths, &local)?;
+    let started = Started::of(trial.backend, config, &trial.engine, None)?;
+    let plan = pinned(trial, &manifest, &source, &paths, &found)?;
     let job = lay_out(laid.path(), plan, manifest, &source, paths)?;
     let run = RunId::new(Clock::default().now_ms(), random());
     let network = match job.plan.download {
@@ -184,7 +187,12 @@ pub fn run(trial: &Trial, on_line: impl FnMut(Stream, &str)) -> Result<TrialEnde
         network,
         out: trial.out.clone(),
     };
-    Ok(runtime.block_on(execute::execute(&local, whole, on_line)))
+    runtime.block_on(async {
+        let backend = started.reached().await?;
+        let ended = execute::execute(&backend, whole, on_line).await;
+        backend.close().await;
+        Ok(ended)
+    })
 }
 
 fn replace_entry(manifest: &mut Manifest, entry: &str, source: &Files) -> Result<(), TrialError> {
@@ -211,7 +219,7 @@ fn pinned(
     manifest: &Manifest,
     source: &Files,
     paths: &Inputs<PathBuf>,
-    local: &Local,
+    found: &runtimes::Found,
 ) -> Result<Plan, TrialError> {
     // The plan is shown to nobody, so what stands for its parts need only be
     // one thing for one thing: the source by content, the data by its place.
@@ -224,7 +232,7 @@ fn pinned(
         .clone()
         .try_map(|path| Ok::<_, TrialError>(Digest::of(path.as_os_str().as_encoded_bytes())))?;
     let limits = trial.limits.over(manifest.limits)?;
-    let pin = local.pin(&manifest.runtime)?;
+    let pin = found.runtimes.pin(&manifest.runtime)?;
     let args = trial.args.clone();
     let plan = plan::pin(manifest, function, pin, inputs, args, limits, Limits::MAX)?;
     let plan = plan.configured(trial.config.clone())?;

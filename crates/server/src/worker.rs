@@ -21,7 +21,7 @@ use std::{
 };
 
 pub use self::save::save;
-use strongroom_run::Local;
+use strongroom_run::Backend;
 use strongroom_store::{ClaimedRun, StoreError};
 use tokio::{sync::OwnedSemaphorePermit, task::JoinSet, time::sleep};
 
@@ -33,17 +33,17 @@ const REST: Duration = Duration::from_secs(1);
 /// The worker of one station.
 pub struct Worker {
     app: App,
-    local: Arc<Local>,
+    backend: Arc<Backend>,
     running: JoinSet<()>,
 }
 
 impl Worker {
-    /// The one worker of `app`, with `slots` places in `local`.
-    pub fn new(app: App, local: Local, slots: u32) -> Self {
+    /// The one worker of `app`, with `slots` places in `backend`.
+    pub fn new(app: App, backend: impl Into<Backend>, slots: u32) -> Self {
         app.queue.places.add_permits(slots as usize);
         Self {
             app,
-            local: Arc::new(local),
+            backend: Arc::new(backend.into()),
             running: JoinSet::new(),
         }
     }
@@ -86,6 +86,7 @@ impl Worker {
             }
         }
         while self.running.join_next().await.is_some() {}
+        self.backend.close().await;
     }
 
     /// Gives a place to the next run; whether there may be more who wait.
@@ -104,11 +105,11 @@ impl Worker {
 
     /// Runs a run, and in its place those that are claimed as it ends.
     fn begin(&mut self, first: ClaimedRun, place: OwnedSemaphorePermit) {
-        let (app, local) = (self.app.clone(), Arc::clone(&self.local));
+        let (app, backend) = (self.app.clone(), Arc::clone(&self.backend));
         self.running.spawn(async move {
             let mut next = Some(first);
             while let Some(claimed) = next {
-                next = execute::whatever_happens(&app, &local, claimed).await;
+                next = execute::whatever_happens(&app, &backend, claimed).await;
             }
             drop(place);
         });

@@ -1,7 +1,7 @@
 //! `strongroom doctor`: whether this host can keep every promise.
 
 use strongroom_core::text::line_shown;
-use strongroom_server::{Config, api::Wall};
+use strongroom_server::{BackendKind, Config, api::Wall};
 
 use crate::{
     error::{CliError, Outcome},
@@ -20,11 +20,17 @@ use crate::{
 pub struct DoctorArgs {
     #[command(flatten)]
     home: HomeArgs,
+    /// Try this backend: `local` or `docker` [default: as configured]
+    #[arg(long, value_name = "BACKEND")]
+    backend: Option<BackendKind>,
 }
 
 pub fn run(ui: &mut Ui, args: DoctorArgs) -> Result<Outcome, CliError> {
     log::start("error");
-    let config = Config::load(args.home.path()?, None)?;
+    let mut config = Config::load(args.home.path()?, None)?;
+    if let Some(backend) = args.backend {
+        config.backend = backend;
+    }
     let walls = strongroom_server::doctor(&config);
     let missing = |wall: &&Wall| !wall.enforced;
     let refused = walls.iter().filter(missing).any(|wall| wall.required);

@@ -9,6 +9,7 @@ mod watch;
 use std::{path::PathBuf, time::Duration};
 
 use strongroom_core::{id::RunId, network::Answers, stage::Expose};
+use strongroom_server::BackendKind;
 
 use crate::{
     error::{CliError, Outcome},
@@ -57,6 +58,9 @@ pub struct RunArgs {
     /// Run a local function again whenever its code or its data change, until Ctrl-C
     #[arg(long)]
     watch: bool,
+    /// Where a local function runs: `local`, or `docker` for a container [default: as configured]
+    #[arg(long, value_name = "BACKEND")]
+    backend: Option<BackendKind>,
     /// What the result is for, told to the owners
     #[arg(long, default_value = "", hide_default_value = true)]
     purpose: String,
@@ -118,6 +122,11 @@ pub fn run(ui: &mut Ui, args: RunArgs) -> Result<Outcome, CliError> {
             message,
             "one is a path such as ./f.py",
         ));
+    }
+    if args.backend.is_some() {
+        let message = "--backend is for a local function";
+        let hint = "a station runs everything where its operator says";
+        return Err(CliError::wrong_use_with_hint(message, hint));
     }
     if args.runtime_folder.is_some() {
         let message = "--runtime-folder is for a local function";

@@ -3,7 +3,7 @@
 use std::{net::SocketAddr, path::PathBuf};
 
 use strongroom_core::text::line_shown;
-use strongroom_server::{Config, Ready, config};
+use strongroom_server::{BackendKind, Config, Ready, config};
 
 use crate::{
     error::{CliError, Outcome},
@@ -33,6 +33,10 @@ pub struct ServeArgs {
         hide_env_values = true
     )]
     database: Option<String>,
+    /// Where runs happen: `local`, the jail of this host, or `docker`, containers of a Docker Engine
+    /// [default: local]
+    #[arg(long, value_name = "BACKEND")]
+    backend: Option<BackendKind>,
     /// Read this file instead of `config.toml` in the station's folder
     #[arg(long, value_name = "FILE")]
     config: Option<PathBuf>,
@@ -46,6 +50,9 @@ pub fn run(ui: &mut Ui, args: ServeArgs) -> Result<Outcome, CliError> {
     }
     if let Some(raw) = args.database {
         config.database = config::database(&raw);
+    }
+    if let Some(backend) = args.backend {
+        config.backend = backend;
     }
     let default_home = args.home.is_default();
     // Nobody may be listening to what it says, and it serves all the same.

@@ -104,6 +104,9 @@ fn help_is_the_documentation() {
           --watch
               Run a local function again whenever its code or its data change, until Ctrl-C
 
+          --backend <BACKEND>
+              Where a local function runs: `local`, or `docker` for a container [default: as configured]
+
           --purpose <PURPOSE>
               What the result is for, told to the owners
 
@@ -302,7 +305,7 @@ fn a_station_whose_port_is_taken_says_so() {
       |
     1 | worker = 3
       | ^^^^^^
-    unknown field `worker`, expected one of `listen`, `database`, `workers`, `request_ttl`, `limits_max`, `script`, `jail`, `gateway`
+    unknown field `worker`, expected one of `listen`, `database`, `workers`, `request_ttl`, `limits_max`, `script`, `backend`, `docker`, `jail`, `gateway`
     ---- exit code 2
     ");
 }

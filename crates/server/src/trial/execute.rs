@@ -11,7 +11,7 @@ use strongroom_core::{
     run::{Enforced, Reason, Stream, Usage},
     stage::Stage,
 };
-use strongroom_run::{Course, Ended, Job, Local, LogChunk, Reach, stages::LAID};
+use strongroom_run::{Backend, Course, Ended, Job, LogChunk, Reach, stages::LAID};
 use tokio::sync::{mpsc, oneshot};
 
 use super::{TrialEnded, keep, network::TrialNetwork, you};
@@ -26,7 +26,7 @@ pub(super) struct Whole {
 }
 
 pub(super) async fn execute(
-    local: &Local,
+    backend: &Backend,
     whole: Whole,
     mut on_line: impl FnMut(Stream, &str),
 ) -> TrialEnded {
@@ -52,7 +52,7 @@ pub(super) async fn execute(
         }
     });
     let last = loop {
-        match stage(local, &whole, &mut course, &mut cancelled, &mut on_line).await {
+        match stage(backend, &whole, &mut course, &mut cancelled, &mut on_line).await {
             Ok(Passed {
                 enforced,
                 stage,
@@ -89,7 +89,7 @@ struct Passed {
 
 /// Runs the next stage in a sandbox of its own.
 async fn stage(
-    local: &Local,
+    backend: &Backend,
     whole: &Whole,
     course: &mut Course,
     cancelled: &mut oneshot::Receiver<Name>,
@@ -117,7 +117,7 @@ async fn stage(
         }
     };
     job.stage_dir = folder.as_ref().map(|folder| folder.path().join(LAID));
-    let prepared = local.prepare(permit, job).await;
+    let prepared = backend.prepare(permit, job).await;
     let mut prepared = prepared.map_err(|error| error.reason())?;
     let enforced = prepared.enforced().clone();
     let (sender, lines) = mpsc::channel(256);

@@ -14,7 +14,7 @@ use strongroom_core::{
     permit,
     run::{Enforced, Reason},
 };
-use strongroom_run::{Course, Local};
+use strongroom_run::{Backend, Course};
 use strongroom_store::{BlobError, ClaimedRun, Finish, LogLine, RunRow, StoreError};
 use tokio::time::sleep;
 
@@ -29,8 +29,12 @@ const FINISH_TRIES: u32 = 11;
 
 /// Runs what was claimed; the run that has its place now. Should this very code
 /// fail, the run still ends.
-pub async fn whatever_happens(app: &App, local: &Local, claimed: ClaimedRun) -> Option<ClaimedRun> {
-    let run = AssertUnwindSafe(execute(app, local, &claimed));
+pub async fn whatever_happens(
+    app: &App,
+    backend: &Backend,
+    claimed: ClaimedRun,
+) -> Option<ClaimedRun> {
+    let run = AssertUnwindSafe(execute(app, backend, &claimed));
     match run.catch_unwind().await {
         Ok(next) => next,
         Err(_) => {
@@ -41,7 +45,7 @@ pub async fn whatever_happens(app: &App, local: &Local, claimed: ClaimedRun) -> 
 }
 
 /// Runs what was claimed, and tells the store how it ended.
-async fn execute(app: &App, local: &Local, claimed: &ClaimedRun) -> Option<ClaimedRun> {
+async fn execute(app: &App, backend: &Backend, claimed: &ClaimedRun) -> Option<ClaimedRun> {
     if app.stop.is_cancelled() {
         // It has not begun, so the next start takes it up again.
         return None;
@@ -55,7 +59,7 @@ async fn execute(app: &App, local: &Local, claimed: &ClaimedRun) -> Option<Claim
     };
     let house = House {
         app,
-        local,
+        backend,
         claimed,
         laid: &laid,
     };

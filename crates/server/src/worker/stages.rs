@@ -12,7 +12,7 @@ use strongroom_core::{
     stage::Stage,
 };
 use strongroom_run::{
-    Carried, Course, Ended, Local, OutFolder, PrepareError, Prepared, stages::LAID,
+    Backend, Carried, Course, Ended, OutFolder, PrepareError, Prepared, stages::LAID,
 };
 use strongroom_store::{ClaimedRun, Finish, LogLine, StageBegin, StageEnd};
 use tempfile::TempDir;
@@ -39,7 +39,7 @@ const INTERRUPTED: &str = "interrupted: the station was stopped";
 #[derive(Clone, Copy)]
 pub struct House<'a> {
     pub app: &'a App,
-    pub local: &'a Local,
+    pub backend: &'a Backend,
     pub claimed: &'a ClaimedRun,
     pub laid: &'a Laid,
 }
@@ -71,7 +71,7 @@ impl House<'_> {
         };
         let path = folder.as_ref().map(|folder| folder.path().join(LAID));
         let job = self.laid.job(stage, path);
-        let prepared = self.local.prepare(permit, job).await;
+        let prepared = self.backend.prepare(permit, job).await;
         let mut prepared = prepared.map_err(|error| self.not_prepared(&error))?;
         let download = match prepared.take_gateway() {
             Some(listener) => {

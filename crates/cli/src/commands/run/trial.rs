@@ -55,6 +55,8 @@ pub fn run(ui: &mut Ui, args: RunArgs) -> Result<Outcome, CliError> {
         runtime_folder: args.runtime_folder,
         config: arguments::config(&args.config)?,
         events: args.events,
+        backend: args.backend.unwrap_or(config.backend),
+        engine: config.engine,
         jail: config.jail,
     };
     match args.watch {

@@ -1,0 +1,208 @@
+//! The engine itself: reached by its API, and asked for nothing twice.
+//!
+//! What it answers is read by a library; what it says in words goes to the
+//! operator and never to a caller.
+
+use std::{collections::HashMap, time::Duration};
+
+use bollard::{
+    API_DEFAULT_VERSION,
+    container::AttachContainerResults,
+    models::{ContainerCreateBody, ContainerState},
+    query_parameters::{
+        AttachContainerOptionsBuilder, CreateContainerOptions, KillContainerOptions,
+        ListContainersOptionsBuilder, RemoveContainerOptionsBuilder, StartContainerOptions,
+    },
+};
+use tokio::time::{sleep, timeout};
+
+/// How long the engine may take for one answer, in seconds.
+const ANSWER_S_MAX: u64 = 120;
+/// How long it may take to say who it is.
+const REACH_MS_MAX: u64 = 10_000;
+/// The label with the station whose container it is.
+pub(super) const STATION: &str = "strongroom.station";
+/// What that label says of a container of no station.
+pub(super) const TRIAL: &str = "trial";
+/// The label with the run.
+pub(super) const RUN: &str = "strongroom.run";
+/// How often removing is tried again, and the first rest between; it doubles.
+const REMOVE_TRIES: u32 = 6;
+const REMOVE_REST: Duration = Duration::from_millis(200);
+/// The oldest engine whose API has all that is asked for.
+const API_MIN: (usize, usize) = (1, 41);
+
+/// Why the engine could not do what it was asked.
+#[derive(Debug, thiserror::Error)]
+pub enum EngineError {
+    #[error("`{0}` is no place of an engine on this host; write unix:///PATH")]
+    Host(String),
+    #[error("could not reach a Docker Engine at {host}")]
+    Reach {
+        host: String,
+        source: bollard::errors::Error,
+    },
+    #[error("the engine at {host} took too long to say who it is")]
+    Silent { host: String },
+    #[error("the engine is too old: it speaks version {found} of the API, and 1.41 is needed")]
+    Old { found: String },
+    #[error("the engine runs containers of {0}, not of Linux")]
+    System(String),
+    #[error("could not {what}")]
+    Api {
+        what: &'static str,
+        source: bollard::errors::Error,
+    },
+    #[error("the engine took too long to make a container")]
+    Slow,
+    #[error("could not find the program for containers and its libraries")]
+    Tools(#[source] std::io::Error),
+    #[error("could not write down what the container is to do")]
+    Order(#[source] std::io::Error),
+    #[error("the arguments are longer than {max} bytes")]
+    OrderTooLong { max: usize },
+    #[error("could not make the image that roots are made of")]
+    Image(#[source] std::io::Error),
+    #[error("could not make a place for what the guest leaves")]
+    Folder(#[source] std::io::Error),
+}
+
+/// What the engine says of itself.
+pub(super) struct Facts {
+    pub(super) version: String,
+    pub(super) remaps_users: bool,
+}
+
+pub(super) struct Engine {
+    pub(super) api: bollard::Docker,
+}
+
+impl Engine {
+    pub(super) async fn connect(host: &str) -> Result<Self, EngineError> {
+        let path = host
+            .strip_prefix("unix://")
+            .filter(|path| path.starts_with('/'))
+            .ok_or_else(|| EngineError::Host(host.to_owned()))?;
+        let reach = |source| EngineError::Reach {
+            host: host.to_owned(),
+            source,
+        };
+        let api = bollard::Docker::connect_with_unix(path, ANSWER_S_MAX, API_DEFAULT_VERSION)
+            .map_err(reach)?;
+        let negotiated = timeout(Duration::from_millis(REACH_MS_MAX), api.negotiate_version());
+        let api = negotiated
+            .await
+            .map_err(|_| EngineError::Silent {
+                host: host.to_owned(),
+            })?
+            .map_err(reach)?;
+        let speaks = api.client_version();
+        if (speaks.major_version, speaks.minor_version) < API_MIN {
+            let found = format!("{}.{}", speaks.major_version, speaks.minor_version);
+            return Err(EngineError::Old { found });
+        }
+        Ok(Self { api })
+    }
+
+    pub(super) async fn facts(&self) -> Result<Facts, EngineError> {
+        let info = self.api.info().await.map_err(failed("ask what it is"))?;
+        if let Some(other) = info.os_type.filter(|system| system != "linux") {
+            return Err(EngineError::System(other));
+        }
+        let options = info.security_options.unwrap_or_default();
+        let has = |name: &str| options.iter().any(|option| option.contains(name));
+        Ok(Facts {
+            version: info.server_version.unwrap_or_default(),
+            remaps_users: has("name=userns") || has("name=rootless"),
+        })
+    }
+
+    /// Removes what an earlier start of the same station left, or else what trials
+    /// left that were ended hard: their containers have ended with them.
+    pub(super) async fn sweep(&self, station: Option<&str>) -> Result<(), EngineError> {
+        let label = vec![format!("{STATION}={}", station.unwrap_or(TRIAL))];
+        let mut filters = HashMap::from([("label".to_owned(), label)]);
+        if station.is_none() {
+            filters.insert("status".to_owned(), vec!["exited".to_owned()]);
+        }
+        let options = ListContainersOptionsBuilder::new()
+            .all(true)
+            .filters(&filters);
+        let left = self.api.list_containers(Some(options.build())).await;
+        let left = left.map_err(failed("list what is left"))?;
+        let ids = left.into_iter().filter_map(|container| container.id);
+        let mut count = 0;
+        for id in ids {
+            self.remove(&id).await;
+            count += 1;
+        }
+        if count != 0 {
+            tracing::info!(count, "removed containers that an earlier start left");
+        }
+        Ok(())
+    }
+
+    pub(super) async fn create(&self, body: ContainerCreateBody) -> Result<String, EngineError> {
+        let made = self
+            .api
+            .create_container(None::<CreateContainerOptions>, body);
+        Ok(made.await.map_err(failed("create a container"))?.id)
+    }
+
+    pub(super) async fn attach(&self, id: &str) -> Result<AttachContainerResults, EngineError> {
+        let options = AttachContainerOptionsBuilder::new()
+            .stream(true)
+            .stdin(true)
+            .stdout(true)
+            .stderr(true)
+            .build();
+        let attached = self.api.attach_container(id, Some(options));
+        attached.await.map_err(failed("attach to a container"))
+    }
+
+    pub(super) async fn start(&self, id: &str) -> Result<(), EngineError> {
+        let started = self.api.start_container(id, None::<StartContainerOptions>);
+        started.await.map_err(failed("start a container"))
+    }
+
+    pub(super) async fn kill(&self, id: &str) {
+        let killed = self.api.kill_container(id, None::<KillContainerOptions>);
+        if let Err(error) = killed.await {
+            tracing::debug!(%error, "could not kill a container");
+        }
+    }
+
+    /// How a container is, once it has ended.
+    pub(super) async fn state(&self, id: &str) -> Option<ContainerState> {
+        let found = self.api.inspect_container(
+            id,
+            None::<bollard::query_parameters::InspectContainerOptions>,
+        );
+        found.await.ok()?.state
+    }
+
+    /// Ends and removes a container, and tries until it is gone.
+    pub(super) async fn remove(&self, id: &str) {
+        let mut rest = REMOVE_REST;
+        for attempt in 1..=REMOVE_TRIES {
+            let options = RemoveContainerOptionsBuilder::new().force(true).v(true);
+            match self.api.remove_container(id, Some(options.build())).await {
+                Ok(()) => return,
+                Err(bollard::errors::Error::DockerResponseServerError {
+                    status_code: 404, ..
+                }) => return,
+                Err(error) if attempt == REMOVE_TRIES => {
+                    tracing::error!(%error, container = id, "could not remove a container; the next start does");
+                }
+                Err(_) => {
+                    sleep(rest).await;
+                    rest *= 2;
+                }
+            }
+        }
+    }
+}
+
+pub(super) fn failed(what: &'static str) -> impl FnOnce(bollard::errors::Error) -> EngineError {
+    move |source| EngineError::Api { what, source }
+}

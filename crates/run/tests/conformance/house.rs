@@ -1,0 +1,249 @@
+//! A backend with one job at a time, and what came out of it.
+
+use std::{
+    fs,
+    path::{Path, PathBuf},
+    sync::Arc,
+};
+
+use serde_json::{Value, json};
+use strongroom_core::{
+    digest::Digest,
+    id::RunId,
+    limits::Limits,
+    permit::Permit,
+    plan::{Inputs, Plan, Stage},
+    run::{Reason, Stream},
+    runtime::RuntimeName,
+};
+use strongroom_run::{
+    Backend, Docker, DockerConfig, Job, Local, LocalConfig, LogChunk, PrepareError, Prepared, Reach,
+};
+use tempfile::TempDir;
+use tokio::sync::{mpsc, oneshot};
+
+use crate::engine::Engine;
+
+/// The most lines of one run in a test.
+const LINES_MAX: usize = 10_000;
+pub const STATION: &str = "station-of-a-test";
+
+pub struct House {
+    pub backend: Backend,
+    pub folder: TempDir,
+}
+
+/// What is to be run.
+#[derive(Clone)]
+pub struct Task {
+    pub files: Vec<(&'static str, String)>,
+    pub inputs: Inputs<Vec<(&'static str, String)>>,
+    pub args: Value,
+    pub limits: Limits,
+}
+
+/// What a run left, as far as it has to be the same everywhere.
+#[derive(Debug, PartialEq)]
+pub struct Outcome {
+    pub reason: Reason,
+    pub value: Option<Value>,
+    pub stdout: String,
+    pub stderr: String,
+    /// Paths and texts, or why they were refused.
+    pub files: Result<Vec<(String, String)>, String>,
+}
+
+impl Task {
+    pub fn file(name: &'static str, code: &str) -> Self {
+        Self {
+            files: vec![(name, code.to_owned())],
+            inputs: Inputs::None,
+            args: json!({}),
+            limits: Limits::DEFAULT,
+        }
+    }
+
+    pub fn python(code: &str) -> Self {
+        Self::file("main.py", code)
+    }
+
+    pub fn sh(code: &str) -> Self {
+        Self::file("main.sh", code)
+    }
+
+    pub fn on(mut self, inputs: Inputs<Vec<(&'static str, String)>>) -> Self {
+        self.inputs = inputs;
+        self
+    }
+
+    pub fn args(mut self, args: Value) -> Self {
+        self.args = args;
+        self
+    }
+
+    pub fn limits(mut self, change: impl FnOnce(&mut Limits)) -> Self {
+        change(&mut self.limits);
+        self
+    }
+
+    fn runtime(&self) -> RuntimeName {
+        match self.files[0].0.rsplit_once('.') {
+            Some((_, "py")) => RuntimeName::python3(),
+            Some((_, "star")) => "starlark".parse().unwrap(),
+            _ => RuntimeName::sh(),
+        }
+    }
+}
+
+impl House {
+    /// In the jail of this host.
+    pub fn local() -> Self {
+        let config = LocalConfig {
+            program: jail_program(),
+            slots_max: 2,
+            // Tests run beside each other; guests of two never share a user.
+            uid_base: 1_400_000_000 + std::process::id() % 100_000 * 64,
+            ..LocalConfig::default()
+        };
+        Self {
+            backend: Local::start(config).unwrap().into(),
+            folder: tempfile::tempdir().unwrap(),
+        }
+    }
+
+    /// In containers of this engine.
+    pub async fn docker(engine: &Engine) -> Self {
+        let folder = tempfile::tempdir().unwrap();
+        let config = docker_config(engine, folder.path());
+        let docker = Docker::start(config).await.unwrap();
+        Self {
+            backend: Backend::Docker(docker),
+            folder,
+        }
+    }
+
+    pub fn job(&self, task: &Task) -> Job {
+        let place = |files: &[(&'static str, String)]| {
+            let below = self.folder.path();
+            let dir = tempfile::tempdir_in(below).unwrap().keep();
+            open_to_all(below);
+            open_to_all(&dir);
+            for (path, text) in files {
+                fs::write(dir.join(path), text).unwrap();
+            }
+            dir
+        };
+        let digest =
+            |files: &Vec<(&'static str, String)>| Digest::of(format!("{files:?}").as_bytes());
+        let inputs = task.inputs.clone();
+        Job {
+            tenant: "tester".parse().unwrap(),
+            plan: Plan {
+                function: digest(&task.files),
+                runtime: self.backend.pin(&task.runtime()).unwrap(),
+                inputs: inputs
+                    .clone()
+                    .try_map(|files| Ok::<_, ()>(digest(&files)))
+                    .unwrap(),
+                args: task.args.clone(),
+                limits: task.limits,
+                stages: vec![Stage::Transform],
+                download: None,
+                secrets: std::collections::BTreeMap::new(),
+                config: std::collections::BTreeMap::new(),
+                answers: strongroom_core::network::Answers::Live,
+            },
+            entry: task.files[0].0.parse().unwrap(),
+            function_dir: place(&task.files),
+            inputs: inputs.try_map(|files| Ok::<_, ()>(place(&files))).unwrap(),
+            reach: Reach::Nothing,
+            secrets: std::collections::BTreeMap::new(),
+            stage_dir: None,
+        }
+    }
+
+    pub async fn prepare(&self, task: &Task) -> Result<Prepared, PrepareError> {
+        let job = self.job(task);
+        let permit = Permit::trial(RunId::new(1, *b"0123456789"), &job.plan);
+        self.backend.prepare(permit, job).await
+    }
+
+    pub async fn run(&self, task: &Task) -> Outcome {
+        let prepared = self.prepare(task).await.unwrap();
+        let (_keep, cancel) = oneshot::channel();
+        ended(prepared, cancel, task).await
+    }
+}
+
+/// Runs to the end and takes everything.
+pub async fn ended(
+    prepared: Prepared,
+    cancel: oneshot::Receiver<strongroom_core::name::Name>,
+    task: &Task,
+) -> Outcome {
+    let (sender, mut taken) = mpsc::channel(LINES_MAX);
+    let ended = prepared.run(sender, cancel).await;
+    let (mut stdout, mut stderr) = (Vec::new(), Vec::new());
+    while let Ok(LogChunk { stream, text }) = taken.try_recv() {
+        match stream {
+            Stream::Stdout => stdout.push(text),
+            Stream::Stderr => stderr.push(text),
+            Stream::Event => {}
+        }
+    }
+    let mut texts = Vec::new();
+    let files = match ended.out {
+        None => Ok(Vec::new()),
+        Some(_) if !matches!(ended.reason, Reason::Succeeded | Reason::Failed { .. }) => Ok(texts),
+        Some(out) => out
+            .collect(&task.limits, |path, _, reader| {
+                let mut text = String::new();
+                reader.read_to_string(&mut text)?;
+                texts.push((path.to_string(), text.clone()));
+                Ok(Digest::of(text.as_bytes()))
+            })
+            .map(|_| texts)
+            .map_err(|error| error.to_string()),
+    };
+    Outcome {
+        reason: ended.reason,
+        value: ended.value,
+        stdout: stdout.join("\n"),
+        stderr: stderr.join("\n"),
+        files,
+    }
+}
+
+pub fn docker_config(engine: &Engine, folder: &Path) -> DockerConfig {
+    DockerConfig {
+        host: engine.host(),
+        station: Some(STATION.to_owned()),
+        folder: folder.to_owned(),
+        program: jail_program(),
+        slots_max: 2,
+        uid_base: 1_500_000_000 + std::process::id() % 100_000 * 64,
+        runtimes: Arc::default(),
+    }
+}
+
+fn open_to_all(dir: &Path) {
+    use std::os::unix::fs::PermissionsExt as _;
+    fs::set_permissions(dir, fs::Permissions::from_mode(0o755)).unwrap();
+}
+
+/// The program that becomes the warden, built beside this test.
+fn jail_program() -> PathBuf {
+    let this = std::env::current_exe().unwrap();
+    let program = this
+        .parent()
+        .unwrap()
+        .parent()
+        .unwrap()
+        .join("strongroom-jail");
+    assert!(
+        program.is_file(),
+        "{} is missing: build it with `cargo build -p strongroom-jail`",
+        program.display()
+    );
+    program
+}
