@@ -41,6 +41,11 @@ pub const CURL: Need = Need {
     package: "curl",
     present: has_curl,
 };
+pub const ENGINE: Need = Need {
+    what: "a Docker Engine",
+    package: "docker.io",
+    present: has_engine,
+};
 pub const QEMU: Need = Need {
     what: "QEMU for x86_64",
     package: "qemu-system-x86",
@@ -56,6 +61,11 @@ pub const MKE2FS: Need = Need {
     package: "e2fsprogs",
     present: has_mke2fs,
 };
+
+fn has_engine() -> bool {
+    // It is no program of everybody's path.
+    which("dockerd").is_some() || Path::new("/usr/sbin/dockerd").exists()
+}
 
 fn has_qemu() -> bool {
     which("qemu-system-x86_64").is_some()
@@ -136,11 +146,15 @@ pub fn install(needs: &[Need]) -> anyhow::Result<()> {
     }
 }
 
+/// Whether this process may do anything here.
+pub fn is_root() -> bool {
+    std::fs::read_to_string("/proc/self/status")
+        .is_ok_and(|status| status.lines().any(|line| line.starts_with("Uid:\t0\t")))
+}
+
 /// `program` with the rights to install: by sudo, for an ordinary user.
 fn as_root(program: &str) -> Command {
-    let root = std::fs::read_to_string("/proc/self/status")
-        .is_ok_and(|status| status.lines().any(|line| line.starts_with("Uid:\t0\t")));
-    if root || which("sudo").is_none() {
+    if is_root() || which("sudo").is_none() {
         return Command::new(program);
     }
     let mut command = Command::new("sudo");
