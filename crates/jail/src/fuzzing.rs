@@ -55,6 +55,7 @@ fn through_a_socket<T: DeserializeOwned>(bytes: &[u8]) -> Option<T> {
             assert!(bytes.is_empty());
             None
         }
+        Ok(Received::Bare(_)) => panic!("a packet had descriptors that were lost"),
         Ok(Received::Nothing) => panic!("a packet was lost"),
         Err(_) => None,
     }

@@ -11,7 +11,7 @@ use serde::{Deserialize, Serialize};
 
 use crate::event::{Enforced, Exit, SlotId};
 use crate::jail::{Attachment, Program, Spec};
-use crate::kernel::Kernel;
+use crate::kernel::{DESCRIPTORS, Kernel};
 use crate::limits::Limits;
 use crate::supervisor::WardenConfig;
 
@@ -137,6 +137,17 @@ pub(crate) enum ToWorker {
 pub(crate) struct Refusal {
     pub(crate) wall: String,
     pub(crate) detail: String,
+}
+
+impl Refusal {
+    /// What came with a frame could not be taken: the warden's own limit, and no
+    /// reason to give up everybody else.
+    pub(crate) fn no_descriptors() -> Self {
+        Self {
+            wall: DESCRIPTORS.to_owned(),
+            detail: "the warden may open no more files; raise its limit of open files".to_owned(),
+        }
+    }
 }
 
 /// Turns any failure of a step into a refusal that names its wall.

@@ -269,6 +269,7 @@ impl Warden {
         };
         let (message, descriptors) = match wire::receive_now(self.socket()).map_err(failed)? {
             Received::Frame(message, descriptors) => (message, descriptors),
+            Received::Bare(_) => return Err(failed(rustix::io::Errno::MFILE.into())),
             Received::Nothing => return Ok(None),
             Received::End => return Err(WardenError::Gone),
         };

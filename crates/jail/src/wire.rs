@@ -2,8 +2,9 @@
 //!
 //! One frame is one packet, so frames never mix and never need reassembly.
 //! A frame has at most [`FRAME_BYTES_MAX`] bytes and [`DESCRIPTORS_MAX`]
-//! descriptors, all close-on-exec on arrival. Deliberately absent: any
-//! tolerance; a frame that does not decode ends the conversation.
+//! descriptors, all close-on-exec on arrival. Who may open no more files is
+//! told so, frame by frame. Deliberately absent: any other tolerance; a frame
+//! that does not decode ends the conversation.
 
 use std::io::{self, IoSlice, IoSliceMut};
 use std::mem::MaybeUninit;
@@ -23,6 +24,8 @@ pub(crate) const DESCRIPTORS_MAX: usize = 9;
 /// What arrived.
 pub(crate) enum Received<T> {
     Frame(T, Vec<OwnedFd>),
+    /// A whole frame whose descriptors this process had no room for; none is kept.
+    Bare(T),
     /// Nothing yet, and the caller did not want to wait.
     Nothing,
     /// The other side is gone.
@@ -139,12 +142,12 @@ fn receive_with<T: DeserializeOwned>(
     if got.bytes == 0 {
         return Ok(Received::End);
     }
-    if got
-        .flags
-        .intersects(ReturnFlags::TRUNC | ReturnFlags::CTRUNC)
-    {
+    if got.flags.intersects(ReturnFlags::TRUNC) {
         return Err(io::Error::other("received a frame that was cut short"));
     }
     let message = postcard::from_bytes(&bytes[..got.bytes]).map_err(io::Error::other)?;
-    Ok(Received::Frame(message, descriptors))
+    match got.flags.intersects(ReturnFlags::CTRUNC) {
+        true => Ok(Received::Bare(message)),
+        false => Ok(Received::Frame(message, descriptors)),
+    }
 }

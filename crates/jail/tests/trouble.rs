@@ -7,8 +7,12 @@ mod cell;
 use std::path::{Path, PathBuf};
 use std::process::Command;
 
-use cell::{LIMITS, refused, run_in, shell};
-use strongroom_jail::{SealError, Status, Tier, Warden, WardenConfig};
+use cell::delegated::{group_beside, own_group};
+use cell::{Guest, LIMITS, SLOT, event, processes_with, refused, run_in, shell};
+use rustix::process::{Pid, Resource, Rlimit, prlimit};
+use strongroom_jail::{
+    Cause, Event, SealError, SlotId, Status, Tier, Warden, WardenConfig, WardenError,
+};
 
 /// Set for the inner half: where the stage is.
 const STAGE: &str = "STRONGROOM_TEST_STAGE";
@@ -116,4 +120,184 @@ fn fill(stage: &Path) -> Vec<PathBuf> {
     paths
         .take_while(|path| std::fs::write(path, "").is_ok())
         .collect()
+}
+
+/// Bounds how many files a warden may have open, beyond those that it has.
+fn descriptors(warden: &Warden, more: Option<u64>) {
+    let pid = warden.process_id();
+    let open = std::fs::read_dir(format!("/proc/{pid}/fd")).unwrap();
+    let numbers = open
+        .flatten()
+        .map(|one| one.file_name().into_string().unwrap());
+    let highest: u64 = numbers.map(|one| one.parse().unwrap()).max().unwrap();
+    let limit = Rlimit {
+        current: Some(more.map_or(1024, |more| highest + 1 + more)),
+        maximum: Some(4096),
+    };
+    let pid = Pid::from_raw(pid.cast_signed()).unwrap();
+    prlimit(Some(pid), Resource::Nofile, limit).unwrap();
+}
+
+#[test]
+fn a_warden_without_descriptors_refuses_one_guest_by_name_and_keeps_the_others() {
+    let warden = cell::warden();
+    let marker = format!("7100.{}", std::process::id());
+    let jail = shell(LIMITS, &format!("echo up; sleep {marker}"));
+    let mut other = Guest::prepare(&warden, SlotId(1), jail);
+    other.start();
+    other.wait_for("up");
+    let mut first = None;
+    for more in 0..64 {
+        descriptors(&warden, Some(more));
+        let seal = shell(LIMITS, "true").seal(warden.kernel()).unwrap();
+        warden.prepare(SLOT, seal).unwrap();
+        match event(&warden) {
+            Event::Refused { wall, detail, .. } => {
+                assert!(detail.contains("files"), "{more} more: {wall}: {detail}");
+                first.get_or_insert(wall);
+            }
+            Event::Ready { .. } => {
+                warden.kill(SLOT).unwrap();
+                assert!(matches!(event(&warden), Event::Exited { .. }));
+                break;
+            }
+            other => panic!("{other:?}"),
+        }
+    }
+    // Which step is the first to find no room depends on numbers that are free.
+    assert!(first.is_some(), "there was always room");
+    descriptors(&warden, None);
+    assert_eq!(run_in(&warden, shell(LIMITS, "echo fine")).text(), "fine");
+    assert!(
+        !processes_with(&marker).is_empty(),
+        "it had nothing to do with it"
+    );
+    warden.kill(SlotId(1)).unwrap();
+    assert_eq!(other.finish().exit.cause, Cause::Killed);
+}
+
+/// A warden in a group of its own, where one thing can run out.
+struct Bounded {
+    warden: Warden,
+    group: PathBuf,
+    version_two: bool,
+}
+
+impl Bounded {
+    fn start(controller: &str) -> Self {
+        let name = format!("trouble_{controller}_{}", std::process::id());
+        if let Some(own) = own_group() {
+            let group = group_beside(&own, &name).unwrap();
+            let config = WardenConfig {
+                cgroup_dirs: vec![group.clone()],
+                spares: 0,
+                ..cell::config()
+            };
+            let warden = Warden::start(config).unwrap();
+            return Self {
+                warden,
+                group,
+                version_two: true,
+            };
+        }
+        let text = std::fs::read_to_string("/proc/self/cgroup").unwrap();
+        let line = text
+            .lines()
+            .find(|line| line.split(':').nth(1) == Some(controller));
+        let below = line.unwrap().splitn(3, ':').nth(2).unwrap();
+        let group = Path::new("/sys/fs/cgroup").join(controller);
+        let group = group.join(&below[1..]).join(&name);
+        std::fs::create_dir(&group).unwrap();
+        let config = WardenConfig {
+            spares: 0,
+            ..cell::config()
+        };
+        let warden = Warden::start(config).unwrap();
+        let pid = warden.process_id().to_string();
+        std::fs::write(group.join("cgroup.procs"), pid).unwrap();
+        Self {
+            warden,
+            group,
+            version_two: false,
+        }
+    }
+
+    fn set(&self, file: &str, value: &str) {
+        std::fs::write(self.group.join(file), value).unwrap();
+    }
+
+    fn clear(self) {
+        drop(self.warden);
+        cell::soon("the group's end", || {
+            std::fs::remove_dir(&self.group).is_ok() || !self.group.exists()
+        });
+    }
+}
+
+#[test]
+fn a_host_without_processes_is_named_and_the_next_run_works() {
+    if !cell::is_root() {
+        return;
+    }
+    let place = Bounded::start("pids");
+    let now = std::fs::read_to_string(place.group.join("pids.current")).unwrap();
+    place.set("pids.max", now.trim());
+    for _ in 0..3 {
+        let (wall, detail) = refused(&place.warden, shell(LIMITS, "true"));
+        assert_eq!(wall, "cgroup", "{detail}");
+        assert!(
+            detail.contains("Resource temporarily unavailable"),
+            "{detail}"
+        );
+    }
+    place.set("pids.max", "max");
+    assert_eq!(
+        run_in(&place.warden, shell(LIMITS, "echo fine")).text(),
+        "fine"
+    );
+    place.clear();
+}
+
+#[test]
+fn a_host_without_memory_is_named_and_the_next_run_works() {
+    if !cell::is_root() {
+        return;
+    }
+    let place = Bounded::start("memory");
+    let (file, few, many) = match place.version_two {
+        true => ("memory.max", "65536", "max"),
+        false => ("memory.limit_in_bytes", "65536", "-1"),
+    };
+    place.set(file, few);
+    let seal = shell(LIMITS, "true").seal(place.warden.kernel()).unwrap();
+    let told = place.warden.prepare(SLOT, seal).map(|_| ());
+    // The kernel refuses a process to the warden, or ends the warden or a keeper.
+    let ended = match told {
+        Err(WardenError::Gone) => None,
+        Err(other) => panic!("{other}"),
+        Ok(()) => {
+            let mut heard = place.warden.receive();
+            cell::soon("news", || {
+                if matches!(heard, Ok(None)) {
+                    heard = place.warden.receive();
+                }
+                !matches!(heard, Ok(None))
+            });
+            match heard {
+                Ok(Some(Event::Refused { wall, detail, .. })) => Some((wall, detail)),
+                Err(WardenError::Gone) => None,
+                other => panic!("{other:?}"),
+            }
+        }
+    };
+    if let Some((wall, detail)) = &ended {
+        let named = ["cgroup", "preparation", "private_root", "user_namespace"];
+        assert!(named.contains(&wall.as_str()), "{wall}: {detail}");
+    }
+    place.set(file, many);
+    let again = (ended.is_none()).then(cell::warden);
+    let warden = again.as_ref().unwrap_or(&place.warden);
+    assert_eq!(run_in(warden, shell(LIMITS, "echo fine")).text(), "fine");
+    drop(again);
+    place.clear();
 }

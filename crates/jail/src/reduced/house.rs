@@ -83,7 +83,13 @@ impl House {
             match happened {
                 None => {
                     while let Some((message, descriptors)) = self.link.hear() {
-                        self.obey(message, &descriptors);
+                        match (descriptors, message) {
+                            (Some(descriptors), message) => self.obey(message, &descriptors),
+                            (None, ToWarden::Prepare { slot, .. }) => {
+                                self.refused(slot, Refusal::no_descriptors());
+                            }
+                            (None, _) => {}
+                        }
                     }
                 }
                 Some(id) => self.hear(id),
@@ -202,7 +208,7 @@ impl House {
                     self.over(id, slot, exit, out.into_iter().next());
                 }
             }
-            Ok(Received::End) | Err(_) => {
+            Ok(Received::End | Received::Bare(_)) | Err(_) => {
                 if let Some(slot) = self.slots.remove(&id) {
                     self.keeper_died(id, slot);
                 }

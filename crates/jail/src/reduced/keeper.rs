@@ -264,7 +264,9 @@ impl<'a> Keeper<'a> {
                 }
             }
             Ok(Received::Frame(ToKeeper::Begin, _) | Received::Nothing) => None,
-            Ok(Received::Frame(ToKeeper::Kill, _) | Received::End) | Err(_) => Some(Cause::Killed),
+            Ok(Received::Frame(ToKeeper::Kill, _) | Received::Bare(_) | Received::End) | Err(_) => {
+                Some(Cause::Killed)
+            }
         }
     }
 

@@ -104,7 +104,10 @@ impl House {
 
     fn hear_supervisor(&mut self) {
         while let Some((message, descriptors)) = self.link.hear() {
-            self.obey(message, descriptors);
+            match descriptors {
+                Some(descriptors) => self.obey(message, descriptors),
+                None => self.refuse(&message),
+            }
         }
     }
 
@@ -134,6 +137,20 @@ impl House {
                 self.with(slot, |slot| slot.start(program, &descriptors, now));
             }
             ToWarden::Kill { slot } => self.with(slot, |slot| slot.kill(Cause::Killed, now)),
+        }
+    }
+
+    /// Without what came along with a request, its slot cannot be.
+    fn refuse(&mut self, message: &ToWarden) {
+        let now = Instant::now();
+        match message {
+            ToWarden::Prepare { slot, .. } => {
+                self.conclude(*slot, Outcome::Refused(Refusal::no_descriptors()));
+            }
+            ToWarden::Start { slot, .. } => {
+                self.with(*slot, |slot| slot.refuse(Refusal::no_descriptors(), now));
+            }
+            ToWarden::Configure(_) | ToWarden::Attach { .. } | ToWarden::Kill { .. } => {}
         }
     }
 

@@ -45,10 +45,12 @@ impl Link {
         PollFd::new(&self.socket, PollFlags::IN | room)
     }
 
-    /// The next request, if there is one.
-    pub(crate) fn hear(&mut self) -> Option<(ToWarden, Vec<OwnedFd>)> {
+    /// The next request, if there is one; without its descriptors if there was
+    /// no room for them.
+    pub(crate) fn hear(&mut self) -> Option<(ToWarden, Option<Vec<OwnedFd>>)> {
         match wire::receive_now::<ToWarden>(&self.socket) {
-            Ok(Received::Frame(message, descriptors)) => return Some((message, descriptors)),
+            Ok(Received::Frame(message, descriptors)) => return Some((message, Some(descriptors))),
+            Ok(Received::Bare(message)) => return Some((message, None)),
             Ok(Received::Nothing) => {}
             Ok(Received::End) | Err(_) => self.open = false,
         }

@@ -149,6 +149,7 @@ impl Slot {
                 Ok(Received::Frame(report, descriptors)) => {
                     heard.extend(self.take(report, descriptors, now));
                 }
+                Ok(Received::Bare(_)) => self.refuse(Refusal::no_descriptors(), now),
                 Ok(Received::Nothing) => break,
                 Ok(Received::End) | Err(_) => self.deaf = true,
             }
