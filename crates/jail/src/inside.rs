@@ -15,6 +15,7 @@ mod attend;
 mod charge;
 mod child;
 mod gather;
+mod handover;
 mod look;
 mod measure;
 mod station;
@@ -24,6 +25,7 @@ use std::ffi::OsStr;
 
 use crate::syscall;
 
+pub use handover::{Handover, SOCKET};
 pub use words::{
     Bytes, Entry, FRAME_LEN_MAX, FromInside, Kind, ORDER_LEN_MAX, Order, Seen, ToInside, Unframed,
     Voice, frame,

@@ -17,7 +17,7 @@ use super::charge::Charge;
 use super::measure::Group;
 use super::station::{OUT, Station, is_ready};
 use super::words::{Bytes, FRAME_LEN_MAX, FromInside, ORDER_LEN_MAX, Order, Seen, ToInside, Voice};
-use super::{gather, look};
+use super::{gather, handover, look};
 use crate::cage::privileges;
 use crate::event::{Cause, Exit, Status};
 use crate::kernel::LANDLOCK;
@@ -55,6 +55,9 @@ fn serve(station: &mut Station) -> Result<(), Refusal> {
     let landlock_abi = syscall::landlock_abi()
         .ok_or("this kernel has none")
         .or_refuse(LANDLOCK, "find its version")?;
+    if let Some(path) = &order.gateway {
+        handover::hand_over(path)?;
+    }
     let signals = syscall::child_signals().or_refuse(PREPARATION, "hear of children")?;
     let charge = Charge::start(&order, landlock_abi)?;
     // After the fork, since the child has to reach its own `/proc/self` first.

@@ -1,9 +1,19 @@
 //! From an outline to a container whose guest waits to begin.
 
-use std::{os::fd::OwnedFd, sync::Arc, time::Duration};
+use std::{
+    fs::Permissions,
+    os::{fd::OwnedFd, unix::fs::PermissionsExt as _},
+    path::{Path, PathBuf},
+    sync::Arc,
+    time::Duration,
+};
 
 use strongroom_core::limits::Limits;
-use strongroom_jail::{Outline, inside::Order};
+use strongroom_jail::{
+    Outline,
+    inside::{Handover, Order, SOCKET},
+};
+use tempfile::TempDir;
 use tokio::{net::unix::pipe, time::timeout};
 
 use super::{
@@ -12,6 +22,7 @@ use super::{
     container::{self, Place, Said},
     engine, image,
     mouths::Mouths,
+    tools::FOLDER,
 };
 use crate::{prepare::PrepareError, prepared::Readers};
 
@@ -27,12 +38,10 @@ impl Shared {
         outline: Outline,
         log_bytes: u64,
     ) -> Result<(Contained, Readers, Option<OwnedFd>), PrepareError> {
-        if outline.gateway {
-            return Err(PrepareError::Refused {
-                wall: "gateway".to_owned(),
-                detail: "the backend docker runs no stage that downloads".to_owned(),
-            });
-        }
+        let gateway = match outline.gateway {
+            true => Some(Waiting::in_folder(&self.config.folder)?),
+            false => None,
+        };
         let uid = self.uid(place.slot);
         let files = container::files(&outline, &self.uids());
         let image = image::root(&self.engine, &outline.links, &files).await?;
@@ -41,10 +50,10 @@ impl Shared {
             run,
             uid,
             tools: &self.tools,
-            own: Vec::new(),
+            own: gateway.iter().map(Waiting::shown).collect(),
         };
         let body = container::body(&said, &outline, image);
-        let order = container::order(outline, log_bytes, None)?;
+        let order = container::order(outline, log_bytes, gateway.as_ref().map(Waiting::path))?;
         let pipes = || pipe::pipe().map_err(PrepareError::Pipes);
         let [stdout, stderr, result] = [pipes()?, pipes()?, pipes()?];
         let mouths = Mouths::new([stdout.0, stderr.0, result.0], &order);
@@ -53,7 +62,10 @@ impl Shared {
         let readers = Readers::of([stdout.1, stderr.1, result.1]);
         let first = timeout(Duration::from_millis(MAKE_MS_MAX), contained.word());
         match first.await.map_err(|_| EngineError::Slow)? {
-            Some(Word::Ready) => Ok((contained, readers, None)),
+            Some(Word::Ready) => {
+                let taken = gateway.map(Waiting::take).transpose()?;
+                Ok((contained, readers, taken))
+            }
             Some(Word::Refused(error)) => Err(error),
             Some(Word::Dead(..)) | None => Err(PrepareError::Ended),
         }
@@ -64,6 +76,42 @@ impl Shared {
         let place = self.place().await.ok_or(PrepareError::Busy)?;
         let made = self.contain(place, "rehearsal", container::rehearsal(), 0);
         made.await.map(drop)
+    }
+}
+
+/// A folder in which the port of a container's gateway is waited for.
+struct Waiting {
+    folder: TempDir,
+    handover: Handover,
+}
+
+impl Waiting {
+    fn in_folder(below: &Path) -> Result<Self, EngineError> {
+        let made = || {
+            let folder = tempfile::Builder::new()
+                .prefix("strongroom-gateway-")
+                .permissions(Permissions::from_mode(0o711))
+                .tempdir_in(below)?;
+            let handover = Handover::listen(folder.path())?;
+            let everybody = Permissions::from_mode(0o777);
+            std::fs::set_permissions(folder.path().join(SOCKET), everybody)?;
+            Ok(Self { folder, handover })
+        };
+        made().map_err(EngineError::Folder)
+    }
+
+    /// The folder, and where the container sees it.
+    fn shown(&self) -> (PathBuf, String) {
+        (self.folder.path().to_owned(), format!("{FOLDER}/gateway"))
+    }
+
+    /// The socket, as the container sees it.
+    fn path(&self) -> PathBuf {
+        PathBuf::from(format!("{FOLDER}/gateway/{SOCKET}"))
+    }
+
+    fn take(self) -> Result<OwnedFd, PrepareError> {
+        self.handover.take().map_err(PrepareError::Pipes)
     }
 }
 

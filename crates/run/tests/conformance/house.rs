@@ -40,6 +40,7 @@ pub struct Task {
     pub inputs: Inputs<Vec<(&'static str, String)>>,
     pub args: Value,
     pub limits: Limits,
+    pub reach: Reach,
 }
 
 /// What a run left, as far as it has to be the same everywhere.
@@ -60,6 +61,7 @@ impl Task {
             inputs: Inputs::None,
             args: json!({}),
             limits: Limits::DEFAULT,
+            reach: Reach::Nothing,
         }
     }
 
@@ -147,7 +149,10 @@ impl House {
                     .unwrap(),
                 args: task.args.clone(),
                 limits: task.limits,
-                stages: vec![Stage::Transform],
+                stages: match task.reach {
+                    Reach::Nothing => vec![Stage::Transform],
+                    Reach::Gateway => vec![Stage::Download, Stage::Transform],
+                },
                 download: None,
                 secrets: std::collections::BTreeMap::new(),
                 config: std::collections::BTreeMap::new(),
@@ -156,7 +161,7 @@ impl House {
             entry: task.files[0].0.parse().unwrap(),
             function_dir: place(&task.files),
             inputs: inputs.try_map(|files| Ok::<_, ()>(place(&files))).unwrap(),
-            reach: Reach::Nothing,
+            reach: task.reach,
             secrets: std::collections::BTreeMap::new(),
             stage_dir: None,
         }

@@ -8,5 +8,6 @@
 
 mod containers;
 mod engine;
+mod gateway;
 mod house;
 mod programs;
