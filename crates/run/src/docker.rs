@@ -11,6 +11,7 @@
 //! Absent on purpose: an engine that does not see this host's files, and any
 //! network other than the gateway.
 
+mod apart;
 mod contain;
 mod contained;
 mod container;
@@ -20,6 +21,7 @@ mod image;
 mod mouths;
 mod talk;
 mod tools;
+mod usage;
 
 use std::{
     path::PathBuf,

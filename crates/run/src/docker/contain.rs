@@ -17,7 +17,7 @@ use tempfile::TempDir;
 use tokio::{net::unix::pipe, time::timeout};
 
 use super::{
-    EngineError, Shared,
+    EngineError, Shared, apart,
     contained::{Contained, Life, Word},
     container::{self, Place, Said},
     engine, image,
@@ -42,6 +42,7 @@ impl Shared {
             true => Some(Waiting::in_folder(&self.config.folder)?),
             false => None,
         };
+        let outline = apart::etc(outline).map_err(EngineError::Image)?;
         let uid = self.uid(place.slot);
         let files = container::files(&outline, &self.uids());
         let image = image::root(&self.engine, &outline.links, &files).await?;
@@ -117,6 +118,8 @@ impl Waiting {
 
 fn limits(order: &Order) -> Limits {
     Limits {
+        cpu_milli: order.limits.cpu_milli,
+        memory_bytes: order.limits.memory_bytes,
         out_bytes: order.limits.out_bytes,
         out_files: u32::try_from(order.limits.out_files).unwrap_or(u32::MAX),
         ..Limits::DEFAULT

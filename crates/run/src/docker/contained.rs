@@ -14,7 +14,7 @@ use std::{
 
 use bollard::models::ContainerCreateBody;
 use futures::StreamExt as _;
-use strongroom_core::limits::Limits;
+use strongroom_core::{limits::Limits, text};
 use strongroom_jail::{
     Cause, Exit, Status,
     inside::{FRAME_LEN_MAX, FromInside, Order, ToInside, Unframed},
@@ -30,6 +30,7 @@ use super::{
     copy::{self, Part},
     mouths::Mouths,
     talk::{News, Output, Talk, say},
+    usage::believed,
 };
 use crate::{collect::OutFolder, prepare::PrepareError};
 
@@ -274,7 +275,7 @@ impl Life {
             return End::Lost { killed };
         }
         let complaint = String::from_utf8_lossy(&talk.complaint);
-        let complaint = strongroom_core::text::shown(complaint.trim(), 500);
+        let complaint = text::shown(complaint.trim(), 500);
         End::Early(PrepareError::Refused {
             wall: "container".to_owned(),
             detail: match complaint.is_empty() {
@@ -288,7 +289,10 @@ impl Life {
         match message {
             FromInside::Ready(_) => self.tell(Word::Ready).await,
             FromInside::Refused { wall, detail } => {
-                return Some(End::Early(PrepareError::Refused { wall, detail }));
+                return Some(End::Early(PrepareError::Refused {
+                    wall: text::shown(&wall, 80),
+                    detail: text::shown(&detail, 500),
+                }));
             }
             FromInside::Said { voice, bytes } if self.began.is_some() => {
                 self.mouths.say(voice, bytes.0);
@@ -306,6 +310,11 @@ impl Life {
         None
     }
 
+    /// How long the guest has run.
+    fn elapsed(&self) -> Duration {
+        self.began.map(|began| began.elapsed()).unwrap_or_default()
+    }
+
     /// All processes are dead; what they left is told from now on.
     async fn dead(&mut self, shared: &Shared, exit: Exit) {
         self.mouths.close();
@@ -314,6 +323,7 @@ impl Life {
         let made = tokio::task::spawn_blocking(move || copy::make(&folder, &limits, told));
         let (to, out) = oneshot::channel();
         self.out = Some(Taking { parts, made, to });
+        let exit = believed(exit, &self.limits, self.elapsed());
         self.tell(Word::Dead(exit, out)).await;
     }
 
@@ -356,7 +366,7 @@ impl Life {
         if !out_of_memory && !killed {
             return;
         }
-        let wall = self.began.map(|began| began.elapsed()).unwrap_or_default();
+        let wall = self.elapsed();
         let exit = Exit {
             status: Status::Signaled(9),
             cause: match killed {
