@@ -15,6 +15,7 @@ mod leaving;
 mod logs;
 mod outputs;
 mod packages;
+mod randomness;
 mod scripts;
 mod stages;
 mod values;
