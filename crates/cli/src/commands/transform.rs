@@ -71,6 +71,9 @@ pub struct SaveArgs {
 pub struct ApplyArgs {
     #[command(flatten)]
     what: WhatArgs,
+    /// Columns whose values name a row, with commas between, to show what would change
+    #[arg(long, value_name = "COLUMN", value_delimiter = ',')]
+    key: Vec<String>,
 }
 
 /// A transform and what it is given.
@@ -182,7 +185,7 @@ pub fn save(ui: &mut Ui, client: &Client, args: &SaveArgs) -> Result<Outcome, Cl
         return not_waited(ui, &asked);
     }
     let deadline = args.wait.map(|wait| Instant::now() + wait);
-    let Some(made) = made(ui, client, &args.what, &asked.run, deadline)? else {
+    let Some(made) = made(ui, client, (&args.what, &[]), &asked.run, deadline)? else {
         let id = &asked.run.id;
         ui.say(format_args!(
             "{id} has not ended; it is saved once it has, and `strongroom status {id}` tells how it is"
@@ -203,7 +206,8 @@ pub fn apply(ui: &mut Ui, client: &Client, args: &ApplyArgs) -> Result<Outcome, 
         ..args.what.asked(ui)?
     };
     let asked: Transform = client.post_once(&args.what.place(), None, &new)?;
-    let made = made(ui, client, &args.what, &asked.run, None)?;
+    let what = (&args.what, &args.key[..]);
+    let made = made(ui, client, what, &asked.run, None)?;
     let made = made.unwrap_or(asked);
     if ui.json {
         ui.print_json(&made)?;
@@ -237,7 +241,7 @@ fn not_waited(ui: &mut Ui, asked: &Transform) -> Result<Outcome, CliError> {
 fn made(
     ui: &mut Ui,
     client: &Client,
-    what: &WhatArgs,
+    (what, key): (&WhatArgs, &[String]),
     run: &Run,
     deadline: Option<Instant>,
 ) -> Result<Option<Transform>, CliError> {
@@ -258,8 +262,12 @@ fn made(
         ending.tell(ui, None)?;
     }
     let place = format!("{}/{}", what.place(), run.id);
+    let mut query = vec![("wait", "30s".to_owned())];
+    if !key.is_empty() {
+        query.push(("key", key.join(",")));
+    }
     loop {
-        let made: Transform = client.get_patiently(&place, &[("wait", "30s".to_owned())])?;
+        let made: Transform = client.get_patiently(&place, &query)?;
         if made.outcome.is_some() || made.preview.is_some() {
             return Ok(Some(made));
         }

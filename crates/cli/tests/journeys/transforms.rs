@@ -98,7 +98,7 @@ fn a_script_of_functions_downloads_by_the_gateway_and_makes_a_version() {
     pushed(&station, &lab);
     let script = transform(&station, "worth", FIRST, host, "");
     let what = ["--file", &script, "lab/towns", "--arg", "of=towns"];
-    snapshot!(lab.does(&[&["apply"][..], &what].concat()), @r##"
+    snapshot!(lab.does(&[&["apply", "--key", "town"][..], &what].concat()), @r##"
     changes    files, meta
     file       towns.csv, 28 B, has the rows
     rows       2
@@ -164,6 +164,74 @@ fn a_script_of_functions_downloads_by_the_gateway_and_makes_a_version() {
     "##);
     let stranger = guest.cannot(&["save", "--file", &same, "lab/towns"]);
     assert!(stranger.contains("only lab can"), "{stranger}");
+}
+
+const EXPOSING: &str = r#"load("http.star", "http")
+
+def expose(ds, ctx):
+    return [row["town"] for row in ds.get_body()]
+
+def download(ctx):
+    url = "http://HOST/" + "+".join(ctx.expose)
+    return http.get(url).json()
+
+def transform(ds, ctx):
+    ds.set_body([[town, price] for town, price in ctx.download.items()])
+"#;
+
+#[test]
+fn a_script_that_exposes_saves_only_when_that_is_said() {
+    let (host, asked) = host(PRICES);
+    let station = station(host);
+    let [lab, _, _] = station.people();
+    pushed(&station, &lab);
+    let script = transform(&station, "exposing", EXPOSING, host, "");
+    let save = ["save", "--file", &script, "lab/towns"];
+    let refused = lab.cannot(&save);
+    assert!(
+        refused.contains("off unless the data's owners allow it"),
+        "{refused}"
+    );
+    assert_eq!(asked.load(Ordering::SeqCst), 0);
+    let said = [&save[..], &["--transform-expose-all-datasets"]].concat();
+    let made = lab.reads(&said);
+    assert_eq!(made["outcome"]["state"], "saved", "{made}");
+    let run = text(&made["run"], "id");
+    assert_eq!(
+        lab.does(&["output", &run, "--exposed"]).out.trim(),
+        r#"["a","b"]"#
+    );
+    assert!(lab.does(&["network", &run]).out.contains("/a+b"));
+    assert_eq!(rows(&lab, "lab/towns").as_array().unwrap().len(), 2);
+}
+
+#[test]
+fn a_script_is_applied_and_saved_over_http_as_well() {
+    let (host, _) = host(PRICES);
+    let station = station(host);
+    let [lab, _, _] = station.people();
+    pushed(&station, &lab);
+    let agent = ureq::Agent::config_builder().proxy(None).build();
+    let agent: ureq::Agent = agent.into();
+    let at = format!("{}/v1/datasets/lab/towns/transforms?wait=60s", station.url);
+    let manifest = format!("entry = \"main.star\"\n[download]\nhosts = [\"{host}\"]\n");
+    let script = FIRST.replace("HOST", &host.to_string());
+    for (mode, wanted) in [("apply", Value::Null), ("save", json!("saved"))] {
+        let body = json!({
+            "mode": mode,
+            "files": { "main.star": script, "strongroom.toml": manifest },
+            "args": { "of": "towns" },
+        });
+        let sent = agent
+            .post(&at)
+            .header("Authorization", format!("Bearer {}", lab.token))
+            .send_json(&body);
+        let mut answer = sent.unwrap();
+        let made: Value = answer.body_mut().read_json().unwrap();
+        assert_eq!(made["outcome"]["state"], wanted, "{made}");
+        assert_eq!(made["preview"].is_null(), mode == "save", "{made}");
+    }
+    assert_eq!(rows(&lab, "lab/towns")[1]["people"], 40000);
 }
 
 const SECOND: &str = r##"# name: fetch

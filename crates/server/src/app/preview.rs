@@ -16,7 +16,7 @@ use strongroom_store::{RunRow, TransformRow};
 use super::{
     App, AppError,
     bodies::Found,
-    rows::Version,
+    rows::{Version, key_bounded},
     settle::{Fault, Ready},
 };
 use crate::{
@@ -36,7 +36,9 @@ impl App {
         &self,
         row: &TransformRow,
         run: &RunRow,
+        key: Vec<String>,
     ) -> Result<Result<api::Preview, Fault>, AppError> {
+        key_bounded(&key)?;
         if let Some(parent) = row.parent {
             let reference = Reference {
                 name: row.dataset.clone(),
@@ -54,11 +56,11 @@ impl App {
                 unchanged: true,
                 ..api::Preview::default()
             })),
-            Ok(Some(ready)) => Ok(Ok(self.preview(ready).await?)),
+            Ok(Some(ready)) => Ok(Ok(self.preview(ready, key).await?)),
         }
     }
 
-    async fn preview(&self, ready: Ready) -> Result<api::Preview, AppError> {
+    async fn preview(&self, ready: Ready, key: Vec<String>) -> Result<api::Preview, AppError> {
         let changes = changes(&ready);
         let files = ready.tree.files();
         let mut shown = api::Preview {
@@ -90,7 +92,7 @@ impl App {
             }
         }
         if shown.structure.is_some() && !shown.unchanged {
-            shown.diff = self.diff_of(&ready).await?;
+            shown.diff = self.diff_of(&ready, key).await?;
         }
         Ok(shown)
     }
@@ -123,7 +125,11 @@ impl App {
     }
 
     /// What changes in the rows, where both have some.
-    async fn diff_of(&self, ready: &Ready) -> Result<Option<api::DatasetDiff>, AppError> {
+    async fn diff_of(
+        &self,
+        ready: &Ready,
+        key: Vec<String>,
+    ) -> Result<Option<api::DatasetDiff>, AppError> {
         let Some(before) = &ready.before else {
             return Ok(None);
         };
@@ -135,11 +141,16 @@ impl App {
         };
         let old = version(&before.tree, &before.says);
         let new = version(&ready.tree, &ready.says);
-        let compared = self
-            .compared(&old, &new, Matching::Place, CHANGES_SHOWN)
-            .await;
+        let has_key = !key.is_empty();
+        let matching = match has_key {
+            true => Matching::Key(key),
+            false => Matching::Place,
+        };
+        let compared = self.compared(&old, &new, matching, CHANGES_SHOWN).await;
         match compared {
             Ok(diff) => Ok(Some(diff)),
+            // Who names a key is told what is wrong with it.
+            Err(error) if has_key => Err(error),
             Err(AppError::Invalid { .. } | AppError::TooLarge(_)) => Ok(None),
             Err(error) => Err(error),
         }

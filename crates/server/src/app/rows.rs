@@ -157,12 +157,7 @@ impl App {
         actor: &Actor,
         new: api::NewDiff,
     ) -> Result<api::DatasetDiff, AppError> {
-        if KEY_MAX < new.key.len() {
-            return Err(AppError::Invalid {
-                code: "too_many",
-                detail: format!("key: at most {KEY_MAX} columns"),
-            });
-        }
+        key_bounded(&new.key)?;
         let before = self.rows_version(actor, &new.before).await?;
         let after = self.rows_version(actor, &new.after).await?;
         let matching = match new.key.is_empty() {
@@ -218,6 +213,17 @@ impl App {
 impl Version {
     fn found(&self) -> Result<Found, AppError> {
         Found::in_tree(&self.tree, &self.asked).map_err(|why| no_rows(&why))
+    }
+}
+
+/// Refuses a key of very many columns.
+pub(super) fn key_bounded(key: &[String]) -> Result<(), AppError> {
+    match key.len() {
+        0..=KEY_MAX => Ok(()),
+        _ => Err(AppError::Invalid {
+            code: "too_many",
+            detail: format!("key: at most {KEY_MAX} columns"),
+        }),
     }
 }
 

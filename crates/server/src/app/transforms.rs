@@ -119,7 +119,7 @@ impl App {
             self.transforms.ended(&run.id);
         }
         let row = self.transform_row(dataset, &run.id).await?;
-        self.transform_shown(row, run).await
+        self.transform_shown(row, run, Vec::new()).await
     }
 
     /// What runs, and what it is called.
@@ -182,24 +182,26 @@ impl App {
     }
 
     /// A transform as it is when something came of it, or when `patience` ends.
+    /// What it would be is compared with what is by a key, if one is given.
     pub async fn transform(
         &self,
         actor: &Actor,
         dataset: &ObjectName,
         run: &RunId,
-        patience: impl Future<Output = ()>,
+        (patience, key): (impl Future<Output = ()>, Vec<String>),
     ) -> Result<api::Transform, AppError> {
         actor.owns(&dataset.owner, "dataset")?;
         let row = self.transform_row(dataset, run).await?;
         self.run_of_caller(actor, run).await?;
         let run = self.awaited(actor, run, patience).await?.run;
-        self.transform_shown(row, run).await
+        self.transform_shown(row, run, key).await
     }
 
     async fn transform_shown(
         &self,
         mut row: TransformRow,
         run: RunRow,
+        key: Vec<String>,
     ) -> Result<api::Transform, AppError> {
         let mut preview = None;
         if run.state == State::Ended && row.outcome.is_none() {
@@ -207,7 +209,7 @@ impl App {
                 (Some(reason), _) if !reason.is_success() => Some(failed(reason)),
                 (_, Mode::Save) => self.settled_soon(&run.id).await?,
                 (_, Mode::Apply) => {
-                    let previewed = self.previewed(&row, &run).await?;
+                    let previewed = self.previewed(&row, &run, key).await?;
                     match previewed {
                         Ok(made) => {
                             let unchanged = made.unchanged;

@@ -95,6 +95,20 @@ pub struct Waiting {
     pub wait: Option<Duration>,
 }
 
+/// How long to wait for what comes of a transform, and how to compare it.
+#[derive(Debug, Default, Deserialize, IntoParams)]
+#[serde(deny_unknown_fields)]
+#[into_params(parameter_in = Query)]
+pub struct Looking {
+    /// Block until something came of it, at most this long: `30s`, up to `60s`.
+    #[serde(default, deserialize_with = "wait")]
+    #[param(value_type = Option<String>)]
+    pub wait: Option<Duration>,
+    /// Columns whose values name a row, with commas between, to compare what it
+    /// would be with what is; without, rows are compared by place.
+    pub key: Option<String>,
+}
+
 /// A message that goes with a push.
 #[derive(Debug, Default, Deserialize, IntoParams)]
 #[serde(deny_unknown_fields)]

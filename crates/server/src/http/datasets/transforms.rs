@@ -16,7 +16,7 @@ use utoipa_axum::{router::OpenApiRouter, routes};
 
 use super::super::{
     problem::Answer,
-    query::Waiting,
+    query::{Looking, Waiting},
     read::{self, Query, Segments},
     runs::idempotency_key,
 };
@@ -60,27 +60,33 @@ async fn transform_ask(
     if let Some(wait) = wait {
         let patience = tokio::time::sleep(wait);
         let run = asked.run.id.clone();
-        asked = app.transform(&actor, &dataset, &run, patience).await?;
+        let key = Vec::new();
+        asked = app
+            .transform(&actor, &dataset, &run, (patience, key))
+            .await?;
     }
     Ok(accepted(asked))
 }
 
 /// Shows a run that makes a version, and what came of it
 #[utoipa::path(get, path = "/v1/datasets/{owner}/{name}/transforms/{run}", tag = "datasets",
-    params(("owner" = String, Path), ("name" = String, Path), ("run" = String, Path), Waiting),
+    params(("owner" = String, Path), ("name" = String, Path), ("run" = String, Path), Looking),
     responses((status = 200, body = Transform, description = "something came of it"),
         (status = 202, body = Transform, headers(("Location" = String)))))]
 async fn transform_show(
     State(app): State<App>,
     actor: Actor,
     Segments((owner, name, run)): Segments<(Name, Name, RunId)>,
-    Query(Waiting { wait }): Query<Waiting>,
+    Query(Looking { wait, key }): Query<Looking>,
 ) -> Answer<Response> {
     let patience = tokio::time::sleep(wait.unwrap_or_default());
+    let columns = key.iter().flat_map(|key| key.split(','));
+    let key = columns.map(str::to_owned).collect();
     let dataset = ObjectName { owner, name };
-    Ok(accepted(
-        app.transform(&actor, &dataset, &run, patience).await?,
-    ))
+    let shown = app
+        .transform(&actor, &dataset, &run, (patience, key))
+        .await?;
+    Ok(accepted(shown))
 }
 
 /// `200` once something came of it, `202` with its place until then.
