@@ -9,6 +9,7 @@ mod cold;
 mod datasets;
 mod engine;
 mod idle;
+mod images;
 mod pandas;
 mod queue;
 mod report;
@@ -32,7 +33,7 @@ pub struct BenchArgs {
     /// Rounds of everything that is timed one by one
     #[arg(long, default_value_t = 200)]
     rounds: usize,
-    /// Only these parts: turns, engine, sustained, pandas, cold, idle, queue, starlark, datasets
+    /// Only these parts: turns, engine, sustained, pandas, cold, idle, queue, starlark, datasets, images
     #[arg(long, value_delimiter = ',')]
     only: Vec<String>,
     /// How long the station must be idle for
@@ -61,7 +62,7 @@ type Part = (
     fn(&Bench<'_>, &mut Report) -> anyhow::Result<()>,
 );
 
-const PARTS: [Part; 9] = [
+const PARTS: [Part; 10] = [
     ("turns", turns::measure),
     ("engine", engine::measure),
     ("sustained", sustained::measure),
@@ -71,6 +72,7 @@ const PARTS: [Part; 9] = [
     ("queue", queue::measure),
     ("starlark", starlark::measure),
     ("datasets", datasets::measure),
+    ("images", images::measure),
 ];
 
 /// Measures, and prints the table.

@@ -46,6 +46,21 @@ pub const ENGINE: Need = Need {
     package: "docker.io",
     present: has_engine,
 };
+pub const REGISTRY: Need = Need {
+    what: "a registry for images",
+    package: "docker-registry",
+    present: has_registry,
+};
+pub const SKOPEO: Need = Need {
+    what: "skopeo",
+    package: "skopeo",
+    present: has_skopeo,
+};
+pub const UMOCI: Need = Need {
+    what: "umoci",
+    package: "umoci",
+    present: has_umoci,
+};
 pub const QEMU: Need = Need {
     what: "QEMU for x86_64",
     package: "qemu-system-x86",
@@ -65,6 +80,18 @@ pub const MKE2FS: Need = Need {
 fn has_engine() -> bool {
     // It is no program of everybody's path.
     which("dockerd").is_some() || Path::new("/usr/sbin/dockerd").exists()
+}
+
+fn has_registry() -> bool {
+    which("docker-registry").is_some()
+}
+
+fn has_skopeo() -> bool {
+    which("skopeo").is_some()
+}
+
+fn has_umoci() -> bool {
+    which("umoci").is_some()
 }
 
 fn has_qemu() -> bool {

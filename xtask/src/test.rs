@@ -1,7 +1,7 @@
 //! Every test, and all that continuous integration does.
 
 use crate::{
-    needs::{self, COMPILER, CURL, ENGINE, LIBC, POSTGRES, PYTHON},
+    needs::{self, COMPILER, CURL, ENGINE, LIBC, Need, POSTGRES, PYTHON, REGISTRY, SKOPEO, UMOCI},
     openapi::{self, OpenapiArgs},
     shell::{STAR, cargo, read, say},
     tidy,
@@ -14,9 +14,14 @@ pub struct TestArgs {
     filter: Vec<String>,
 }
 
+/// What the tests start or speak with.
+const NEEDS: [Need; 9] = [
+    COMPILER, LIBC, PYTHON, POSTGRES, CURL, ENGINE, REGISTRY, SKOPEO, UMOCI,
+];
+
 /// Runs every test: rules, promises on both databases, journeys with real sandboxes.
 pub fn run(args: &TestArgs) -> anyhow::Result<()> {
-    needs::install(&[COMPILER, LIBC, PYTHON, POSTGRES, CURL, ENGINE])?;
+    needs::install(&NEEDS)?;
     if !needs::is_root() {
         say(
             "NOT RUN: the half of the conformance suite that needs an engine, which only root may start",
@@ -45,7 +50,7 @@ pub fn run(args: &TestArgs) -> anyhow::Result<()> {
 
 /// What continuous integration does, in the order that fails soonest.
 pub fn ci() -> anyhow::Result<()> {
-    needs::install(&[COMPILER, LIBC, PYTHON, POSTGRES, CURL, ENGINE])?;
+    needs::install(&NEEDS)?;
     run_cargo(&["fmt", "--all", "--check"])?;
     run_cargo(&["fmt", "--manifest-path", STAR, "--check"])?;
     tidy::run()?;

@@ -27,7 +27,7 @@ pub mod user;
 use crate::{
     client::Client,
     command_line::Command,
-    commands::function::FunctionCommand,
+    commands::{function::FunctionCommand, runtime::RuntimeCommand},
     error::{CliError, Outcome},
     ui::Ui,
 };
@@ -44,8 +44,10 @@ pub fn run(ui: &mut Ui, command: Command) -> Result<Outcome, CliError> {
         Command::Run(args) => run::run(ui, args),
         Command::Dataset(command) => dataset::run(ui, &client()?, command),
         Command::Function(FunctionCommand::Init(args)) => function::init::run(ui, &args),
+        Command::Function(FunctionCommand::Export(args)) => function::export::run(ui, client, args),
         Command::Connector(args) => connector::run(ui, &client()?, &args),
         Command::Function(command) => function::run(ui, &client()?, command),
+        Command::Runtime(RuntimeCommand::Images(command)) => runtime::images::run(ui, command),
         Command::Runtime(command) => runtime::run(ui, &client()?, command),
         Command::Save(args) => transform::save(ui, &client()?, &args),
         Command::Apply(args) => transform::apply(ui, &client()?, &args),

@@ -6,7 +6,9 @@
 use std::{error::Error as _, fmt::Write as _, io, path::PathBuf, process::ExitCode};
 
 use strongroom_core::{plan::PlanError, text::line_shown};
-use strongroom_server::{ConfigError, ServeError, trial::TrialError};
+use strongroom_server::{
+    ConfigError, ServeError, image::ImageError, registry::RegistryError, trial::TrialError,
+};
 
 use crate::{client::ClientError, files::FilesError, keep::KeepError, login::LoginError, ui::Ui};
 
@@ -39,6 +41,10 @@ pub enum CliError {
     Login(#[from] LoginError),
     #[error(transparent)]
     Trial(#[from] TrialError),
+    #[error(transparent)]
+    Image(#[from] ImageError),
+    #[error(transparent)]
+    Registry(#[from] RegistryError),
     #[error("could not watch {}", .path.display())]
     Watch {
         path: PathBuf,
@@ -78,6 +84,13 @@ impl CliError {
             Self::Keep(error) => error.hint(),
             Self::Login(error) => error.hint(),
             Self::Use { hint, .. } => hint.clone(),
+            Self::Registry(RegistryError::Unknown { .. }) => Some(
+                "`podman login`, `skopeo login` or `docker login` writes credentials that are read here"
+                    .to_owned(),
+            ),
+            Self::Image(ImageError::Unknown(_)) => {
+                Some("`strongroom runtime images` lists those that are here".to_owned())
+            }
             Self::Trial(TrialError::Read { .. }) => Some(
                 "a trial run takes local files; what a station has is named owner/name".to_owned(),
             ),

@@ -4,6 +4,7 @@
 use strongroom_core::json;
 
 use crate::{
+    image::{Allowance, Tree},
     log::{LINE_LEN_MAX, Lines},
     result,
 };
@@ -53,6 +54,46 @@ pub fn returned_values(bytes: &[u8]) {
     }
 }
 
+/// A layer writes into its own folder or nowhere, within its allowance, and
+/// leaves nothing that has rights.
+pub fn layers(bytes: &[u8]) {
+    let outside = tempfile::tempdir().unwrap();
+    let inside = outside.path().join("a/tree");
+    std::fs::create_dir_all(&inside).unwrap();
+    std::fs::write(outside.path().join("kept"), "kept").unwrap();
+    let root = std::fs::File::open(&inside).unwrap();
+    let mut allowance = Allowance {
+        entries: 100,
+        bytes: 64 * 1024,
+    };
+    let packed = bytes.len() as u64;
+    let unpacked = Tree::new(root.into()).unpack(bytes, || packed, &mut allowance);
+    if let Err(error) = unpacked {
+        assert!(error.to_string().len() < 1000, "{error}");
+    }
+    let mut found = Vec::new();
+    let mut open = vec![outside.path().to_owned()];
+    while let Some(folder) = open.pop() {
+        for entry in std::fs::read_dir(folder).unwrap() {
+            let entry = entry.unwrap();
+            let meta = entry.metadata().unwrap();
+            let kind = meta.file_type();
+            assert!(kind.is_file() || kind.is_dir() || kind.is_symlink());
+            let mode = std::os::unix::fs::PermissionsExt::mode(&meta.permissions());
+            assert!(kind.is_symlink() || mode & 0o7022 == 0, "{mode:o}");
+            if kind.is_dir() {
+                open.push(entry.path());
+            }
+            if !entry.path().starts_with(&inside) {
+                found.push(entry.file_name());
+            }
+        }
+    }
+    found.sort();
+    assert_eq!(found, ["a", "kept"]);
+    assert_eq!(std::fs::read(outside.path().join("kept")).unwrap(), b"kept");
+}
+
 #[cfg(test)]
 #[path = "../../../fuzz/try_law.rs"]
 mod trying;
@@ -74,6 +115,30 @@ mod tests {
             b"\x1b[2J",
         ];
         try_law("logs", known, &[], logs);
+    }
+
+    #[test]
+    fn a_layer_writes_into_its_own_folder_or_nowhere() {
+        let known: &[&[u8]] = &[
+            b"../",
+            b"/",
+            b"a/../",
+            b".wh.",
+            b".wh..wh..opq",
+            b"ustar\0",
+            b"ustar  \0",
+            b"\0\0\0\0",
+            b"0",
+            b"1",
+            b"2",
+            b"5",
+            b"L",
+            b"x",
+            b"30 path=../kept\n",
+            b"../../kept",
+            b"7777777",
+        ];
+        try_law("layers", known, &[], layers);
     }
 
     #[test]

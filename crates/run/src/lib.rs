@@ -12,6 +12,7 @@ pub mod collect;
 mod disk;
 pub mod docker;
 mod guest;
+pub mod image;
 pub mod job;
 pub mod local;
 pub mod log;

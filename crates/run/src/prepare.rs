@@ -6,7 +6,7 @@
 use std::{io, os::fd::OwnedFd, sync::Arc, time::Duration};
 
 use strongroom_core::{limits::Limits, permit::Permit, run::Reason};
-use strongroom_jail::{Event, Jail, Pipes, SealError, Sealed, WardenError};
+use strongroom_jail::{Event, Jail, Pipes, SealError, Sealed, Tier, WardenError};
 use tokio::{sync::OwnedSemaphorePermit, time::timeout};
 
 use crate::{
@@ -33,6 +33,8 @@ pub enum PrepareError {
     NotPermitted,
     #[error("the runtime is not the one in the plan any more")]
     RuntimeChanged,
+    #[error("the runtime is an image, and the tier reduced has no root to make of one")]
+    ImageReduced,
     #[error("the inputs are not those that the plan has for this stage")]
     Inputs,
     #[error("data and network never meet: a job with a gateway shows no inputs")]
@@ -71,6 +73,7 @@ impl PrepareError {
         match self {
             Self::NotPermitted
             | Self::RuntimeChanged
+            | Self::ImageReduced
             | Self::Refused { .. }
             | Self::Runtime(_)
             | Self::Disk(DiskError::NeedsDisk { .. }) => Reason::Refused {
@@ -104,6 +107,9 @@ impl Local {
     /// [`PrepareError`]; nothing of the guest has run and nothing is left of it.
     pub async fn prepare(&self, permit: Permit, job: Job) -> Result<Prepared, PrepareError> {
         let runtime = job.checked(&permit, &self.shared.runtimes)?;
+        if runtime.image().is_some() && self.kernel().tier == Tier::Reduced {
+            return Err(PrepareError::ImageReduced);
+        }
         let mut place = self.place().await?;
         let ahead = match job.reach {
             Reach::Nothing => self.ahead(&permit, &job, &runtime).await,

@@ -8,6 +8,7 @@
 
 mod beside;
 mod furniture;
+mod imaged;
 mod interpreter;
 mod shipped;
 
@@ -15,7 +16,7 @@ use std::{
     collections::BTreeMap,
     io,
     path::{Path, PathBuf},
-    sync::{Arc, PoisonError, RwLock},
+    sync::{Arc, Mutex, PoisonError, RwLock},
 };
 
 use strongroom_core::{
@@ -26,7 +27,7 @@ use strongroom_core::{
     },
 };
 
-pub(crate) use furniture::FUNCTION;
+pub(crate) use furniture::{FUNCTION, IDENTITY};
 pub use furniture::{Furniture, PACKAGES};
 
 /// The program of the runtime `starlark` on this host, if it is there. It looks
@@ -35,6 +36,9 @@ pub fn program_of_starlark() -> Option<PathBuf> {
     let folder = beside::folder(shipped::STAR).ok()?;
     Some(folder.join(shipped::STAR))
 }
+
+use crate::image::{HeldRoot, ImageError, Images};
+pub(crate) use imaged::Imaged;
 
 /// The most runtimes of one host.
 pub const RUNTIMES_MAX: usize = 100;
@@ -58,6 +62,13 @@ pub enum RuntimeError {
     Shipped(RuntimeName),
     #[error("the base {0} is no runtime that is shipped with Strongroom")]
     NoBase(RuntimeName),
+    #[error("the runtime {0} names an image, and there are no images here")]
+    NoImages(RuntimeName),
+    #[error("the image of the runtime {runtime}")]
+    Image {
+        runtime: RuntimeName,
+        source: Box<ImageError>,
+    },
     #[error("there are already {RUNTIMES_MAX} runtimes")]
     TooMany,
     #[error("the runtime {runtime}")]
@@ -71,6 +82,11 @@ pub enum RuntimeError {
 #[derive(Debug)]
 pub struct Runtimes {
     root: PathBuf,
+    /// The folder of images.
+    images: Option<PathBuf>,
+    /// The roots of all images that were ever shown from here. They stay as
+    /// long as this does: a guest that waits, or that is copied, may have one.
+    roots: Mutex<BTreeMap<Digest, Arc<HeldRoot>>>,
     shipped: Vec<Arc<Furniture>>,
     added: RwLock<BTreeMap<RuntimeName, Arc<Furniture>>>,
 }
@@ -86,9 +102,18 @@ impl Runtimes {
     pub fn below(root: PathBuf) -> Self {
         Self {
             root,
+            images: None,
+            roots: Mutex::default(),
             shipped: shipped::all(),
             added: RwLock::default(),
         }
+    }
+
+    /// The same, with the images in this folder, which need not be there yet.
+    #[must_use]
+    pub fn with_images(self, folder: PathBuf) -> Self {
+        let images = Some(folder);
+        Self { images, ..self }
     }
 
     /// Whether a runtime is there wherever Strongroom is.
@@ -135,12 +160,15 @@ impl Runtimes {
     }
 
     /// Whether a runtime of this name could be added, as far as its
-    /// definition tells.
+    /// definition tells. The root of its image is made if it is not there.
     pub fn check(&self, name: &RuntimeName, definition: &Definition) -> Result<(), RuntimeError> {
         if self.is_shipped(name) {
             return Err(RuntimeError::Shipped(name.clone()));
         }
         self.base_of(definition)?;
+        if let Some(image) = &definition.image {
+            self.image(name, image)?;
+        }
         let added = self.added.read().unwrap_or_else(PoisonError::into_inner);
         match added.contains_key(name) || added.len() + self.shipped.len() < RUNTIMES_MAX {
             true => Ok(()),
@@ -186,6 +214,10 @@ impl Runtimes {
             return Err(wrong(DefinitionError::NoPackages(path.clone())));
         }
         let base = self.base_of(&definition)?;
+        let image = match &definition.image {
+            Some(image) => Some(self.image(&name, image)?),
+            None => None,
+        };
         let furniture = Furniture::of_folder(
             name.clone(),
             definition,
@@ -194,6 +226,7 @@ impl Runtimes {
             folder,
             content,
         );
+        let furniture = furniture.with_image(image);
         let mut added = self.added.write().unwrap_or_else(PoisonError::into_inner);
         added.insert(name, Arc::new(furniture));
         Ok(())
@@ -203,6 +236,28 @@ impl Runtimes {
     pub fn remove(&self, name: &RuntimeName) {
         let mut added = self.added.write().unwrap_or_else(PoisonError::into_inner);
         added.remove(name);
+    }
+
+    /// The root of an image, which is made if it is not there.
+    fn image(&self, runtime: &RuntimeName, image: &Digest) -> Result<Imaged, RuntimeError> {
+        let wrong = |source| RuntimeError::Image {
+            runtime: runtime.clone(),
+            source: Box::new(source),
+        };
+        let folder = self.images.as_deref();
+        let folder = folder.ok_or_else(|| RuntimeError::NoImages(runtime.clone()))?;
+        let known = || self.roots.lock().unwrap_or_else(PoisonError::into_inner);
+        let held = known().get(image).cloned();
+        let held = match held {
+            Some(held) => held,
+            None => {
+                let images = Images::open(folder).map_err(wrong)?;
+                let held = Arc::new(images.root(image).map_err(wrong)?);
+                known().insert(*image, Arc::clone(&held));
+                held
+            }
+        };
+        Imaged::new(*image, &held).map_err(wrong)
     }
 
     fn find(&self, name: &RuntimeName) -> Option<Arc<Furniture>> {

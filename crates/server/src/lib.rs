@@ -12,6 +12,7 @@ pub mod config;
 mod doctor;
 pub mod gateway;
 pub mod http;
+pub mod registry;
 mod serve;
 mod table;
 pub mod trial;
@@ -26,6 +27,7 @@ pub use config::{BackendKind, Config, ConfigError};
 pub use doctor::doctor;
 pub use http::openapi;
 pub use serve::{Ready, ServeError, TOKEN_FILE_NAME, serve};
+pub use strongroom_run::image;
 pub use worker::{Worker, save};
 
 /// Becomes the jail's warden and never returns, if this process was started

@@ -15,7 +15,7 @@ use std::{
 };
 
 use strongroom_core::{id::TokenId, name::Name, rule::RuleSet};
-use strongroom_run::{Backend, LocalConfig, Runtimes};
+use strongroom_run::{Backend, LocalConfig, Runtimes, image::Images};
 use strongroom_store::{NewToken, Page, Store, StoreError};
 use tokio::{
     net::TcpListener,
@@ -91,8 +91,10 @@ pub enum ServeError {
 ///
 /// [`ServeError`] when it cannot start.
 pub fn serve(config: Config, on_ready: impl FnOnce(Ready)) -> Result<(), ServeError> {
+    let images = Images::folder_of(&config.home);
     let local = LocalConfig {
         disk: config.home.clone(),
+        runtimes: Arc::new(Runtimes::default().with_images(images)),
         ..local_config(&config.jail, config.workers.max(1))
     };
     let started = Started::of(config.backend, local, &config.engine, Some(&config.home))?;

@@ -6,6 +6,7 @@
 
 mod execute;
 mod files;
+mod image;
 mod keep;
 mod network;
 mod runtimes;
@@ -28,13 +29,15 @@ use strongroom_core::{
     network::{Answers, made::RequestMade},
     plan::{self, Inputs, Plan, PlanError},
     run::{Enforced, OutputFile, Reason, Stream, Usage},
+    runtime::RuntimeName,
     stage::{Expose, Stage},
     tree::TreeError,
 };
-use strongroom_run::{Job, LocalConfig, Reach, RuntimeError};
+use strongroom_run::{Job, LocalConfig, Reach, RuntimeError, image::ImageError};
 
 use self::network::TrialNetwork;
 
+pub use image::image;
 pub use strongroom_run::program_of_starlark;
 
 use crate::{
@@ -72,6 +75,8 @@ pub struct Trial {
     pub gateway: GatewayConfig,
     /// A folder whose folders are runtimes, by their names.
     pub runtimes: Option<PathBuf>,
+    /// The folder of images that runtimes name.
+    pub images: Option<PathBuf>,
     /// One more runtime: `DIR` or `NAME=DIR`.
     pub runtime_folder: Option<String>,
     /// Where it runs.
@@ -134,6 +139,10 @@ pub enum TrialError {
     Record(#[source] io::Error),
     #[error("no answers of {0} are kept here; `--record` keeps those of a trial")]
     NotRecorded(RunId),
+    #[error(transparent)]
+    Image(#[from] ImageError),
+    #[error("the runtime {0} runs on the host's /usr, and so there is nothing to build on")]
+    NoImage(RuntimeName),
     #[error("could not lay out what the guest will see")]
     LayOut(#[source] io::Error),
     #[error(transparent)]

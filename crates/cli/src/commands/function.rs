@@ -1,5 +1,6 @@
 //! `strongroom function`: what a developer publishes for others to run.
 
+pub mod export;
 pub mod init;
 
 use std::path::PathBuf;
@@ -23,6 +24,7 @@ use crate::{
 #[derive(Debug, clap::Subcommand)]
 pub enum FunctionCommand {
     Init(init::InitArgs),
+    Export(export::ExportArgs),
     Push(PushArgs),
     /// List all functions of the station
     List(ListArgs),
@@ -65,6 +67,7 @@ pub fn run(ui: &mut Ui, client: &Client, command: FunctionCommand) -> Result<Out
     match command {
         // It needs no station.
         FunctionCommand::Init(args) => return init::run(ui, &args),
+        FunctionCommand::Export(args) => return export::run(ui, Client::logged_in, args),
         FunctionCommand::Push(args) => push(ui, client, &args)?,
         FunctionCommand::List(list) => functions(ui, client, &list)?,
         FunctionCommand::Log { function, list } => log(ui, client, &function, &list)?,

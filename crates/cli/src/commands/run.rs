@@ -137,7 +137,7 @@ pub fn run(ui: &mut Ui, args: RunArgs) -> Result<Outcome, CliError> {
 }
 
 /// Whether a local path is meant; no name of a function looks like one.
-fn is_local(function: &str) -> bool {
+pub(super) fn is_local(function: &str) -> bool {
     function.starts_with(['.', '/']) || function.ends_with(".py") || function.ends_with(".sh")
 }
 

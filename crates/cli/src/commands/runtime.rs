@@ -1,6 +1,7 @@
 //! `strongroom runtime`: what functions can run on.
 
 mod bytecode;
+pub mod images;
 
 use std::path::PathBuf;
 
@@ -43,6 +44,8 @@ pub enum RuntimeCommand {
         #[arg(long)]
         force: bool,
     },
+    #[command(flatten)]
+    Images(images::ImageCommand),
 }
 
 /// Add a folder with a `runtime.toml` as a runtime, as an admin
@@ -71,6 +74,8 @@ pub fn run(ui: &mut Ui, client: &Client, command: RuntimeCommand) -> Result<Outc
             client.delete(&format!("/v1/runtimes/{name}{query}"))?;
             ui.say(format_args!("Removed {name}."))?;
         }
+        // They need no station.
+        RuntimeCommand::Images(command) => return images::run(ui, command),
     }
     Ok(Outcome::Yes)
 }
@@ -179,6 +184,9 @@ fn one(ui: &mut Ui, client: &Client, name: &RuntimeName) -> Result<(), CliError>
     }
     if let Some(base) = &runtime.base {
         writeln!(ui.out, "base         {base}")?;
+    }
+    if let Some(image) = &runtime.image {
+        writeln!(ui.out, "image        {image}")?;
     }
     writeln!(ui.out, "functions    *{}", line_shown(&runtime.suffix))?;
     if !runtime.preload.is_empty() {

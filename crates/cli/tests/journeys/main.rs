@@ -11,6 +11,7 @@ mod data;
 mod datasets;
 mod download;
 mod ends;
+mod images;
 mod kit;
 mod large;
 mod relay;

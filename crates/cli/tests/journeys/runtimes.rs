@@ -106,7 +106,7 @@ fn a_folder_that_is_no_runtime_is_told_before_anything_is_sent() {
     ");
     snapshot!(tries("garbled"), @r"
     ---- stderr
-    error: runtime.toml: line 2: unknown field `prelaod`, expected one of `description`, `base`, `command`, `folders`, `function`, `debian_package`, `main_program`, `packages`, `preload`, `environment`
+    error: runtime.toml: line 2: unknown field `prelaod`, expected one of `description`, `base`, `command`, `folders`, `function`, `debian_package`, `main_program`, `packages`, `preload`, `environment`, `image`
     ---- exit code 2
     ");
     snapshot!(tries("lacking"), @r"

@@ -5,12 +5,16 @@
 //! here can show a guest more of the host than the folders of [`FOLDERS`],
 //! since a runtime may come from somebody who has no account on that host.
 
+mod checked;
+
 use std::collections::BTreeMap;
 
+use checked::{count, has_files_below, length, variables};
 use serde::Deserialize;
 
 use super::RuntimeName;
 use crate::{
+    digest::{Digest, DigestError},
     manifest::toml_fault,
     name::NameError,
     text::shown,
@@ -61,6 +65,8 @@ pub struct Definition {
     /// Modules that are imported before there is a job.
     pub preload: Vec<String>,
     pub environment: BTreeMap<String, String>,
+    /// The image that is the guest's root, in place of the host's folders.
+    pub image: Option<Digest>,
 }
 
 /// How a function is started.
@@ -124,6 +130,10 @@ pub enum DefinitionError {
         what: &'static str,
         source: TreeError,
     },
+    #[error("runtime.toml: image")]
+    Image(#[source] DigestError),
+    #[error("runtime.toml: `folders` are the host's; with an `image` there are none")]
+    ImageAndFolders,
     #[error("there is no file `{0}` in the folder")]
     NoFile(TreePath),
     #[error("the main program `{path}` is longer than {MAIN_PROGRAM_LEN_MAX} bytes")]
@@ -151,6 +161,7 @@ struct Written {
     preload: Vec<String>,
     #[serde(default)]
     environment: BTreeMap<String, String>,
+    image: Option<String>,
 }
 
 impl Definition {
@@ -170,6 +181,10 @@ impl Definition {
         };
         let has_main_program = written.main_program.is_some();
         let has_base = written.base.is_some();
+        if written.image.is_some() && written.folders.is_some() {
+            return Err(DefinitionError::ImageAndFolders);
+        }
+        let image = written.image.map(|raw| raw.parse()).transpose();
         let definition = Self {
             start: start(
                 written.base,
@@ -183,6 +198,7 @@ impl Definition {
             packages: path("packages", written.packages)?,
             preload: modules(written.preload)?,
             environment: variables(written.environment)?,
+            image: image.map_err(DefinitionError::Image)?,
             description: written.description,
         };
         let uses_main_program = definition.packages.is_some() || !definition.preload.is_empty();
@@ -346,52 +362,4 @@ fn modules(names: Vec<String>) -> Result<Vec<String>, DefinitionError> {
         Some(wrong) => Err(DefinitionError::Module(wrong.clone())),
         None => Ok(names),
     }
-}
-
-fn variables(
-    variables: BTreeMap<String, String>,
-) -> Result<BTreeMap<String, String>, DefinitionError> {
-    count("variables", variables.len(), ENVIRONMENT_MAX)?;
-    for (name, value) in &variables {
-        let wrong = |why| {
-            Err(DefinitionError::Variable {
-                name: name.clone(),
-                why,
-            })
-        };
-        let plain = name
-            .bytes()
-            .all(|byte| byte.is_ascii_alphanumeric() || byte == b'_');
-        if !plain || name.is_empty() || WORD_LEN_MAX < name.len() {
-            return wrong("is not made of letters, digits and `_`");
-        }
-        if STATION_VARIABLES.contains(&name.as_str()) || name.starts_with(STATION_PREFIX) {
-            return wrong("is the station's to set");
-        }
-        if value.contains('\0') || WORD_LEN_MAX < value.len() {
-            return wrong("has a value with a zero byte or of more than 1000 bytes");
-        }
-    }
-    Ok(variables)
-}
-
-fn has_files_below(tree: &Tree, folder: &TreePath) -> bool {
-    let prefix = format!("{folder}/");
-    tree.files()
-        .any(|(path, _)| path.as_str().starts_with(&prefix))
-}
-
-fn length(what: &str, text: &str, max: usize) -> Result<(), DefinitionError> {
-    if max < text.len() {
-        let what = what.to_owned();
-        return Err(DefinitionError::TooLong { what, max });
-    }
-    Ok(())
-}
-
-fn count(what: &'static str, found: usize, max: usize) -> Result<(), DefinitionError> {
-    if max < found {
-        return Err(DefinitionError::TooMany { what, max });
-    }
-    Ok(())
 }

@@ -21,7 +21,7 @@ use strongroom_core::{
 use strongroom_jail::{Jail, Limits, Open, Waiting};
 
 use super::{
-    RuntimeError, beside, interpreter,
+    Imaged, RuntimeError, beside, interpreter,
     shipped::{self, Kit},
 };
 use crate::{job::VARIABLES, log::Events};
@@ -47,9 +47,15 @@ const OF_ZYGOTES: Limits = Limits {
     tmp_bytes: 16 << 20,
 };
 
-const PASSWD: &str = "guest:x:1000:1000:guest:/tmp:/bin/sh\n";
-const GROUP: &str = "guest:x:1000:\n";
-const NSSWITCH: &str = "passwd: files\ngroup: files\nhosts: files\n";
+/// The files that say who a guest is.
+pub(crate) const IDENTITY: [(&str, &str); 3] = [
+    ("/etc/passwd", "guest:x:1000:1000:guest:/tmp:/bin/sh\n"),
+    ("/etc/group", "guest:x:1000:\n"),
+    (
+        "/etc/nsswitch.conf",
+        "passwd: files\ngroup: files\nhosts: files\n",
+    ),
+];
 
 /// What numeric libraries read to know how many threads to start. Where
 /// modules are preloaded they start none, because threads do not survive a
@@ -79,6 +85,8 @@ pub struct Furniture {
     packages: Option<PathBuf>,
     preload: Vec<String>,
     environment: BTreeMap<String, String>,
+    /// What is the guest's root, in place of the host's folders.
+    image: Option<Imaged>,
     /// What stands in the pin beside the interpreter.
     content: serde_json::Value,
     known: Mutex<Option<(interpreter::Stamp, RuntimePin)>>,
@@ -113,6 +121,7 @@ impl Furniture {
             packages: None,
             preload: definition.preload,
             environment: definition.environment,
+            image: None,
             content,
             known: Mutex::default(),
         }
@@ -122,6 +131,14 @@ impl Furniture {
     pub(super) fn with_program_beside_ours(self, program: &'static str) -> Self {
         let beside = Some(program);
         Self { beside, ..self }
+    }
+
+    /// The same, on an image, which is then in the pin.
+    pub(super) fn with_image(mut self, image: Option<Imaged>) -> Self {
+        if let Some(image) = &image {
+            self.content["image"] = json!(image.digest());
+        }
+        Self { image, ..self }
     }
 
     /// The runtime in a folder whose content is named by `digest`.
@@ -162,9 +179,15 @@ impl Furniture {
             packages: definition.packages.map(|path| folder.join(path.as_str())),
             preload: definition.preload,
             environment,
+            image: None,
             content,
             known: Mutex::default(),
         }
+    }
+
+    /// The image that is the guest's root, if it is not the host.
+    pub fn image(&self) -> Option<Digest> {
+        self.image.as_ref().map(Imaged::digest)
     }
 
     pub fn name(&self) -> &RuntimeName {
@@ -190,6 +213,16 @@ impl Furniture {
         &self.way.files
     }
 
+    /// The host's folder with the packages.
+    pub(super) fn packages(&self) -> Option<&Path> {
+        self.packages.as_deref()
+    }
+
+    /// The files that it shows by itself.
+    pub(super) fn kit(&self) -> Kit {
+        self.kit
+    }
+
     /// The Debian package that brings the interpreter.
     pub fn debian_package(&self) -> Option<&str> {
         self.way.debian_package.as_deref()
@@ -210,6 +243,11 @@ impl Furniture {
     }
 
     pub(super) fn pin(&self, root: &Path) -> Result<RuntimePin, RuntimeError> {
+        if self.image.is_some() && self.beside.is_none() {
+            // The program is one of the image's files, and those are named.
+            self.interpreter(root)?;
+            return Ok(self.pin_of(&self.content));
+        }
         let path = match self.beside {
             Some(program) => self.folder_beside(program)?.join(program),
             None => interpreter::on_host(root, &self.interpreter(root)?),
@@ -228,12 +266,16 @@ impl Furniture {
         }
         let interpreter = interpreter::digest(&path).map_err(wrong)?;
         let parts = json!({ "runtime": self.content, "interpreter": interpreter });
-        let pin = RuntimePin {
-            name: self.name.clone(),
-            digest: Digest::of(json::canonical(&parts).as_bytes()),
-        };
+        let pin = self.pin_of(&parts);
         *known = Some((stamp, pin.clone()));
         Ok(pin)
+    }
+
+    fn pin_of(&self, parts: &serde_json::Value) -> RuntimePin {
+        RuntimePin {
+            name: self.name.clone(),
+            digest: Digest::of(json::canonical(parts).as_bytes()),
+        }
     }
 
     /// Puts the runtime into `jail`, with the command that runs `entry`.
@@ -282,8 +324,10 @@ impl Furniture {
     }
 
     fn show(&self, root: &Path, jail: Jail<Open>) -> Jail<Open> {
-        let folders = self.way.folders.iter();
-        let mut jail = folders.fold(jail, |jail, name| host_folder(root, jail, name));
+        let mut jail = match &self.image {
+            Some(image) => image.show(jail),
+            None => self.show_host(root, jail),
+        };
         if let Some(packages) = &self.packages {
             jail = jail.runtime(packages.clone(), PACKAGES.into());
         }
@@ -292,17 +336,19 @@ impl Furniture {
         {
             jail = jail.runtime(folder, BESIDE.into());
         }
-        for (path, content) in [
-            ("/etc/passwd", PASSWD),
-            ("/etc/group", GROUP),
-            ("/etc/nsswitch.conf", NSSWITCH),
-        ] {
-            jail = jail.file(path.into(), content.as_bytes().to_vec());
-        }
         for (path, text) in self.kit {
             jail = jail.file(path.into(), text.as_bytes().to_vec());
         }
         jail
+    }
+
+    /// The host's folders as the guest's root.
+    fn show_host(&self, root: &Path, jail: Jail<Open>) -> Jail<Open> {
+        let folders = self.way.folders.iter();
+        let jail = folders.fold(jail, |jail, name| host_folder(root, jail, name));
+        IDENTITY.into_iter().fold(jail, |jail, (path, content)| {
+            jail.file(path.into(), content.as_bytes().to_vec())
+        })
     }
 
     /// The command that runs `entry`.
@@ -328,6 +374,9 @@ impl Furniture {
         let asked = Path::new(self.way.program());
         if let Some(program) = self.beside {
             return self.folder_beside(program).map(|_| asked.to_owned());
+        }
+        if let Some(image) = &self.image {
+            return image.program(&self.name, asked);
         }
         interpreter::find(root, &self.way.folders, &self.name, asked)
     }

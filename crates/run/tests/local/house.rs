@@ -20,7 +20,7 @@ use strongroom_core::{
     tree::TreePath,
 };
 use strongroom_run::{
-    CollectError, Ended, Job, Local, LocalConfig, LogChunk, PrepareError, Prepared, Reach,
+    CollectError, Ended, Job, Local, LocalConfig, LogChunk, PrepareError, Prepared, Reach, Runtimes,
 };
 use tokio::sync::{mpsc, oneshot};
 
@@ -131,11 +131,20 @@ impl House {
 
     pub fn with_zygotes(slots_max: u32, pool_max: u32, zygotes_max: u32) -> Self {
         let disk = tempfile::tempdir_in("/var/tmp").unwrap();
-        Self::with((slots_max, pool_max, zygotes_max), disk)
+        Self::with(
+            (slots_max, pool_max, zygotes_max),
+            disk,
+            Runtimes::default(),
+        )
     }
 
     pub fn with_disk(disk: tempfile::TempDir) -> Self {
-        Self::with((2, 0, 0), disk)
+        Self::with((2, 0, 0), disk, Runtimes::default())
+    }
+
+    pub fn with_runtimes(runtimes: Runtimes, pool_max: u32, zygotes_max: u32) -> Self {
+        let disk = tempfile::tempdir_in("/var/tmp").unwrap();
+        Self::with((2, pool_max, zygotes_max), disk, runtimes)
     }
 
     /// Where large outputs take their room.
@@ -143,8 +152,13 @@ impl House {
         self.disk.path()
     }
 
-    fn with((slots_max, pool_max, zygotes_max): (u32, u32, u32), disk: tempfile::TempDir) -> Self {
+    fn with(
+        (slots_max, pool_max, zygotes_max): (u32, u32, u32),
+        disk: tempfile::TempDir,
+        runtimes: Runtimes,
+    ) -> Self {
         let config = LocalConfig {
+            runtimes: std::sync::Arc::new(runtimes),
             pool_max,
             zygotes_max,
             disk: disk.path().to_owned(),

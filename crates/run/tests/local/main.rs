@@ -11,6 +11,7 @@ mod disks;
 mod ends;
 mod gateway;
 mod house;
+mod images;
 mod leaving;
 mod logs;
 mod outputs;

@@ -31,6 +31,9 @@ pub struct Runtime {
     pub suffix: String,
     /// The modules that are preloaded.
     pub preload: Vec<String>,
+    /// The image that is its guests' root; absent where that is the host's `/usr`.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub image: Option<Digest>,
     /// What plans hold beside the name now; absent when it cannot be had.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub digest: Option<Digest>,

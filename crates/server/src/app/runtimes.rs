@@ -5,9 +5,10 @@
 //! which nobody changes. The store decides, and the launcher follows: after
 //! each start it is told all that the store has.
 
-use std::collections::BTreeMap;
+use std::{collections::BTreeMap, sync::Arc};
 
 use strongroom_core::{
+    digest::Digest,
     limits::MIB,
     plan::RuntimePin,
     runtime::{
@@ -15,7 +16,10 @@ use strongroom_core::{
     },
     tree::{Tree, TreeFile, TreePath},
 };
-use strongroom_run::{Furniture, RuntimeError};
+use strongroom_run::{
+    Furniture, RuntimeError,
+    image::{ImageName, Images},
+};
 use strongroom_store::{InUse, Present, RuntimeRow, StoreError};
 use tokio::sync::SemaphorePermit;
 
@@ -87,17 +91,24 @@ impl App {
                 "the files are more than {most}"
             )));
         }
-        self.runtime_check(actor, &new.name, &files).await?;
+        let image = self.runtime_check(actor, &new.name, &files).await?;
         let present = match new.replace {
             true => Present::Replaced,
             false => Present::Stays,
         };
         let _turn = self.runtime_turn().await?;
+        // Before the runtime is there, so that its image is not cleared away.
+        if let Some(image) = image {
+            self.image_name(&new.name, Some(image)).await?;
+        }
         let row = self
             .store
             .runtime_add(&actor.user, &new.name, &files, present, self.now_ms())
             .await?;
         self.runtime_load(&new.name).await?;
+        if image.is_none() {
+            self.image_name(&new.name, None).await?;
+        }
         let mut shown = self.runtime_show(&new.name).await?;
         shown.unchanged = row.unchanged;
         Ok(shown)
@@ -124,16 +135,17 @@ impl App {
             .await
             .map_err(|error| show::missing(error, "runtime"))?;
         self.runtimes.remove(name);
-        Ok(())
+        self.image_name(name, None).await
     }
 
-    /// Refuses what would be no runtime, before anything is kept.
+    /// Refuses what would be no runtime, before anything is kept. Answers the
+    /// image that it names.
     async fn runtime_check(
         &self,
         actor: &Actor,
         name: &RuntimeName,
         files: &Tree,
-    ) -> Result<(), AppError> {
+    ) -> Result<Option<Digest>, AppError> {
         let wrong = |error: &dyn std::error::Error| AppError::invalid("bad_runtime", error);
         let path: TreePath = FILE_NAME.parse().expect("a constant, plain name");
         let text = self.runtime_file(actor, files, &path, TOML_LEN_MAX).await?;
@@ -146,8 +158,34 @@ impl App {
                 .await?;
             main_program_text(text).map_err(|error| wrong(&error))?;
         }
-        let checked = self.runtimes.check(name, &definition);
-        checked.map_err(|error| wrong(&error))
+        let image = definition.image;
+        let (runtimes, name) = (Arc::clone(&self.runtimes), name.clone());
+        let checked = tokio::task::spawn_blocking(move || runtimes.check(&name, &definition));
+        let checked = checked
+            .await
+            .map_err(AppError::internal("look at a runtime"))?;
+        checked.map_err(|error| wrong(&error))?;
+        Ok(image)
+    }
+
+    /// Gives the image of a runtime the runtime's name, or takes it away.
+    async fn image_name(
+        &self,
+        runtime: &RuntimeName,
+        image: Option<Digest>,
+    ) -> Result<(), AppError> {
+        let Some(images) = Images::of_home(&self.config.home) else {
+            return Ok(());
+        };
+        let name = ImageName::of_runtime(runtime);
+        let named = tokio::task::spawn_blocking(move || match image {
+            Some(image) => images.call(&image, &name),
+            None => images.forget(&name),
+        });
+        named
+            .await
+            .map_err(AppError::internal("name an image"))?
+            .map_err(AppError::internal("name an image"))
     }
 
     /// A file that `actor` has brought; whoever has not learns nothing of it.
@@ -189,8 +227,13 @@ impl App {
         let found = self.store.runtime_find(name).await?;
         let (row, files) = found.ok_or(AppError::NotFound("runtime"))?;
         let folder = self.store.blobs().view(&files).await?;
-        let added = self.runtimes.add(name.clone(), &folder, row.tree);
-        added.map_err(AppError::internal("load a runtime"))
+        let (runtimes, name) = (Arc::clone(&self.runtimes), name.clone());
+        // It may have an image to unpack.
+        let added = tokio::task::spawn_blocking(move || runtimes.add(name, &folder, row.tree));
+        added
+            .await
+            .map_err(AppError::internal("load a runtime"))?
+            .map_err(AppError::internal("load a runtime"))
     }
 
     fn shown(
@@ -208,6 +251,7 @@ impl App {
             base: one.base().cloned(),
             suffix: one.files().suffix.clone(),
             preload: one.preload().to_vec(),
+            image: one.image(),
             missing: pin.as_ref().err().map(missing),
             digest: pin.ok().map(|pin| pin.digest),
             added: row.map(|row| api::RuntimeAdded {

@@ -30,7 +30,10 @@ pub(super) struct Found {
 impl Found {
     pub(super) fn of(trial: &Trial) -> Result<Self, TrialError> {
         let mut found = Self {
-            runtimes: Arc::default(),
+            runtimes: Arc::new(match &trial.images {
+                Some(images) => Runtimes::default().with_images(images.clone()),
+                None => Runtimes::default(),
+            }),
             folders: BTreeMap::new(),
             broken: BTreeMap::new(),
         };

@@ -8,7 +8,7 @@ use strongroom_core::{
     text::line_shown,
 };
 use strongroom_server::{
-    Config,
+    Config, image,
     trial::{self, Trial, TrialEnded},
 };
 
@@ -38,6 +38,7 @@ pub fn run(ui: &mut Ui, args: RunArgs) -> Result<Outcome, CliError> {
     let runtimes = Some(home.join("runtimes"));
     let recorded = Some(home.join("trials"));
     let answers = args.answers();
+    let images = Some(image::Images::folder_of(&home));
     let config = Config::load(home, None)?;
     let expose = args.expose();
     let trial = Trial {
@@ -52,6 +53,7 @@ pub fn run(ui: &mut Ui, args: RunArgs) -> Result<Outcome, CliError> {
         answers,
         recorded,
         gateway: config.gateway,
+        images,
         runtime_folder: args.runtime_folder,
         config: arguments::config(&args.config)?,
         events: args.events,

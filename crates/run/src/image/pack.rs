@@ -1,0 +1,165 @@
+//! Layers of our own making: sorted, without times or owners, not compressed.
+//!
+//! The same files make the same bytes, whoever packs them, when, and with what
+//! version of a compressor: there is none. A layer's digest is therefore also
+//! the digest that it has unpacked.
+
+use std::{
+    collections::BTreeMap,
+    ffi::OsString,
+    fs::File,
+    io::{self, Write},
+    os::unix::ffi::{OsStrExt as _, OsStringExt as _},
+    os::unix::fs::PermissionsExt as _,
+    path::{Path, PathBuf},
+};
+
+use tar::{EntryType, Header};
+
+use super::{ENTRIES_MAX, ImageError, LayerError};
+
+/// What a layer is going to hold, by path.
+#[derive(Clone, Debug, Default)]
+pub struct Packed {
+    entries: BTreeMap<Vec<u8>, Entry>,
+}
+
+#[derive(Clone, Debug)]
+enum Entry {
+    Folder,
+    File { from: PathBuf, executable: bool },
+    Text { content: Vec<u8> },
+    Link { target: PathBuf },
+}
+
+impl Packed {
+    /// A file with this content.
+    pub fn text(&mut self, path: &str, content: impl Into<Vec<u8>>) {
+        let content = content.into();
+        self.put(path.as_bytes(), Entry::Text { content });
+    }
+
+    /// A file of the host.
+    pub fn file(&mut self, path: &str, from: PathBuf, executable: bool) {
+        self.put(path.as_bytes(), Entry::File { from, executable });
+    }
+
+    /// A symbolic link.
+    pub fn link(&mut self, path: &str, target: impl Into<PathBuf>) {
+        let target = target.into();
+        self.put(path.as_bytes(), Entry::Link { target });
+    }
+
+    /// All files, folders and links of a folder of the host, to be put at `at`.
+    /// Other things, as sockets and devices, are left out; no link is followed.
+    pub fn folder(from: &Path, at: &str) -> Result<Self, ImageError> {
+        let attempt = ImageError::host("read the folder");
+        let mut packed = Self::default();
+        let start = at.trim_matches('/').as_bytes().to_vec();
+        if !start.is_empty() {
+            packed.put(&start, Entry::Folder);
+        }
+        let mut open = vec![(from.to_owned(), start)];
+        while let Some((folder, at)) = open.pop() {
+            for entry in std::fs::read_dir(&folder).map_err(&attempt)? {
+                let entry = entry.map_err(&attempt)?;
+                let (kind, from) = (entry.file_type().map_err(&attempt)?, entry.path());
+                let name = entry.file_name();
+                let path = match at.is_empty() {
+                    true => name.as_bytes().to_vec(),
+                    false => [at.as_slice(), name.as_bytes()].join(&b'/'),
+                };
+                let made = if kind.is_dir() {
+                    open.push((from, path.clone()));
+                    Entry::Folder
+                } else if kind.is_symlink() {
+                    let target = std::fs::read_link(from).map_err(&attempt)?;
+                    Entry::Link { target }
+                } else if kind.is_file() {
+                    let mode = entry.metadata().map_err(&attempt)?.permissions().mode();
+                    let executable = mode & 0o111 != 0;
+                    Entry::File { from, executable }
+                } else {
+                    continue;
+                };
+                packed.put(&path, made);
+                if ENTRIES_MAX < packed.entries.len() as u64 {
+                    return Err(too_many());
+                }
+            }
+        }
+        Ok(packed)
+    }
+
+    pub fn is_empty(&self) -> bool {
+        self.entries.is_empty()
+    }
+
+    /// Everything of the other one as well; what both have is the other's.
+    pub fn and(mut self, other: Self) -> Self {
+        self.entries.extend(other.entries);
+        self
+    }
+
+    fn put(&mut self, path: &[u8], entry: Entry) {
+        let path = path.strip_prefix(b"/").unwrap_or(path);
+        for (at, _) in path.iter().enumerate().filter(|(_, byte)| **byte == b'/') {
+            let folder = self.entries.entry(path[..at].to_vec());
+            folder.or_insert(Entry::Folder);
+        }
+        self.entries.insert(path.to_vec(), entry);
+    }
+
+    /// Writes the layer's archive.
+    pub(super) fn write(&self, to: impl Write) -> io::Result<()> {
+        let mut archive = tar::Builder::new(to);
+        for (path, entry) in &self.entries {
+            let path = PathBuf::from(OsString::from_vec(path.clone()));
+            match entry {
+                Entry::Folder => {
+                    let mut header = header(EntryType::Directory, 0o755, 0);
+                    archive.append_data(&mut header, &path, io::empty())?;
+                }
+                Entry::Text { content } => {
+                    let mut header = header(EntryType::Regular, 0o644, content.len() as u64);
+                    archive.append_data(&mut header, &path, content.as_slice())?;
+                }
+                Entry::File { from, executable } => {
+                    let file = File::open(from)?;
+                    let size = file.metadata()?.len();
+                    let mode = if *executable { 0o755 } else { 0o644 };
+                    // Not a byte more than was said, whoever writes meanwhile.
+                    let file = io::Read::take(file, size);
+                    archive.append_data(
+                        &mut header(EntryType::Regular, mode, size),
+                        &path,
+                        file,
+                    )?;
+                }
+                Entry::Link { target } => {
+                    let mut header = header(EntryType::Symlink, 0o777, 0);
+                    archive.append_link(&mut header, &path, target)?;
+                }
+            }
+        }
+        archive.into_inner()?.flush()
+    }
+}
+
+fn header(kind: EntryType, mode: u32, size: u64) -> Header {
+    let mut header = Header::new_gnu();
+    header.set_entry_type(kind);
+    header.set_mode(mode);
+    header.set_size(size);
+    header.set_uid(0);
+    header.set_gid(0);
+    header.set_mtime(0);
+    header
+}
+
+fn too_many() -> ImageError {
+    ImageError::Layer {
+        digest: strongroom_core::digest::Digest::of(b""),
+        source: Box::new(LayerError::TooManyEntries),
+    }
+}

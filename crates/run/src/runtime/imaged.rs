@@ -1,0 +1,168 @@
+//! A runtime's image, as its guests are shown it.
+//!
+//! Each folder at the image's top is shown by itself, so that what the jail
+//! makes has its place between them, and each link that stands there is made
+//! again. Loose files at the top are not shown. What an image says about its
+//! own start, user or variables has no effect.
+
+use std::{
+    ffi::OsStr,
+    fs, io,
+    path::{Path, PathBuf},
+};
+
+use rustix::fs::{FileType, Mode};
+use strongroom_core::{digest::Digest, manifest::Files, runtime::RuntimeName, tree::TreePath};
+use strongroom_jail::{Jail, Open};
+
+use super::{FUNCTION, Furniture, PACKAGES, RuntimeError};
+use crate::{
+    image::{Addition, BELONGS_TO_THE_JAIL, HeldRoot, ImageError, Packed, Start, in_root},
+    job::VARIABLES,
+};
+
+/// Where a program is looked for that is not where the runtime says.
+const PLACES: [&str; 3] = ["/usr/local/bin", "/usr/bin", "/bin"];
+/// The most folders and links at the top of an image.
+const TOP_MAX: usize = 64;
+
+/// An image whose root is there.
+#[derive(Debug)]
+pub(crate) struct Imaged {
+    digest: Digest,
+    root: PathBuf,
+    folders: Vec<String>,
+    links: Vec<(String, PathBuf)>,
+}
+
+impl Imaged {
+    /// Looks at what an image has at its top.
+    pub(super) fn new(digest: Digest, root: &HeldRoot) -> Result<Self, ImageError> {
+        let mut imaged = Self {
+            digest,
+            root: root.path().to_owned(),
+            folders: Vec::new(),
+            links: Vec::new(),
+        };
+        let looked = imaged.look();
+        looked.map_err(|source| ImageError::Host {
+            attempt: "look at the root of an image",
+            source,
+        })?;
+        imaged.folders.sort_unstable();
+        imaged.links.sort_unstable();
+        match imaged.folders.len() + imaged.links.len() <= TOP_MAX {
+            true => Ok(imaged),
+            false => Err(ImageError::TopTooFull(TOP_MAX)),
+        }
+    }
+
+    fn look(&mut self) -> io::Result<()> {
+        for entry in fs::read_dir(&self.root)? {
+            let entry = entry?;
+            // A name that is no text cannot be said to the jail.
+            let Ok(name) = entry.file_name().into_string() else {
+                continue;
+            };
+            if BELONGS_TO_THE_JAIL.contains(&name.as_str()) {
+                continue;
+            }
+            let kind = entry.file_type()?;
+            if kind.is_symlink() {
+                self.links.push((name, fs::read_link(entry.path())?));
+            } else if kind.is_dir() && fs::read_dir(entry.path())?.next().is_some() {
+                self.folders.push(name);
+            }
+        }
+        Ok(())
+    }
+
+    pub(super) fn digest(&self) -> Digest {
+        self.digest
+    }
+
+    /// Puts the image into `jail`.
+    pub(super) fn show(&self, jail: Jail<Open>) -> Jail<Open> {
+        let guest = |name: &str| Path::new("/").join(name);
+        let folders = self.folders.iter();
+        let jail = folders.fold(jail, |jail, name| {
+            jail.runtime(self.root.join(name), guest(name))
+        });
+        let links = self.links.iter();
+        links.fold(jail, |jail, (name, target)| {
+            jail.symlink(guest(name), target.clone())
+        })
+    }
+
+    /// Where the guest finds the program that it calls `asked`.
+    pub(super) fn program(
+        &self,
+        runtime: &RuntimeName,
+        asked: &Path,
+    ) -> Result<PathBuf, RuntimeError> {
+        let missing = || RuntimeError::Missing {
+            runtime: runtime.clone(),
+            path: asked.to_owned(),
+        };
+        let flags = rustix::fs::OFlags::PATH | rustix::fs::OFlags::CLOEXEC;
+        let root = rustix::fs::open(&self.root, flags, Mode::empty()).map_err(|_| missing())?;
+        let name = asked.file_name().unwrap_or(OsStr::new(""));
+        let places = PLACES.iter().map(|place| Path::new(place).join(name));
+        std::iter::once(asked.to_owned())
+            .chain(places)
+            .find(|path| {
+                let found = in_root(&root, path).and_then(rustix::fs::fstat);
+                found.is_ok_and(|stat| {
+                    FileType::from_raw_mode(stat.st_mode).is_file() && stat.st_mode & 0o111 != 0
+                })
+            })
+            .ok_or_else(missing)
+    }
+}
+
+impl Furniture {
+    /// What an image of a function on this runtime has on top of the runtime's
+    /// own: what the runtime brings, and then the function. Other tools start
+    /// it as a run here would be.
+    ///
+    /// # Errors
+    ///
+    /// [`RuntimeError::Missing`] when the image lacks the program.
+    pub fn layers_of(
+        &self,
+        root: &Path,
+        files: &Files,
+        entry: &TreePath,
+    ) -> Result<[Addition; 2], RuntimeError> {
+        let wrong = |source| RuntimeError::Image {
+            runtime: self.name().clone(),
+            source: Box::new(source),
+        };
+        let mut own = match self.packages() {
+            Some(packages) => Packed::folder(packages, PACKAGES).map_err(wrong)?,
+            None => Packed::default(),
+        };
+        for (path, text) in self.kit() {
+            own.text(path, *text);
+        }
+        let mut function = Packed::default();
+        for (path, bytes) in files {
+            function.text(&format!("{FUNCTION}/{path}"), bytes.clone());
+        }
+        let stage = [("STRONGROOM_STAGE", "transform")];
+        let variables = VARIABLES.into_iter().chain(stage).chain(self.environment());
+        let mut function = Addition::whole(function);
+        function.start = Some(Start {
+            user: Some("1000:1000".to_owned()),
+            env: Some(
+                variables
+                    .map(|(name, value)| format!("{name}={value}"))
+                    .collect(),
+            ),
+            entrypoint: Some(self.command(root, entry)?),
+            working_dir: Some(FUNCTION.to_owned()),
+            ..Start::default()
+        });
+        Ok([Addition::whole(own), function])
+    }
+}
