@@ -19,6 +19,7 @@ use serde::{Deserialize, Serialize};
 use serde_json::{Map, Value, json};
 
 use crate::{
+    config::Config,
     digest::Digest,
     limits::Limits,
     name::{Name, ObjectName},
@@ -58,6 +59,8 @@ pub struct Ask<'a> {
     pub function_digest: Digest,
     pub purpose: &'a str,
     pub args: &'a Value,
+    /// The settings, the function's own included.
+    pub config: &'a Config,
     pub limits: Limits,
     /// The datasets of this owner that the plan reads.
     pub datasets: &'a [ObjectName],
@@ -221,13 +224,16 @@ fn cedar_request(ask: &Ask<'_>, now_ms: i64) -> Result<(Request, Entities), Stri
     let schema: &Schema = &PARSED;
     let entity = |kind: &str, id: &str| json!({ "type": kind, "id": id });
     let now = jiff::Timestamp::from_millisecond(now_ms).map_err(|e| e.to_string())?;
-    let (texts, numbers) = tags(ask.args);
+    let (texts, numbers) = tags(ask.args.as_object().into_iter().flatten());
+    let (settings, setting_numbers) = tags(ask.config);
     let hosts = ask.network.into_iter().flat_map(Network::hosts);
     let entities = json!([
         { "uid": entity("User", ask.caller.as_str()), "attrs": {}, "parents": [] },
         { "uid": entity("User", ask.function.owner.as_str()), "attrs": {}, "parents": [] },
         { "uid": entity("Texts", "args"), "attrs": {}, "parents": [], "tags": texts },
         { "uid": entity("Numbers", "args"), "attrs": {}, "parents": [], "tags": numbers },
+        { "uid": entity("Texts", "config"), "attrs": {}, "parents": [], "tags": settings },
+        { "uid": entity("Numbers", "config"), "attrs": {}, "parents": [], "tags": setting_numbers },
         {
             "uid": entity("Function", &ask.function.to_string()),
             "attrs": {
@@ -242,6 +248,8 @@ fn cedar_request(ask: &Ask<'_>, now_ms: i64) -> Result<(Request, Entities), Stri
         "now": { "__extn": { "fn": "datetime", "arg": format!("{now:.3}") } },
         "args": { "__entity": entity("Texts", "args") },
         "numbers": { "__entity": entity("Numbers", "args") },
+        "config": { "__entity": entity("Texts", "config") },
+        "config_numbers": { "__entity": entity("Numbers", "config") },
         "datasets": texts_of(ask.datasets),
         "inputs": texts_of(ask.inputs),
         "owners": ask.inputs.iter().map(|input| entity("User", input.owner.as_str())).map(|user| json!({ "__entity": user })).collect::<Vec<_>>(),
@@ -283,11 +291,13 @@ fn unique(entities: Value) -> Value {
     Value::Array(kept)
 }
 
-/// The top-level arguments: strings as they are, whole numbers as numbers,
-/// everything else as canonical JSON text.
-fn tags(args: &Value) -> (Map<String, Value>, Map<String, Value>) {
+/// The top-level arguments, or the settings: strings as they are, whole numbers
+/// as numbers, everything else as canonical JSON text.
+fn tags<'a>(
+    named: impl IntoIterator<Item = (&'a String, &'a Value)>,
+) -> (Map<String, Value>, Map<String, Value>) {
     let (mut texts, mut numbers) = (Map::new(), Map::new());
-    for (key, value) in args.as_object().into_iter().flatten() {
+    for (key, value) in named {
         match value {
             Value::String(text) => {
                 texts.insert(key.clone(), json!(text));

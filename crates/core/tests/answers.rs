@@ -169,6 +169,8 @@ fn an_approval_ends_by_time_use_and_revocation() {
     );
 }
 
+static NO_SETTINGS: BTreeMap<String, Value> = BTreeMap::new();
+
 fn ask<'a>(
     caller: &'a Name,
     function: &'a ObjectName,
@@ -181,12 +183,47 @@ fn ask<'a>(
         function_digest: Digest::of(b"function"),
         purpose: "teaching",
         args,
+        config: &NO_SETTINGS,
         limits: Limits::DEFAULT,
         datasets,
         inputs: datasets,
         stages: &[Stage::Download, Stage::Transform],
         network: None,
         expose: Expose::Off,
+    }
+}
+
+#[test]
+fn rules_can_speak_of_settings() {
+    let rules = RuleSet::parse(
+        r#"permit(principal, action, resource) when {
+            context.config.hasTag("unit") && context.config.getTag("unit") == "kg" &&
+            context.config_numbers.hasTag("most") && context.config_numbers.getTag("most") <= 5
+        };"#,
+    )
+    .unwrap();
+    let (caller, function) = (name("guest"), "devs/mean-mass".parse().unwrap());
+    let (args, datasets) = (
+        json!({ "unit": "kg", "most": 1 }),
+        ["lab/a".parse().unwrap()],
+    );
+    let answer = |config: Value| {
+        let config: BTreeMap<String, Value> = serde_json::from_value(config).unwrap();
+        let ask = Ask {
+            config: &config,
+            ..ask(&caller, &function, &args, &datasets)
+        };
+        matches!(rules.answer(&ask, NOW), RuleAnswer::Permit { .. })
+    };
+    assert!(answer(json!({ "unit": "kg", "most": 5 })));
+    // Arguments are none, and none says nothing.
+    for other in [
+        json!({}),
+        json!({ "unit": "g", "most": 5 }),
+        json!({ "unit": "kg", "most": 6.0 }),
+        json!({ "unit": ["kg"], "most": 5 }),
+    ] {
+        assert!(!answer(other.clone()), "{other}");
     }
 }
 

@@ -193,6 +193,7 @@ fn judged(
         function_digest: asked.function,
         purpose: "",
         args: &asked.args,
+        config: &asked.config,
         limits: asked.limits,
         datasets: &inputs,
         inputs: &inputs,

@@ -41,7 +41,9 @@ pub const REQUESTS_MAX: u32 = 1000;
 /// Connections of one guest that are served at once.
 const CONNECTIONS_MAX: usize = 16;
 /// Names that are looked up at once for all guests; each holds a thread.
-const LOOKUPS_MAX: usize = 16;
+const LOOKUPS_MAX: usize = 32;
+/// Those of one guest among them, so that its slow names keep nobody waiting.
+const LOOKUPS_OF_ONE_MAX: usize = 4;
 /// The longest head of a request or an answer, and the most fields in it.
 const HEAD_BYTES_MAX: usize = 64 * 1024;
 const FIELDS_MAX: usize = 100;

@@ -8,7 +8,7 @@ use std::{
     future::Future,
     net::SocketAddr,
     sync::{
-        Arc,
+        Arc, Condvar, Mutex,
         atomic::{AtomicUsize, Ordering},
     },
     time::Duration,
@@ -64,19 +64,19 @@ impl Gate {
     }
 
     async fn of(network: &str, config: GatewayConfig, mode: Mode, secrets: &[&str]) -> Self {
-        Self::by(network, Gateway::new(config).unwrap(), mode, secrets)
+        let gateway = Arc::new(Gateway::new(config).unwrap());
+        Self::by(network, &gateway, mode, secrets)
     }
 
-    fn by(network: &str, gateway: Gateway, mode: Mode, secrets: &[&str]) -> Self {
+    fn by(network: &str, gateway: &Arc<Gateway>, mode: Mode, secrets: &[&str]) -> Self {
         let network: Network = toml::from_str(network).unwrap();
-        let gateway = Arc::new(gateway);
         let order = Order {
             network,
             mask: Mask::new(secrets.iter().copied()),
             mode,
             clock: Clock::default(),
         };
-        let (session, told) = Session::new(&gateway, order);
+        let (session, told) = Session::new(gateway, order);
         let told = kept(told);
         let listener = std::net::TcpListener::bind("127.0.0.1:0").unwrap();
         listener.set_nonblocking(true).unwrap();
@@ -992,8 +992,8 @@ async fn gate_of_names(host: SocketAddr, found: Vec<Vec<SocketAddr>>) -> (Gate, 
         Ok(found[number.min(found.len() - 1)].clone())
     });
     let plan = format!("hosts = ['rebind.example:{}']", host.port());
-    let gateway = Gateway::with_names(open(&[host], SHORT), names).unwrap();
-    (Gate::by(&plan, gateway, Mode::Live, &[]), asked)
+    let gateway = Arc::new(Gateway::with_names(open(&[host], SHORT), names).unwrap());
+    (Gate::by(&plan, &gateway, Mode::Live, &[]), asked)
 }
 
 #[tokio::test]
@@ -1080,4 +1080,56 @@ async fn other_versions_of_http_and_tunnels_to_other_ports_are_no_way_out() {
         assert!(matches!(status, "" | "400" | "403"), "{request}: {answer}");
         assert!(heads.try_recv().is_err(), "{request}");
     }
+}
+
+#[tokio::test]
+async fn a_guest_whose_names_are_slow_keeps_no_other_waiting() {
+    let (host, _heads) = host("HTTP/1.1 200 OK\r\nContent-Length: 0\r\n\r\n").await;
+    let held = Arc::new((Mutex::new((0, false)), Condvar::new()));
+    let holds = Arc::clone(&held);
+    let names: Names = Arc::new(move |name, _| {
+        let (state, woken) = &*holds;
+        let mut state = state.lock().unwrap();
+        if name == "slow.example" {
+            state.0 += 1;
+            woken.notify_all();
+            drop(woken.wait_while(state, |state| !state.1).unwrap());
+        }
+        Ok(vec![host])
+    });
+    let bounds = Bounds {
+        requests_max: 100,
+        ..SHORT
+    };
+    let gateway = Arc::new(Gateway::with_names(open(&[host], bounds), names).unwrap());
+    let port = host.port();
+    let plan = format!("hosts = ['slow.example:{port}', 'quick.example:{port}']");
+    let slow = Gate::by(&plan, &gateway, Mode::Live, &[]);
+    let mut quick = Gate::by(&plan, &gateway, Mode::Live, &[]);
+    let proxy = slow.proxy;
+    let request = get(&format!("http://slow.example:{port}/"));
+    let asking: Vec<_> = (0..40)
+        .map(|_| {
+            let request = request.clone();
+            tokio::spawn(async move { ask(proxy, &request).await })
+        })
+        .collect();
+    let waits = Arc::clone(&held);
+    let begun = tokio::task::spawn_blocking(move || {
+        let (state, woken) = &*waits;
+        let state = state.lock().unwrap();
+        let few = |state: &mut (usize, bool)| state.0 < 4;
+        woken.wait_timeout_while(state, PATIENCE, few).unwrap().0.0
+    });
+    assert_eq!(begun.await.unwrap(), 4);
+    let answer = quick.get(&format!("http://quick.example:{port}/")).await;
+    assert!(answer.starts_with("HTTP/1.1 200"), "{answer}");
+    assert_eq!(quick.note().await.outcome, Outcome::Answered);
+    assert_eq!(held.0.lock().unwrap().0, 4);
+    held.0.lock().unwrap().1 = true;
+    held.1.notify_all();
+    for one in asking {
+        one.await.unwrap();
+    }
+    slow.close().await;
 }

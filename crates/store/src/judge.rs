@@ -119,6 +119,7 @@ impl Asked<'_> {
             function_digest: self.plan.function,
             purpose: self.purpose,
             args: &self.plan.args,
+            config: &self.plan.config,
             limits: self.plan.limits,
             datasets,
             inputs,

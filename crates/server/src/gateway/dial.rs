@@ -86,7 +86,7 @@ impl Gateway {
         target: &Target,
         budget: &Arc<Budget>,
     ) -> Result<Box<dyn Stream>, NoAnswer> {
-        let addresses = self.addresses(target).await?;
+        let addresses = self.addresses(target, budget).await?;
         let connect_max = ms(self.bounds().connect_ms_max);
         let connected = timeout(connect_max, connect(&addresses)).await;
         let stream = connected.map_err(|_| Failed::TooSlow("the connection"))?;
@@ -110,10 +110,14 @@ impl Gateway {
     }
 
     /// The addresses that may be dialled, or why there are none.
-    async fn addresses(&self, target: &Target) -> Result<Vec<SocketAddr>, NoAnswer> {
+    async fn addresses(
+        &self,
+        target: &Target,
+        budget: &Budget,
+    ) -> Result<Vec<SocketAddr>, NoAnswer> {
         let found = match &target.host {
             Host::Address(address) => vec![SocketAddr::new(*address, target.port)],
-            Host::Name(name) => self.resolve(name.clone(), target.port).await?,
+            Host::Name(name) => self.resolve(name.clone(), target.port, budget).await?,
         };
         let mut kept = None;
         let mut open = Vec::new();
@@ -135,14 +139,24 @@ impl Gateway {
         }
     }
 
-    async fn resolve(&self, name: String, port: u16) -> Result<Vec<SocketAddr>, NoAnswer> {
+    async fn resolve(
+        &self,
+        name: String,
+        port: u16,
+        budget: &Budget,
+    ) -> Result<Vec<SocketAddr>, NoAnswer> {
+        const OPEN: &str = "the semaphore is never closed";
         let resolved = async {
-            let permit = Arc::clone(&self.lookups).acquire_owned().await;
-            let permit = permit.expect("the semaphore is never closed");
+            // The guest's own first, so that who has many holds no place of others.
+            let own = Arc::clone(&budget.lookups)
+                .acquire_owned()
+                .await
+                .expect(OPEN);
+            let permit = Arc::clone(&self.lookups).acquire_owned().await.expect(OPEN);
             let names = Arc::clone(&self.names);
             let look_up = move || {
                 // Held until the resolver returns, however long nobody waits.
-                let _permit = permit;
+                let _permits = (own, permit);
                 names(&name, port)
             };
             spawn_blocking(look_up).await

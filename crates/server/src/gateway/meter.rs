@@ -14,13 +14,19 @@ use std::{
     task::{Context, Poll, ready},
 };
 
-use tokio::io::{AsyncRead, AsyncWrite, ReadBuf};
+use tokio::{
+    io::{AsyncRead, AsyncWrite, ReadBuf},
+    sync::Semaphore,
+};
 
-/// What one guest may still receive and send.
+use super::LOOKUPS_OF_ONE_MAX;
+
+/// What one guest may still receive and send, and look up at once.
 #[derive(Debug)]
 pub struct Budget {
     receive: AtomicU64,
     send: AtomicU64,
+    pub lookups: Arc<Semaphore>,
 }
 
 /// Nothing is left of a budget.
@@ -33,6 +39,7 @@ impl Budget {
         Arc::new(Self {
             receive: AtomicU64::new(receive_bytes),
             send: AtomicU64::new(send_bytes),
+            lookups: Arc::new(Semaphore::new(LOOKUPS_OF_ONE_MAX)),
         })
     }
 }
