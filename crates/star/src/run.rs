@@ -94,8 +94,7 @@ struct Printed;
 
 impl PrintHandler for Printed {
     fn println(&self, text: &str) -> starlark::Result<()> {
-        events::print(text)
-            .map_err(|error| starlark::Error::new_other(anyhow::Error::from(error)))
+        events::print(text).map_err(|error| starlark::Error::new_other(anyhow::Error::from(error)))
     }
 }
 
