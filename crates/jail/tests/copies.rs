@@ -49,6 +49,16 @@ fn copy_in(warden: &Warden) -> i32 {
     found[0]
 }
 
+/// The host pid of the zygote: the interpreter two process namespaces deep.
+fn zygote_of(warden: &Warden) -> i32 {
+    let shallow = |pid: &i32| {
+        let python =
+            fs::read_to_string(format!("/proc/{pid}/comm")).is_ok_and(|name| name == "python3\n");
+        python && status_field(*pid, "NSpid").split_whitespace().count() == 2
+    };
+    family(warden).into_iter().find(shallow).unwrap()
+}
+
 /// Runs a sleeping copy and looks at it from outside.
 #[track_caller]
 fn look(check: impl FnOnce(&Warden, i32)) {
@@ -252,6 +262,28 @@ fn copies_end_with_their_zygote_and_not_by_their_own_doing() {
         }
     }
     assert!(!cell::exists(&format!("/proc/{pid}")));
+    guest.forget();
+}
+
+#[test]
+fn copies_end_when_something_on_the_host_ends_their_zygote() {
+    let warden = warden();
+    let program = "import time\nprint('up', flush=True); time.sleep(3600)";
+    let mut guest = Guest::prepare(&warden, SlotId(0), python(LIMITS, program));
+    guest.start();
+    guest.wait_for("up");
+    let zygote = zygote_of(&warden);
+    rustix::process::kill_process(
+        rustix::process::Pid::from_raw(zygote).unwrap(),
+        rustix::process::Signal::KILL,
+    )
+    .unwrap();
+    for _ in 0..2 {
+        match cell::event(&warden) {
+            Event::Exited { exit, .. } => assert_eq!(exit.cause, Cause::Lost, "{exit:?}"),
+            other => panic!("unexpected {other:?}"),
+        }
+    }
     guest.forget();
 }
 

@@ -8,6 +8,9 @@ use std::fs::File;
 use std::io;
 use std::os::fd::{AsFd as _, BorrowedFd, OwnedFd};
 
+use rustix::event::{PollFd, PollFlags, poll};
+use rustix::process::{Pid, PidfdFlags, pidfd_open};
+
 use super::graft::graft;
 use super::zygote::{Frozen, freeze};
 use crate::cgroup::Leaf;
@@ -37,11 +40,40 @@ pub(super) fn steer(
     let attached = ground.each_ref().map(|one| one.as_fd());
     wire::send(socket, &Report::Frozen, &attached).or_refuse(kernel::ZYGOTE, "report a zygote")?;
     drop(ground);
+    let life = life(&frozen).or_refuse(kernel::ZYGOTE, "watch a zygote")?;
     loop {
+        until_ordered(socket, &life).or_refuse(kernel::ZYGOTE, "wait for an order")?;
         match wire::receive::<Graft>(socket).or_refuse(kernel::ZYGOTE, "hear an order")? {
             Received::Frame(order, descriptors) => answer(socket, &frozen, &order, &descriptors)
                 .or_refuse(kernel::ZYGOTE, "answer an order")?,
             _ => syscall::exit_now(0),
+        }
+    }
+}
+
+/// Its number is its own for as long as we trace it.
+fn life(frozen: &Frozen) -> io::Result<OwnedFd> {
+    let pid = Pid::from_raw(frozen.tracee.pid()).ok_or(io::ErrorKind::NotFound)?;
+    Ok(pidfd_open(pid, PidfdFlags::empty())?)
+}
+
+/// Ends with a zygote that something on the host has ended, and its copies too:
+/// init dies with us, and they with their init.
+fn until_ordered(socket: BorrowedFd<'_>, life: &OwnedFd) -> io::Result<()> {
+    loop {
+        let mut ends = [
+            PollFd::new(&socket, PollFlags::IN),
+            PollFd::new(life, PollFlags::IN),
+        ];
+        match poll(&mut ends, None) {
+            Ok(_) | Err(rustix::io::Errno::INTR) => {}
+            Err(error) => return Err(error.into()),
+        }
+        let [ordered, ended] = ends.map(|end| !end.revents().is_empty());
+        match (ended, ordered) {
+            (true, _) => syscall::exit_now(0),
+            (false, true) => return Ok(()),
+            (false, false) => {}
         }
     }
 }
