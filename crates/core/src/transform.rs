@@ -161,6 +161,8 @@ impl Before {
 pub struct Made {
     pub tree: Tree,
     pub changes: Changes,
+    /// Whether files, or what rows have to be, are those of the version before.
+    pub keeps: bool,
 }
 
 /// Which version follows `before`, from what a run left. `None` when it left
@@ -184,11 +186,14 @@ pub fn made(
             false => Ok(Some(Made {
                 tree: Tree::new(left)?,
                 changes: Changes::default(),
+                keeps: false,
             })),
         };
     };
-    let (tree, body) = laid(before, left, told.body.as_deref())?;
+    let Laid { tree, body, keeps } = laid(before, left, told.body.as_deref())?;
+    let structured = before.is_some_and(|before| before.says.structure.is_some());
     Ok(Some(Made {
+        keeps: keeps || (structured && told.structure.is_none()),
         changes: Changes {
             meta: change(told.meta),
             readme: change(told.readme),
@@ -201,6 +206,15 @@ pub fn made(
 
 type Left = BTreeMap<TreePath, TreeFile>;
 
+/// All files of a version to be.
+struct Laid {
+    tree: Tree,
+    /// Which is the body, if that was told.
+    body: Option<TreePath>,
+    /// Some are those of the version before.
+    keeps: bool,
+}
+
 fn left(files: &[OutputFile]) -> Left {
     let ours = files.iter().filter(|file| file.path.as_str() != TOLD_FILE);
     let one = |file: &OutputFile| {
@@ -210,12 +224,7 @@ fn left(files: &[OutputFile]) -> Left {
     ours.map(one).collect()
 }
 
-/// All files of the version to be, and which is its body if that was told.
-fn laid(
-    before: Option<&Before>,
-    mut left: Left,
-    told: Option<&str>,
-) -> Result<(Tree, Option<TreePath>), MadeError> {
+fn laid(before: Option<&Before>, mut left: Left, told: Option<&str>) -> Result<Laid, MadeError> {
     let stays = before.iter().flat_map(|before| before.tree.files());
     let mut stays: Left = stays.map(|(path, file)| (path.clone(), *file)).collect();
     let body = match told {
@@ -242,8 +251,10 @@ fn laid(
             Some(place)
         }
     };
+    let keeps = !stays.is_empty();
     stays.extend(left);
-    Ok((Tree::new(stays)?, body))
+    let tree = Tree::new(stays)?;
+    Ok(Laid { tree, body, keeps })
 }
 
 fn suffix(path: &TreePath) -> Option<String> {
@@ -347,6 +358,29 @@ mod tests {
         let wanted = tree(&[("p.csv", "new"), ("codes.pdf", "x"), ("more.txt", "y")]);
         assert_eq!(made.tree, wanted);
         assert_eq!(made.changes.structure, Change::Drop);
+    }
+
+    #[test]
+    fn what_is_of_the_version_before_is_known_to_be() {
+        let rows = json!({"columns": [{"name": "a", "type": "integer"}]});
+        let plain = || before(&[("p.csv", "old")], json!({}));
+        let more = || before(&[("p.csv", "old"), ("q.txt", "x")], json!({}));
+        let typed = || before(&[("p.csv", "old")], rows.clone());
+        let body = json!({"body": "body.csv"});
+        let without = json!({"body": "body.csv", "structure": null});
+        for (old, said, keeps) in [
+            (plain(), None, false),
+            (plain(), told(json!({"body": "previous"})), true),
+            (plain(), told(body.clone()), false),
+            (more(), told(body.clone()), true),
+            (typed(), told(body), true),
+            (typed(), told(without), false),
+        ] {
+            let files = left(&[("body.csv", "new")]);
+            let shown = format!("{old:?} {said:?}");
+            let made = made(Some(&old), &files, said).unwrap().unwrap();
+            assert_eq!(made.keeps, keeps, "{shown}");
+        }
     }
 
     #[test]

@@ -90,13 +90,18 @@ pub enum Change<T> {
 }
 
 impl<T: Clone> Change<T> {
-    /// The part after the change, and whether it was taken over.
-    fn over(self, before: Option<&T>) -> (Option<T>, bool) {
+    /// The part after the change.
+    fn over(self, before: Option<&T>) -> Option<T> {
         match self {
-            Self::Keep => (before.cloned(), before.is_some()),
-            Self::Drop => (None, false),
-            Self::Set(part) => (Some(part), false),
+            Self::Keep => before.cloned(),
+            Self::Drop => None,
+            Self::Set(part) => Some(part),
         }
+    }
+
+    /// Whether something is taken over.
+    fn keeps(&self, before: Option<&T>) -> bool {
+        matches!(self, Self::Keep) && before.is_some()
     }
 }
 
@@ -142,22 +147,34 @@ impl Meta {
 }
 
 impl Changes {
+    /// Whether a part of `before` is taken over. Who may not see it then may
+    /// not see what follows either.
+    pub fn keeps(&self, before: &Says) -> bool {
+        self.meta.keeps(before.meta.as_ref())
+            || self.readme.keeps(before.readme.as_ref())
+            || self.keeps_structure(before)
+    }
+
+    /// The same, of the structure alone.
+    pub fn keeps_structure(&self, before: &Says) -> bool {
+        self.structure.keeps(before.structure.as_ref())
+    }
+
     /// What the version says that follows `before`.
     ///
     /// A part that is taken over from a derived version brings its originals
     /// along: it may have been computed from them.
     pub fn over(self, before: &Says) -> Says {
-        let (meta, meta_kept) = self.meta.over(before.meta.as_ref());
-        let (readme, readme_kept) = self.readme.over(before.readme.as_ref());
-        let (structure, structure_kept) = self.structure.over(before.structure.as_ref());
+        let is_kept = self.keeps(before);
+        let structure = self.structure.over(before.structure.as_ref());
         let mut derived_from = self.derived_from;
-        if meta_kept || readme_kept || structure_kept {
+        if is_kept {
             derived_from.extend(before.derived_from.iter().cloned());
         }
         Says {
             title: self.title,
-            meta,
-            readme,
+            meta: self.meta.over(before.meta.as_ref()),
+            readme: self.readme.over(before.readme.as_ref()),
             structure: structure.filter(|structure| !structure.is_empty()),
             made_by: self.made_by,
             derived_from,

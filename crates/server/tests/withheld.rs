@@ -7,6 +7,7 @@ use serde_json::{Value, json};
 use strongroom_core::{
     digest::Digest,
     id::RunId,
+    structure::StructureAsked,
     tree::{Tree, TreeFile},
     version::{Change, Changes, MadeBy},
 };
@@ -88,6 +89,10 @@ impl Way {
 
 /// Keeps what the run left as a version of its caller's.
 async fn save(station: &Station, run: &Value) {
+    save_with(station, run, Change::Keep).await;
+}
+
+async fn save_with(station: &Station, run: &Value, structure: Change<StructureAsked>) {
     let id: RunId = text(run, "id").parse().unwrap();
     let file = &run["files"][0];
     let left = TreeFile {
@@ -97,6 +102,7 @@ async fn save(station: &Station, run: &Value) {
     let changes = Changes {
         title: CANARY.to_owned(),
         readme: Change::Set(CANARY.to_owned()),
+        structure,
         made_by: Some(MadeBy {
             run: id,
             function: None,
@@ -208,6 +214,59 @@ async fn no_door_shows_what_came_out_once_an_owner_allows_it_no_more() {
         assert!(seen.get("withheld").is_none(), "{seen}");
         station.stop().await;
     }
+}
+
+/// Says anew what its reader may see of the version before, and keeps the rest.
+const KEEPS: &str = r#"
+def transform(data, ctx):
+    (ctx.out / "dataset.json").write_text('{"body": "previous", "meta": {"title": "own"}}')
+"#;
+
+#[tokio::test]
+async fn no_run_and_no_push_brings_to_light_what_is_withheld_of_the_version_before() {
+    let mut station = Station::working().await;
+    station.push_dataset("lab/d", "d.csv", b"a\n1\n").await;
+    station.push_function("devs/f", FUNCTION).await;
+    let way = Way::ApprovalRevoked;
+    let run = way.ran(&station).await;
+    let schema = json!({ "properties": { "found": { "enum": [CANARY] } } });
+    let structure = serde_json::from_value(json!({ "schema": schema })).unwrap();
+    save_with(&station, &run, Change::Set(structure)).await;
+    way.taken_back(&station, &run).await;
+
+    // Whether or not its owner lets the run read it.
+    let at = "/v1/datasets/guest/made/transforms";
+    for mode in ["save", "apply"] {
+        let asked = json!({ "files": { "main.py": KEEPS }, "mode": mode });
+        let asked = station.post("guest", at, asked).await.json();
+        let path = format!("/v1/requests/{}/approve", text(&asked["run"], "request"));
+        // The second time it is approved already.
+        station.post("lab", &path, json!({})).await;
+        let id = text(&asked["run"], "id");
+        let path = format!("/v1/datasets/guest/made/transforms/{id}?wait=20s");
+        let made = station.get("guest", &path).await.ok();
+        assert_eq!(made["outcome"]["code"], "withheld", "{made}");
+        assert!(!made.to_string().contains(CANARY), "{made}");
+    }
+    // A body that its structure does not allow would be told what it is.
+    let file = station
+        .upload("guest", &[("body.csv", b"found\nother\n")])
+        .await;
+    let at = "/v1/datasets/guest/made/versions";
+    let pushed = json!({ "files": file.clone() });
+    let refused = station.post("guest", at, pushed).await;
+    let body = String::from_utf8_lossy(&refused.body).into_owned();
+    assert_eq!(refused.refused(403), "withheld");
+    assert!(!body.contains(CANARY), "{body}");
+    let own = json!({ "files": file, "structure": null, "readme": "own" });
+    let own = station.post("guest", at, own).await;
+    assert!(own.status.is_success(), "{own:?}");
+    let shown = station.get("guest", &format!("{at}/latest")).await.ok();
+    assert_eq!(
+        (&shown["readme"], &shown["withheld"]),
+        (&json!("own"), &Value::Null)
+    );
+    station.stop().await;
 }
 
 #[tokio::test]

@@ -6,6 +6,7 @@
 //! versions.
 
 mod keep;
+mod maker;
 pub(crate) mod origin;
 mod push;
 mod says;

@@ -14,7 +14,7 @@ const FOUND: &str = "SELECT COALESCE(MAX(version), 0) AS number FROM schema_vers
 const RECORD: &str = "INSERT INTO schema_version (version) VALUES ($1)";
 
 /// Step `n` leads from version `n` to `n + 1`.
-const STEPS: [&[&str]; 7] = [FIRST, SECOND, THIRD, FOURTH, FIFTH, SIXTH, SEVENTH];
+const STEPS: [&[&str]; 8] = [FIRST, SECOND, THIRD, FOURTH, FIFTH, SIXTH, SEVENTH, EIGHTH];
 
 const FIRST: &[&str] = &[
     "CREATE TABLE station_user (
@@ -232,6 +232,12 @@ const SEVENTH: &[&str] = &[
         outcome TEXT)",
     "CREATE INDEX transform_by_open ON transform (is_open, run)",
 ];
+
+/// The runs whose work a version took over from another one.
+const EIGHTH: &[&str] = &["CREATE TABLE dataset_maker (
+        version TEXT NOT NULL,
+        run TEXT NOT NULL,
+        PRIMARY KEY (version, run))"];
 
 /// Brings the tables to what this program knows.
 pub(crate) async fn migrate(connections: &Connections) -> Result<(), StoreError> {

@@ -7,14 +7,14 @@
 use std::time::Duration;
 
 use strongroom_core::{
-    digest::Digest,
     id::RunId,
+    name::{Reference, VersionChoice},
     run::Reason,
     transform::{self, Before, MadeError, Outcome, TOLD_FILE, TOLD_LEN_MAX, Told},
     tree::Tree,
     version::{MadeBy, Says},
 };
-use strongroom_store::{RunRow, StoreError, TransformRow};
+use strongroom_store::{RunRow, TransformRow};
 use tokio::io::AsyncReadExt as _;
 
 use super::{App, AppError, error::chain};
@@ -27,6 +27,8 @@ pub(super) struct Ready {
     pub before: Option<Before>,
     pub tree: Tree,
     pub says: Says,
+    /// Whether it has parts of the version before.
+    pub keeps: bool,
 }
 
 /// Why a run made no version.
@@ -111,8 +113,8 @@ impl App {
             Err(fault) => Ok(end(fault.outcome()).await?),
             Ok(None) => Ok(end(Outcome::Unchanged).await?),
             Ok(Some(ready)) => {
-                let (tree, says) = (ready.tree, ready.says);
-                let saved = self.store.transform_save(id, tree, says, self.now_ms());
+                let made = (ready.tree, ready.says, ready.keeps);
+                let saved = self.store.transform_save(id, made, self.now_ms());
                 Ok(saved.await?)
             }
         }
@@ -127,18 +129,9 @@ impl App {
         if run.is_withheld {
             return Ok(Err(Fault::withheld()));
         }
-        let before = match &row.parent {
-            None => None,
-            Some(version) => match self.before(version).await {
-                Ok(before) => Some(before),
-                Err(StoreError::NotFound) => {
-                    return Ok(Err(Fault {
-                        code: "conflict".to_owned(),
-                        detail: "the version that it read is gone".to_owned(),
-                    }));
-                }
-                Err(error) => return Err(error.into()),
-            },
+        let before = match self.before(row).await? {
+            Ok(before) => before,
+            Err(fault) => return Ok(Err(fault)),
         };
         let made = match self.told(run).await? {
             Ok(told) => transform::made(before.as_ref(), &run.files, told),
@@ -157,7 +150,9 @@ impl App {
         });
         changes.derived_from.clone_from(&run.labels);
         let said = before.as_ref().map(|before| before.says.clone());
-        let says = changes.over(&said.unwrap_or_default()).checked();
+        let said = said.unwrap_or_default();
+        let keeps = made.keeps || changes.keeps(&said);
+        let says = changes.over(&said).checked();
         let held = match says {
             Ok(says) => self.structure_holds(&made.tree, &says).await.map(|()| says),
             Err(error) => Err(error.into()),
@@ -167,6 +162,7 @@ impl App {
                 before,
                 tree: made.tree,
                 says,
+                keeps,
             }))),
             Err(AppError::Invalid { code, detail }) => Ok(Err(Fault {
                 code: code.to_owned(),
@@ -176,11 +172,29 @@ impl App {
         }
     }
 
-    async fn before(&self, version: &Digest) -> Result<Before, StoreError> {
-        Ok(Before {
-            says: self.store.version_says(version).await?,
-            tree: self.store.dataset_tree(version).await?,
-        })
+    /// The version that it follows, which has to be there to be seen: what is
+    /// made of it, and every fault, tells of it.
+    async fn before(&self, row: &TransformRow) -> Result<Result<Option<Before>, Fault>, AppError> {
+        let Some(parent) = row.parent else {
+            return Ok(Ok(None));
+        };
+        let reference = Reference {
+            name: row.dataset.clone(),
+            version: VersionChoice::Exactly(parent),
+        };
+        let Some(before) = self.store.dataset_version(&reference).await? else {
+            return Ok(Err(Fault {
+                code: "conflict".to_owned(),
+                detail: "the version that it read is gone".to_owned(),
+            }));
+        };
+        if self.store.dataset_withheld(&before).await? {
+            return Ok(Err(Fault::withheld()));
+        }
+        Ok(Ok(Some(Before {
+            says: self.store.dataset_says(&before).await?,
+            tree: self.store.dataset_tree(&parent).await?,
+        })))
     }
 
     /// What a run told of the version, beside its files.

@@ -221,10 +221,9 @@ impl App {
                 }
             };
         }
-        if run.is_withheld
-            && let Some(Outcome::NotSaved { detail, .. }) = &mut row.outcome
-        {
-            // It may tell of what was in the rows.
+        let is_withheld = run.is_withheld || self.parent_withheld(&row).await?;
+        if is_withheld && let Some(Outcome::NotSaved { detail, .. }) = &mut row.outcome {
+            // It may tell of what was in the rows, of this version or the one before.
             *detail = AppError::Withheld.to_string();
         }
         let version = match &row.outcome {
@@ -240,6 +239,20 @@ impl App {
             version,
             preview,
         })
+    }
+
+    async fn parent_withheld(&self, row: &TransformRow) -> Result<bool, AppError> {
+        let Some(version) = row.parent else {
+            return Ok(false);
+        };
+        let reference = Reference {
+            name: row.dataset.clone(),
+            version: VersionChoice::Exactly(version),
+        };
+        match self.store.dataset_version(&reference).await? {
+            Some(before) => Ok(self.store.dataset_withheld(&before).await?),
+            None => Ok(false),
+        }
     }
 
     async fn saved(

@@ -102,17 +102,28 @@ impl App {
                 Some(found) => self.store.dataset_says(&found.newest).await?,
                 None => Says::default(),
             };
+            let keeps = new.changes.keeps(&said);
+            let keeps_structure = new.changes.keeps_structure(&said);
             let says = new.changes.clone().over(&said).checked()?;
             if new.from == From::Upload {
                 // Before the body is read: it may be somebody else's.
                 self.store.tree_check(maker, &new.tree).await?;
             }
+            // A body that breaks it would be told what it is.
+            if let Some(found) = &before
+                && keeps_structure
+                && self.store.dataset_withheld(&found.newest).await?
+            {
+                return Err(AppError::Withheld);
+            }
             self.structure_holds(&new.tree, &says).await?;
+            let after = before.map(|found| found.newest.version);
             let version = NewVersion {
                 tree: new.tree.clone(),
                 says,
                 message: new.message.clone(),
-                after: before.map(|found| found.newest.version),
+                after,
+                takes_from: after.filter(|_| keeps),
             };
             let now_ms = self.now_ms();
             let added = match new.from {

@@ -13,7 +13,7 @@ use strongroom_core::{
     version::{Changes, Says},
 };
 
-use super::{DatasetVersionRow, newest, origin, says};
+use super::{DatasetVersionRow, maker, newest, origin, says, withheld};
 use crate::{
     Store, Tx,
     error::StoreError,
@@ -34,6 +34,9 @@ pub struct NewVersion {
     pub message: String,
     /// The newest version that its maker has seen.
     pub after: Option<Digest>,
+    /// The version that parts of it were taken over from: the one before, or
+    /// the one that is brought back.
+    pub takes_from: Option<Digest>,
 }
 
 const ADD: &str = "
@@ -62,15 +65,17 @@ impl Store {
         }
         for _ in 0..OVERTAKEN_MAX {
             let before = self.dataset_find(name).await?.map(|found| found.newest);
-            let says = match &before {
-                Some(row) => Changes::default().over(&self.dataset_says(row).await?),
+            let said = match &before {
+                Some(row) => self.dataset_says(row).await?,
                 None => Says::default(),
             };
+            let (after, changes) = (before.map(|row| row.version), Changes::default());
             let new = NewVersion {
                 tree: tree.clone(),
-                says,
                 message: message.to_owned(),
-                after: before.map(|row| row.version),
+                after,
+                takes_from: after.filter(|_| changes.keeps(&said)),
+                says: changes.over(&said),
             };
             if let Some(row) = self.dataset_add(actor, name, new, now_ms).await? {
                 return Ok(row);
@@ -152,6 +157,7 @@ impl Store {
                 says: says.clone(),
                 message: message.to_owned(),
                 after: before.map(|found| found.newest.version),
+                takes_from: Some(old.version),
             };
             let added = self.add(&from.name, new, "dataset.restore", now_ms);
             if let Some(row) = added.await? {
@@ -192,6 +198,7 @@ async fn add(
     if let Some(row) = &before
         && row.tree == digest
         && said_before(tx, row).await?.changes_nothing(&new.says)
+        && !tells_of_withheld(tx, row, &new).await?
     {
         return Ok(Some(DatasetVersionRow {
             unchanged: true,
@@ -203,6 +210,18 @@ async fn add(
         .map(Some)
 }
 
+/// Whether it would tell of what its owner may not see that nothing changes.
+async fn tells_of_withheld(
+    tx: &mut Tx,
+    before: &DatasetVersionRow,
+    new: &NewVersion,
+) -> Result<bool, StoreError> {
+    let owner = &before.dataset.owner;
+    let makers = maker::handed_on(tx, owner, new.takes_from.as_ref()).await?;
+    Ok(withheld::is_withheld(tx, before).await?
+        || withheld::is_some_withheld(tx, owner, &makers).await?)
+}
+
 /// Adds a version after `before`, which is the newest.
 pub(super) async fn append(
     tx: &mut Tx,
@@ -212,6 +231,7 @@ pub(super) async fn append(
     (action, at_ms): (&'static str, i64),
 ) -> Result<DatasetVersionRow, StoreError> {
     let digest = new.tree.digest();
+    let makers = maker::handed_on(tx, &name.owner, new.takes_from.as_ref()).await?;
     let mut row = DatasetVersionRow {
         author: name.owner.clone(),
         dataset: name,
@@ -232,6 +252,7 @@ pub(super) async fn append(
     tree::keep(tx, &digest, &new.tree).await?;
     write(tx, &row).await?;
     origin::add(tx, &row.version, &new.says.derived_from).await?;
+    maker::add(tx, &row.version, &makers).await?;
     note(tx, &row, &new.says, action).await?;
     Ok(row)
 }

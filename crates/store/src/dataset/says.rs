@@ -16,14 +16,7 @@ impl Store {
     /// What the version with this digest says of itself.
     pub async fn version_says(&self, version: &Digest) -> Result<Says, StoreError> {
         let mut connection = self.read("read what a version says").await?;
-        let found = connection
-            .one(query(OF_VERSION).bind(version.to_string()))
-            .await?;
-        let row = found.ok_or(StoreError::NotFound)?;
-        match row.parsed_maybe("says")? {
-            Some(digest) => find(&mut connection, &digest).await,
-            None => Ok(Says::default()),
-        }
+        of(&mut connection, version).await
     }
 
     /// What a version says of itself.
@@ -46,6 +39,18 @@ pub(super) async fn keep(tx: &mut Tx, says: &Says) -> Result<Option<Digest>, Sto
     let question = query(KEEP).bind(digest.to_string()).bind(content);
     tx.execute(question).await?;
     Ok(Some(digest))
+}
+
+/// What the version with this digest says.
+pub(super) async fn of(connection: &mut Connection, version: &Digest) -> Result<Says, StoreError> {
+    let found = connection
+        .one(query(OF_VERSION).bind(version.to_string()))
+        .await?;
+    let row = found.ok_or(StoreError::NotFound)?;
+    match row.parsed_maybe("says")? {
+        Some(digest) => find(connection, &digest).await,
+        None => Ok(Says::default()),
+    }
 }
 
 pub(super) async fn find(connection: &mut Connection, digest: &Digest) -> Result<Says, StoreError> {

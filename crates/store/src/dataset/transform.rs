@@ -17,7 +17,7 @@ use strongroom_core::{
     version::Says,
 };
 
-use super::{newest, push};
+use super::{newest, push, withheld};
 use crate::{
     Connection, Fields, Store, Tx, error::StoreError, event::Note, fields::without_nul,
     question::query, run,
@@ -95,7 +95,8 @@ impl Store {
     }
 
     /// Adds the version that a run made, or says why not. The second time it
-    /// changes nothing, and says what came of it the first.
+    /// changes nothing, and says what came of it the first. `keeps` is whether
+    /// it has parts of the version before.
     ///
     /// # Errors
     ///
@@ -104,14 +105,13 @@ impl Store {
     pub async fn transform_save(
         &self,
         run: &RunId,
-        tree: Tree,
-        says: Says,
+        (tree, says, keeps): (Tree, Says, bool),
         now_ms: i64,
     ) -> Result<Outcome, StoreError> {
         self.blobs().check(&tree).await?;
         let run = run.clone();
         self.change("save what a run made", move |tx| {
-            Box::pin(async move { save(tx, &run, tree, says, now_ms).await })
+            Box::pin(async move { save(tx, &run, (tree, says, keeps), now_ms).await })
         })
         .await
     }
@@ -161,8 +161,7 @@ async fn find(
 async fn save(
     tx: &mut Tx,
     id: &RunId,
-    tree: Tree,
-    says: Says,
+    (tree, says, keeps): (Tree, Says, bool),
     now_ms: i64,
 ) -> Result<Outcome, StoreError> {
     let row = find(tx, id).await?.ok_or(StoreError::NotFound)?;
@@ -187,6 +186,12 @@ async fn save(
         return end(tx, row, not_saved("conflict", &why), now_ms).await;
     }
     if let Some(before) = &before
+        && withheld::is_withheld(tx, before).await?
+    {
+        let why = "the version before is withheld, so nothing is saved after it";
+        return end(tx, row, not_saved("withheld", why), now_ms).await;
+    }
+    if let Some(before) = &before
         && before.tree == tree.digest()
         && push::said_before(tx, before).await?.tells_the_same(&says)
     {
@@ -201,9 +206,15 @@ async fn save(
         says,
         message: row.message.clone(),
         after: row.parent,
+        takes_from: row.parent.filter(|_| keeps),
     };
     let name = row.dataset.clone();
-    let added = push::append(tx, before, name, new, ("dataset.save", now_ms)).await?;
+    let added = match push::append(tx, before, name, new, ("dataset.save", now_ms)).await {
+        Err(StoreError::Conflict { what: why }) => {
+            return end(tx, row, not_saved("conflict", &why), now_ms).await;
+        }
+        added => added?,
+    };
     let outcome = Outcome::Saved {
         version: added.version,
     };

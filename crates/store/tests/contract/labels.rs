@@ -209,6 +209,7 @@ async fn save(
         says: changes.over(&Default::default()),
         message: String::new(),
         after: None,
+        takes_from: None,
     };
     let owner = dataset.owner.clone();
     let saved = world.store.dataset_save(&owner, &dataset, new, now());
@@ -249,6 +250,89 @@ async fn a_version_that_a_run_made_is_withheld_with_what_came_out_of_it() {
         let first: Reference = "guest/made~1".parse().unwrap();
         let again = store.dataset_restore(&guest, &first, "", now());
         assert!(store.dataset_withheld(&again.await.unwrap()).await.unwrap());
+    })
+    .await;
+}
+
+/// What follows `before` when its owner changes this much.
+async fn follow(world: &World, full: &str, content: &str, changes: Changes) -> DatasetVersionRow {
+    let (store, full) = (&world.store, object(full));
+    let before = store.dataset_find(&full).await.unwrap().unwrap().newest;
+    let said = store.dataset_says(&before).await.unwrap();
+    let new = NewVersion {
+        tree: tree(world, Some("guest"), &[("data.csv", content)]).await,
+        message: String::new(),
+        after: Some(before.version),
+        takes_from: Some(before.version).filter(|_| changes.keeps(&said)),
+        says: changes.over(&said),
+    };
+    let added = store.dataset_add(&full.owner, &full, new, now());
+    added.await.unwrap().unwrap()
+}
+
+#[tokio::test]
+async fn work_of_a_run_is_withheld_whichever_version_it_comes_back_in() {
+    each_store(async |world| {
+        let (store, guest) = (&world.store, name("guest"));
+        let data = dataset(world, "lab/a", "1").await;
+        rules(world, "lab", PERMIT).await;
+        let run = ran(world, &data).await;
+        save(world, &run, "guest/made", "2", &data).await;
+        let kept = follow(world, "guest/made", "own", Changes::default()).await;
+        let dropped = Changes {
+            readme: strongroom_core::version::Change::Drop,
+            ..Changes::default()
+        };
+        let plain = follow(world, "guest/made", "own", dropped).await;
+        store.rule_delete(&name("lab"), now()).await.unwrap();
+        // Nothing of the run is in what stands before it now.
+        let back: Reference = "guest/made~1".parse().unwrap();
+        let back = store.dataset_restore(&guest, &back, "", now()).await;
+        let back = back.unwrap();
+        assert_eq!(back.says, kept.says);
+        let on = follow(world, "guest/made", "own too", Changes::default()).await;
+        for (version, withheld) in [(&kept, true), (&plain, false), (&back, true), (&on, true)] {
+            assert_eq!(store.dataset_withheld(version).await.unwrap(), withheld);
+        }
+    })
+    .await;
+}
+
+#[tokio::test]
+async fn nobody_learns_what_is_withheld_by_pushing_what_he_guesses_it_is() {
+    each_store(async |world| {
+        let (store, guest) = (&world.store, name("guest"));
+        let data = dataset(world, "lab/a", "1").await;
+        rules(world, "lab", PERMIT).await;
+        let run = ran(world, &data).await;
+        let made = save(world, &run, "guest/made", "2", &data).await;
+        let guess = follow(world, "guest/made", "2", Changes::default()).await;
+        assert!(guess.unchanged, "while he may see it");
+        store.rule_delete(&name("lab"), now()).await.unwrap();
+        let guess = follow(world, "guest/made", "2", Changes::default()).await;
+        assert!(!guess.unchanged && guess.version != made.version);
+        let back: Reference = "guest/made~1".parse().unwrap();
+        let back = store.dataset_restore(&guest, &back, "", now()).await;
+        assert!(!back.unwrap().unchanged);
+    })
+    .await;
+}
+
+#[tokio::test]
+async fn a_version_of_others_data_that_no_run_is_known_of_is_withheld() {
+    each_store(async |world| {
+        let data = dataset(world, "lab/a", "1").await;
+        let (own, guest) = (dataset(world, "guest/own", "1").await, "guest/made");
+        dataset(world, guest, "1").await;
+        for (from, withheld) in [(own, false), (data, true)] {
+            let changes = Changes {
+                derived_from: [from].into(),
+                ..Changes::default()
+            };
+            let version = follow(world, guest, "2", changes).await;
+            let found = world.store.dataset_withheld(&version).await;
+            assert_eq!(found.unwrap(), withheld);
+        }
     })
     .await;
 }

@@ -52,6 +52,7 @@ async fn derived(world: &World, full: &str, from: &[&InputVersion]) -> InputVers
         says: changes.over(&Default::default()),
         message: String::new(),
         after: None,
+        takes_from: None,
     };
     let added = world.store.dataset_add(&full.owner, &full, new, now());
     InputVersion {

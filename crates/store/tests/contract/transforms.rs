@@ -2,9 +2,10 @@
 //! an owner takes his yes back.
 
 use strongroom_core::{
+    digest::Digest,
     run::{Reason, State},
     transform::{Mode, Outcome},
-    version::Says,
+    version::{MadeBy, Says},
 };
 use strongroom_store::{Finish, NewTransform, RunRow, StoreError};
 
@@ -49,7 +50,7 @@ async fn save(world: &World, run: &RunRow, content: &str) -> Result<Outcome, Sto
     let tree = tree(world, Some("lab"), &[("data.csv", content)]).await;
     let saved = world
         .store
-        .transform_save(&run.id, tree, Says::default(), now());
+        .transform_save(&run.id, (tree, Says::default(), true), now());
     saved.await
 }
 
@@ -126,6 +127,68 @@ async fn what_an_owner_took_his_yes_back_for_is_not_saved() {
         revoked.unwrap();
         not_saved(save(world, &run, "1").await.unwrap(), "withheld");
         assert_eq!(versions(world).await, 0);
+    })
+    .await;
+}
+
+/// What `run` would say of a version that it makes of data of `zoo`'s.
+fn made_by(run: &RunRow) -> Says {
+    Says {
+        made_by: Some(MadeBy {
+            run: run.id.clone(),
+            function: None,
+            function_version: Digest::of(b"f"),
+        }),
+        derived_from: run.labels.clone(),
+        ..Says::default()
+    }
+}
+
+#[tokio::test]
+async fn what_is_withheld_is_saved_by_no_run_that_was_made_after_it() {
+    each_store(async |world| {
+        let store = &world.store;
+        let first = ran(world, Mode::Save).await;
+        let files = tree(world, None, &[("data.csv", "1")]).await;
+        let laid = async |run: &RunRow| {
+            let made = (files.clone(), made_by(run), true);
+            store.transform_save(&run.id, made, now()).await.unwrap()
+        };
+        assert!(matches!(laid(&first).await, Outcome::Saved { .. }));
+        let zoo = name("zoo");
+        let revoke = async |run: &RunRow| {
+            let revoked = store.request_revoke(&zoo, &run.request, now()).await;
+            revoked.unwrap()
+        };
+        revoke(&first).await;
+        let second = ran(world, Mode::Save).await;
+        not_saved(laid(&second).await, "withheld");
+        assert_eq!(versions(world).await, 1);
+    })
+    .await;
+}
+
+#[tokio::test]
+async fn what_a_run_took_over_is_withheld_with_the_run_that_made_it() {
+    each_store(async |world| {
+        let (store, zoo) = (&world.store, name("zoo"));
+        let mut saved = Vec::new();
+        for (content, keeps) in [("1", true), ("2", true), ("3", false)] {
+            // Of a version of its own, which is approved for it alone.
+            dataset(world, "zoo/d", content).await;
+            let run = ran(world, Mode::Save).await;
+            let files = tree(world, None, &[("data.csv", content)]).await;
+            let made = (files, made_by(&run), keeps);
+            store.transform_save(&run.id, made, now()).await.unwrap();
+            let found = store.dataset_find(&object("lab/d")).await.unwrap();
+            saved.push((run, found.unwrap().newest));
+        }
+        assert_eq!(versions(world).await, 3);
+        let revoked = store.request_revoke(&zoo, &saved[0].0.request, now()).await;
+        revoked.unwrap();
+        for ((_, version), withheld) in saved.iter().zip([true, true, false]) {
+            assert_eq!(store.dataset_withheld(version).await.unwrap(), withheld);
+        }
     })
     .await;
 }

@@ -43,11 +43,13 @@ async fn push(world: &World, full: &str, content: &str, changes: Changes) -> Dat
         Some(row) => world.store.dataset_says(row).await.unwrap(),
         None => Says::default(),
     };
+    let after = before.map(|row| row.version);
     let new = NewVersion {
         tree,
-        says: changes.over(&said),
         message: "a message".to_owned(),
-        after: before.map(|row| row.version),
+        after,
+        takes_from: after.filter(|_| changes.keeps(&said)),
+        says: changes.over(&said),
     };
     let added = world
         .store
@@ -110,6 +112,7 @@ async fn a_version_goes_after_the_one_that_its_maker_has_seen_or_not_at_all() {
             says: Says::default(),
             message: String::new(),
             after: Some(first.version),
+            takes_from: None,
         };
         let (lab, full) = (name("lab"), object("lab/a"));
         let added = world.store.dataset_add(&lab, &full, new, now()).await;
@@ -178,6 +181,7 @@ async fn what_a_run_left_is_saved_for_its_caller_though_he_never_brought_it() {
             },
             message: String::new(),
             after: None,
+            takes_from: None,
         };
         let (lab, full, eve) = (name("lab"), object("lab/made"), name("eve"));
         let stolen = world.store.dataset_save(&eve, &full, new.clone(), now());
