@@ -54,6 +54,8 @@ pub enum NoPermit {
     NotCovered { owner: Name, why: NotCovered },
     #[error("the rules of {0} forbid it now")]
     Forbidden(Name),
+    #[error("the rules of {0} fail on it now, so that nobody knows whether they forbid it")]
+    RulesFailed(Name),
     #[error("the rules of {0} permit it no longer")]
     RuleGone(Name),
     #[error("{0} has not named `expose`")]
@@ -74,7 +76,9 @@ pub struct Standing<'a> {
     pub verdicts: &'a Verdicts,
     /// The approvals that the verdicts rest on, as of now.
     pub approvals: &'a [Approval],
-    /// What the rules of each owner who has some answer, as of now.
+    /// What the rules of each owner who has some answer, as of now. Rules that
+    /// fail, and whose owner answered this very request in spite of them, are
+    /// left out.
     pub rules: &'a BTreeMap<Name, RuleAnswer>,
 }
 
@@ -118,6 +122,9 @@ pub fn stands(plan: &Plan, standing: &Standing<'_>, at_ms: i64) -> Result<Limits
         let by_rule = standing.rules.get(owner).unwrap_or(&RuleAnswer::Silent);
         if let RuleAnswer::Forbid { .. } = by_rule {
             return Err(NoPermit::Forbidden(owner.clone()));
+        }
+        if matches!(by_rule, RuleAnswer::Failed { .. }) && owner != standing.caller {
+            return Err(NoPermit::RulesFailed(owner.clone()));
         }
         if let Some(approval) = ground(owner, grounds, plan, standing)? {
             approval

@@ -279,3 +279,76 @@ async fn owners_see_where_a_download_went_that_their_data_was_exposed_to_and_no_
     assert_eq!(station.get("lab", &plain).await.refused(404), "not_found");
     station.stop().await;
 }
+
+#[tokio::test]
+async fn a_rule_that_comes_while_data_is_being_exposed_keeps_it_from_the_network() {
+    let (host, heard) = host().await;
+    let mut station = station(host, "").await;
+    let exposing = format!(
+        "import time\n{FETCH}\ndef expose(data, ctx):\n    time.sleep(ctx.args['rest_s'])\n    return 1\n"
+    );
+    let manifest = format!("entry = 'main.py'\n[download]\nhosts = ['{host}']\n");
+    let files = json!({ "main.py": exposing, "strongroom.toml": manifest });
+    let push = "/v1/functions/devs/exposes/versions";
+    let body = json!({ "files": files });
+    station.post("devs", push, body).await.ok();
+    let mut came_in_time = false;
+    // The longer it rests the slower the host may be that this is tried on.
+    for rest_s in [2, 20] {
+        heard.lock().await.clear();
+        let args = json!({ "urls": [format!("http://{host}/a")], "rest_s": rest_s });
+        let body = json!({ "function": "devs/exposes", "on": ["lab/d"], "args": args, "expose": "ask_owners" });
+        let run = station.post("guest", "/v1/runs", body).await.ok();
+        let approve = format!("/v1/requests/{}/approve", text(&run, "request"));
+        let named = json!({ "expose": true });
+        station.post("lab", &approve, named).await.ok();
+        let path = format!("/v1/runs/{}", text(&run, "id"));
+        let stages = async || station.get("guest", &path).await.ok()["stages"].clone();
+        while stages().await.as_array().is_none_or(Vec::is_empty) {
+            tokio::task::yield_now().await;
+        }
+        let forbid = json!({ "text": r#"forbid(principal == User::"guest", action, resource);"# });
+        station.send("lab", "PUT", "/v1/rules", forbid).await.ok();
+        came_in_time = stages().await[0]["ended_ms"].is_null();
+        let ended = station.get("guest", &format!("{path}?wait=60s")).await.ok();
+        assert_eq!(ended["state"], "ended", "{ended}");
+        if came_in_time {
+            assert_eq!(ended["reason"]["code"], "refused", "{ended}");
+            assert_eq!(ended["stages"].as_array().unwrap().len(), 1, "{ended}");
+            assert_eq!(*heard.lock().await, Vec::<String>::new());
+            break;
+        }
+        station.send("lab", "DELETE", "/v1/rules", json!({})).await;
+    }
+    assert!(came_in_time, "the rule came too late each time");
+    station.stop().await;
+}
+
+#[tokio::test]
+async fn answers_of_a_run_that_exposes_are_not_replayed_whether_or_not_it_has_begun() {
+    let (host, _heard) = host().await;
+    let mut station = station(host, "").await;
+    let exposing = format!("{FETCH}\ndef expose(data, ctx):\n    return len(data.text())\n");
+    let manifest = format!("entry = 'main.py'\n[download]\nhosts = ['{host}']\n");
+    let files = json!({ "main.py": exposing, "strongroom.toml": manifest });
+    let push = "/v1/functions/devs/exposes/versions";
+    let body = json!({ "files": files });
+    station.post("devs", push, body).await.ok();
+    let args = json!({ "urls": [format!("http://{host}/a")] });
+    let ask = async |function: &str, on: &str, more: Value| {
+        let mut body = json!({ "function": function, "on": [on], "args": args });
+        for (key, value) in more.as_object().unwrap() {
+            body[key] = value.clone();
+        }
+        station.post("guest", "/v1/runs", body).await
+    };
+    let record = json!({ "answers": "record", "expose": "ask_owners" });
+    let exposes = ask("devs/exposes", "lab/d", record).await.ok();
+    let replay = |run: &Value| json!({ "answers": { "replay": text(run, "id") } });
+    let again = ask("lab/fetch", "zoo/d", replay(&exposes)).await;
+    assert_eq!(again.refused(422), "replay_exposed");
+    let plain = ask("lab/fetch", "lab/d", json!({ "answers": "record" })).await;
+    let again = ask("lab/fetch", "zoo/d", replay(&plain.ok())).await;
+    assert_eq!(again.refused(409), "conflict", "it has not ended");
+    station.stop().await;
+}

@@ -114,6 +114,10 @@ impl Store {
     }
 
     /// Says that the guest begins now. `false`: it must not, the run has ended.
+    ///
+    /// # Errors
+    ///
+    /// [`StoreError::Refused`] when the owners' answers do not let it any more.
     pub async fn run_start(
         &self,
         id: &RunId,
@@ -229,6 +233,7 @@ async fn start(
     if tx.execute(question).await? == 0 {
         return Ok(false);
     }
+    run::stands::check(tx, id, now_ms).await?;
     let parties = run::parties(tx, id).await?;
     tx.note(Note {
         at_ms: now_ms,

@@ -18,6 +18,9 @@ pub enum StoreError {
     /// What was asked does not fit what is there; the asker is at fault.
     #[error("{what}")]
     Conflict { what: String },
+    /// The owners' answers do not let a run go on.
+    #[error("{why}")]
+    Refused { why: String },
     #[error("there are already {max} {what}")]
     TooMany { what: &'static str, max: i64 },
     #[error("the cursor is none that a list gave")]

@@ -11,6 +11,8 @@ const PUT: &str = "
 
 const GET: &str = "SELECT content FROM rule WHERE owner = $1";
 
+const PUT_MS: &str = "SELECT at_ms FROM rule WHERE owner = $1";
+
 const DELETE: &str = "DELETE FROM rule WHERE owner = $1";
 
 impl Store {
@@ -53,6 +55,15 @@ pub(crate) async fn load(
     RuleSet::parse(&text)
         .map(Some)
         .map_err(|error| StoreError::corrupt(format!("the rules of {owner}: {error}")))
+}
+
+/// When an owner's rules were put where they are.
+pub(crate) async fn put_ms(
+    connection: &mut Connection,
+    owner: &Name,
+) -> Result<Option<i64>, StoreError> {
+    let row = connection.one(query(PUT_MS).bind(owner.as_str())).await?;
+    row.map(|row| row.number("at_ms")).transpose()
 }
 
 async fn text(connection: &mut Connection, owner: &Name) -> Result<Option<String>, StoreError> {

@@ -9,6 +9,7 @@
 //! is no such run.
 
 mod shown;
+pub(crate) mod stands;
 
 use std::collections::BTreeMap;
 
@@ -36,6 +37,7 @@ use crate::{
     page::{Page, Paged},
     question::query,
     request::{self as asked, RequestRow},
+    rule,
     stage::{self, StageRow},
 };
 
@@ -250,8 +252,37 @@ pub(crate) async fn standing(
             expose: Expose::Off,
         };
         standing.rules = question.rules(connection, now_ms).await?;
+        leave_out_answered(connection, &asked.id, &mut standing).await?;
     }
     Ok(standing)
+}
+
+/// Leaves out rules that fail and whose owner answered this very request in
+/// person when they stood there already: he was asked because they fail.
+async fn leave_out_answered(
+    connection: &mut Connection,
+    request: &RequestId,
+    standing: &mut Standing,
+) -> Result<(), StoreError> {
+    let failed = |answer: &RuleAnswer| matches!(answer, RuleAnswer::Failed { .. });
+    let owners: Vec<Name> = standing
+        .rules
+        .iter()
+        .filter(|(_, answer)| failed(answer))
+        .map(|(owner, _)| owner.clone())
+        .collect();
+    for owner in owners {
+        let put_ms = rule::put_ms(connection, &owner).await?;
+        let in_person = |approval: &Approval| {
+            approval.owner == owner
+                && approval.request == *request
+                && put_ms.is_some_and(|put_ms| put_ms < approval.at_ms)
+        };
+        if standing.approvals.iter().any(in_person) {
+            standing.rules.remove(&owner);
+        }
+    }
+    Ok(())
 }
 
 /// Everybody who has a say in a run.

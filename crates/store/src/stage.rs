@@ -81,6 +81,11 @@ const EXPOSED: &str = "
 
 impl Store {
     /// Writes down that one stage of a run ended and that the next begins.
+    ///
+    /// # Errors
+    ///
+    /// [`StoreError::Refused`] when the owners' answers, or who wants the run to
+    /// end, do not let it go on; nothing is written down then.
     pub async fn run_stage(
         &self,
         run: &RunId,
@@ -96,6 +101,7 @@ impl Store {
                 {
                     return Err(StoreError::conflict("the stage did not run"));
                 }
+                run::stands::check(tx, &run, now_ms).await?;
                 begin(tx, &run, begins, now_ms).await
             })
         })

@@ -2,9 +2,10 @@
 
 use strongroom_core::{
     id::RunId,
+    name::Name,
     network::{Answers, made::RequestMade},
     plan::Plan,
-    run::Reason,
+    run::{Reason, State},
     stage::Stage,
 };
 use strongroom_store::RunRow;
@@ -37,17 +38,31 @@ impl App {
         let Answers::Replay(run) = &plan.answers else {
             return Ok(());
         };
-        let row = self.run_of_caller(actor, run).await?;
+        self.may_be_replayed(&actor.user, run).await
+    }
+
+    /// Whether a run of `caller`'s may build on the answers of this one. It is
+    /// asked when the run is asked for and again when it is launched. What the
+    /// earlier run may do says its plan, which is there before it has begun.
+    pub(crate) async fn may_be_replayed(&self, caller: &Name, run: &RunId) -> Result<(), AppError> {
+        let row = self.store.run_find(caller, run).await?;
+        let row = row.filter(|row| row.viewer_is_caller);
+        let row = row.ok_or(AppError::NotFound("run"))?;
         if row.is_withheld {
             return Err(AppError::Withheld);
         }
-        match row.stages.iter().any(|stage| stage.stage == Stage::Expose) {
+        let asked = self.store.request_find(caller, &row.request).await?;
+        let plan = asked.and_then(|asked| asked.plan);
+        if plan.is_none_or(|plan| plan.exposes()) {
             // What it was answered may tell of data that the new run does not carry the labels of.
-            true => Err(AppError::Invalid {
+            return Err(AppError::Invalid {
                 code: "replay_exposed",
-                detail: "answers of a run that exposed data are not replayed".to_owned(),
-            }),
-            false => Ok(()),
+                detail: "answers of a run that exposes data are not replayed".to_owned(),
+            });
+        }
+        match row.state {
+            State::Ended => Ok(()),
+            _ => Err(AppError::Conflict(format!("{run} has not ended"))),
         }
     }
 

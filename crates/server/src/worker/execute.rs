@@ -2,8 +2,9 @@
 //!
 //! The permits are minted from the owners' answers as they were when the run was
 //! claimed, a moment ago. While the first sandbox is built the store is told that the
-//! guest begins; the guest waits for both, and never begins if the run was
-//! ended meanwhile. Whatever happens here, the run ends with a reason, and the
+//! guest begins, and looks at the answers again, as it does before each later
+//! stage; the guest waits for both, and never begins if the run was ended or
+//! forbidden meanwhile. Whatever happens here, the run ends with a reason, and the
 //! store is told until it has heard.
 
 use std::{panic::AssertUnwindSafe, time::Duration};
@@ -91,6 +92,14 @@ pub(super) fn host_error(what: &str, error: &StoreError) -> Reason {
     Reason::HostError { what }
 }
 
+/// Why a guest does not begin: nobody lets it any more, or this host is at fault.
+pub(super) fn no_leave(what: &str, error: StoreError) -> Reason {
+    match error {
+        StoreError::Refused { why } => Reason::Refused { why },
+        error => host_error(what, &error),
+    }
+}
+
 /// Lays out what the guest will see, and mints its permits.
 async fn ready(app: &App, claimed: &ClaimedRun) -> Result<(Laid, Course), Reason> {
     let laid = Laid::of(app, claimed).await?;
@@ -115,7 +124,7 @@ async fn begin(app: &App, claimed: &ClaimedRun) -> Result<bool, Reason> {
         .run_start(&claimed.run, &enforced, app.now_ms())
         .await;
     let started =
-        started.map_err(|error| host_error("could not record that the guest begins", &error))?;
+        started.map_err(|error| no_leave("could not record that the guest begins", error))?;
     app.watch.changed(&claimed.run);
     Ok(started)
 }

@@ -16,7 +16,7 @@ use tokio::sync::mpsc;
 
 use super::{execute::host_error, laid::Laid};
 use crate::{
-    app::App,
+    app::{App, AppError},
     gateway::{Answers, Mode, Order, Session, Told},
 };
 
@@ -108,12 +108,18 @@ async fn mode(app: &App, claimed: &ClaimedRun) -> Result<Mode, Reason> {
         Wanted::Replay(run) => run,
     };
     let wrong = |error: StoreError| host_error(WHAT, &error);
-    let row = app.store.run_find(&claimed.caller, run).await;
-    let may = |row: &strongroom_store::RunRow| row.viewer_is_caller && !row.is_withheld;
-    if !row.map_err(wrong)?.as_ref().is_some_and(may) {
-        return Err(Reason::Refused {
-            why: format!("the answers of {run} may not be replayed now"),
-        });
+    match app.may_be_replayed(&claimed.caller, run).await {
+        Ok(()) => {}
+        Err(AppError::Internal { .. } | AppError::Lacking(_)) => {
+            return Err(Reason::HostError {
+                what: WHAT.to_owned(),
+            });
+        }
+        Err(why) => {
+            return Err(Reason::Refused {
+                why: format!("the answers of {run} may not be replayed now: {why}"),
+            });
+        }
     }
     let made = app.store.requests_made(run, 0, REQUESTS_PAGE_MAX).await;
     Ok(Mode::Replay(Answers::of(made.map_err(wrong)?), blobs()))

@@ -22,7 +22,7 @@ use tokio::{
 };
 
 use super::{
-    execute::host_error,
+    execute::{host_error, no_leave},
     laid::Laid,
     log::{self, Kept},
     network::Download,
@@ -134,8 +134,13 @@ impl House<'_> {
         let mut passed = None;
         loop {
             let stage = readied.stage;
+            let before = passed.as_ref().map(unused);
             if let Err(reason) = self.note(passed.take(), stage, log_before).await {
-                return Finish::because(reason);
+                return Finish {
+                    usage: before.as_ref().map(|_| course.usage()),
+                    stage: before,
+                    ..Finish::because(reason)
+                };
             }
             let enforced = readied.prepared.enforced().clone();
             let ran = self
@@ -161,7 +166,7 @@ impl House<'_> {
                             continue;
                         }
                         Err(reason) => Finish {
-                            stage: passed.take().map(unused),
+                            stage: passed.as_ref().map(unused),
                             usage: Some(course.usage()),
                             ..Finish::because(reason)
                         },
@@ -186,7 +191,7 @@ impl House<'_> {
         let begins = StageBegin { stage, log_before };
         let (app, run) = (self.app, &self.claimed.run);
         let noted = app.store.run_stage(run, ended, begins, app.now_ms()).await;
-        noted.map_err(|error| host_error("could not record that a stage begins", &error))?;
+        noted.map_err(|error| no_leave("could not record that a stage begins", error))?;
         app.watch.changed(run);
         Ok(())
     }
@@ -306,9 +311,11 @@ fn handed_on(stage: Stage, ended: Ended, course: &Course) -> StageEnd {
 }
 
 /// The same end, when its value reached nobody.
-fn unused(ended: StageEnd) -> StageEnd {
+fn unused(ended: &StageEnd) -> StageEnd {
     StageEnd {
+        stage: ended.stage,
+        reason: ended.reason.clone(),
+        usage: ended.usage,
         value: None,
-        ..ended
     }
 }

@@ -8,10 +8,10 @@ use strongroom_core::{
     run::{Reason, Usage},
     version::{Changes, MadeBy},
 };
-use strongroom_store::{DatasetVersionRow, Finish, NewVersion, Page, RunRow};
+use strongroom_store::{DatasetVersionRow, Finish, NewVersion, Page, RunRow, StoreError};
 
 use crate::fixture::{
-    World, approval, dataset, each_store, function, name, new_run, now, object, tree,
+    World, approval, dataset, each_store, enforced, function, name, new_run, now, object, tree,
 };
 
 const PERMIT: &str = "permit(principal, action, resource);";
@@ -356,6 +356,43 @@ async fn a_version_whose_run_was_somebody_elses_or_nobodys_is_withheld() {
         for version in [stolen, forged] {
             assert!(world.store.dataset_withheld(&version).await.unwrap());
         }
+    })
+    .await;
+}
+
+/// Forbids nothing and permits nothing, since it always overflows.
+const FAILS: &str = r#"
+    forbid(principal, action, resource)
+    when { context.limits.memory_bytes * 9223372036854775807 > 0 };"#;
+
+#[tokio::test]
+async fn rules_that_come_to_fail_stop_and_withhold_what_was_approved_before_them() {
+    each_store(async |world| {
+        let data = dataset(world, "lab/a", "1").await;
+        let mean = function(world, "devs/mean", "print(1)").await;
+        let before = world.ask(&mean, &[&data], 1).await;
+        world.approve("lab", &before).await.unwrap();
+        run_next(world, &before).await;
+        let waiting = world.ask(&mean, &[&data], 2).await;
+        world.approve("lab", &waiting).await.unwrap();
+        let claimed = world.claim().await.unwrap();
+        rules(world, "lab", FAILS).await;
+        is_withheld(&world.run(&before).await);
+        let store = &world.store;
+        let started = store.run_start(&claimed.run, &enforced(), now()).await;
+        assert!(
+            matches!(started, Err(StoreError::Refused { .. })),
+            "{started:?}"
+        );
+        let finish = Finish::because(Reason::Cancelled { by: name("lab") });
+        store.run_finish(&claimed.run, finish, now()).await.unwrap();
+        // Who answers in person while they fail knows that they do.
+        let after = world.ask(&mean, &[&data], 3).await;
+        world.approve("lab", &after).await.unwrap();
+        run_next(world, &after).await;
+        is_shown(&world.run(&after).await);
+        rules(world, "lab", FAILS).await;
+        is_withheld(&world.run(&after).await);
     })
     .await;
 }

@@ -11,7 +11,7 @@ use strongroom_core::{
     stage::{Expose, Stage},
     version::Changes,
 };
-use strongroom_store::{Finish, NewApproval, NewVersion, RunRow, StageBegin, StageEnd};
+use strongroom_store::{Finish, NewApproval, NewVersion, RunRow, StageBegin, StageEnd, StoreError};
 
 use crate::fixture::{
     World, approval, dataset, each_store, function, is_conflict, name, new_run, now, object, tree,
@@ -397,6 +397,64 @@ async fn an_approval_from_before_there_was_expose_does_not_name_it() {
         let plan = world.claim().await.unwrap().plan;
         let refused = strongroom_core::permit::mint(run.id, &plan, &standing.as_core(), now());
         assert!(refused.unwrap_err().to_string().contains("expose"));
+    })
+    .await;
+}
+
+#[tokio::test]
+async fn a_stage_does_not_begin_once_an_owner_forbids_or_takes_back_what_the_one_before_began_under()
+ {
+    each_store(async |world| {
+        let data = dataset(world, "lab/a", "1").await;
+        let (lab, store) = (name("lab"), &world.store);
+        let all = function(world, "devs/all", ALL_THREE).await;
+        let begun = async |n: u32| {
+            // An earlier yes of the same plan would answer.
+            let mut new = new_run("guest", &all, &[&data], json!({ "n": n }));
+            new.expose = Expose::AskOwners;
+            let run = world.submit(new).await;
+            let new = exposing(&run);
+            world.approve_with("lab", &run, new).await.unwrap();
+            world.start_next().await;
+            let begins = begin(Stage::Expose, 0);
+            let noted = store.run_stage(&run.id, None, begins, now()).await;
+            noted.unwrap();
+            run
+        };
+        let goes_on = async |run: &RunRow| {
+            let ended = Some(end(Stage::Expose, Some("4711")));
+            let begins = begin(Stage::Download, 0);
+            store.run_stage(&run.id, ended, begins, now()).await
+        };
+        let is_refused = async |run: &RunRow| {
+            let refused = goes_on(run).await;
+            assert!(
+                matches!(refused, Err(StoreError::Refused { .. })),
+                "{refused:?}"
+            );
+            assert_eq!(store.run_exposed(&lab, &run.id).await.unwrap(), None);
+            let finish = Finish::because(Reason::Succeeded);
+            store.run_finish(&run.id, finish, now()).await.unwrap();
+        };
+        let run = begun(1).await;
+        goes_on(&run).await.unwrap();
+        let finish = Finish::because(Reason::Succeeded);
+        store.run_finish(&run.id, finish, now()).await.unwrap();
+
+        let run = begun(2).await;
+        let forbid = r#"forbid(principal == User::"guest", action, resource);"#;
+        store.rule_put(&lab, forbid, now()).await.unwrap();
+        is_refused(&run).await;
+        store.rule_delete(&lab, now()).await.unwrap();
+
+        let run = begun(3).await;
+        let taken = store.request_revoke(&lab, &run.request, now()).await;
+        taken.unwrap();
+        is_refused(&run).await;
+
+        let run = begun(4).await;
+        store.run_cancel(&run.id, &run.caller, now()).await.unwrap();
+        is_refused(&run).await;
     })
     .await;
 }
