@@ -4,9 +4,7 @@
 //! in good faith answer EPERM, or the errno it knows how to handle; everything
 //! not listed answers ENOSYS.
 
-use libc::{
-    EAFNOSUPPORT, EINVAL, ENOLCK, ENOMEM, ENOPROTOOPT, ENOSYS, ENOTSUP, ENOTTY, EPERM, c_long,
-};
+use libc::{EAFNOSUPPORT, EINVAL, ENOMEM, ENOPROTOOPT, ENOSYS, ENOTSUP, ENOTTY, EPERM, c_long};
 
 /// Calls that share a rule and the reason for it.
 pub(crate) struct Group {
@@ -155,7 +153,7 @@ const GUEST: &[Group] = groups! {
     "terminal questions and flags; no terminal injection": When(&[one_of(1, IOCTLS)], ENOTTY) =>
         SYS_ioctl;
     "no leases or notices, which cross sandboxes": When(&[one_of(1, FCNTLS)], EPERM) => SYS_fcntl;
-    "whole-file locks are a channel wherever an inode is shared": Deny(ENOLCK) => SYS_flock;
+    "whole-file locks are a channel wherever an inode is shared": Deny(ENOTSUP) => SYS_flock;
     "names only; every other option is a privilege": When(&[one_of(0, PRCTLS)], EPERM) =>
         SYS_prctl;
     "only its own limits": When(&[one_of(0, &[0])], EPERM) => SYS_prlimit64;
