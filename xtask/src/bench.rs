@@ -10,6 +10,7 @@ mod datasets;
 mod engine;
 mod idle;
 mod images;
+mod packages;
 mod pandas;
 mod queue;
 mod report;
@@ -33,7 +34,7 @@ pub struct BenchArgs {
     /// Rounds of everything that is timed one by one
     #[arg(long, default_value_t = 200)]
     rounds: usize,
-    /// Only these parts: turns, engine, sustained, pandas, cold, idle, queue, starlark, datasets, images
+    /// Only these parts: turns, engine, sustained, pandas, packages, cold, idle, queue, starlark, datasets, images
     #[arg(long, value_delimiter = ',')]
     only: Vec<String>,
     /// How long the station must be idle for
@@ -62,11 +63,12 @@ type Part = (
     fn(&Bench<'_>, &mut Report) -> anyhow::Result<()>,
 );
 
-const PARTS: [Part; 10] = [
+const PARTS: [Part; 11] = [
     ("turns", turns::measure),
     ("engine", engine::measure),
     ("sustained", sustained::measure),
     ("pandas", pandas::measure),
+    ("packages", packages::measure),
     ("cold", cold::measure),
     ("idle", idle::measure),
     ("queue", queue::measure),

@@ -19,6 +19,7 @@ mod soak;
 mod station;
 mod test;
 mod tidy;
+mod tools;
 mod vm;
 
 use std::process::ExitCode;

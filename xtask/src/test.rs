@@ -4,7 +4,7 @@ use crate::{
     needs::{self, COMPILER, CURL, ENGINE, LIBC, Need, POSTGRES, PYTHON, REGISTRY, SKOPEO, UMOCI},
     openapi::{self, OpenapiArgs},
     shell::{STAR, cargo, read, say},
-    tidy,
+    tidy, tools,
 };
 
 /// Which tests.
@@ -27,6 +27,7 @@ pub fn run(args: &TestArgs) -> anyhow::Result<()> {
             "NOT RUN: the half of the conformance suite that needs an engine, which only root may start",
         );
     }
+    tools::install()?;
     // The tests start these programs, so they are built first.
     run_cargo(&["build", "--workspace", "--bins"])?;
     run_cargo(&["build", "--manifest-path", STAR, "--target-dir", "target"])?;

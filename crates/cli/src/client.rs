@@ -72,6 +72,8 @@ fn hint_of(code: &str) -> Option<&'static str> {
     match code {
         "expose_off" => Some("`--expose` asks the owners of the data"),
         "expose_not_named" => Some("`--expose` names it; read first what the request shows"),
+        "build_failed" => Some("`strongroom function push` again, once that is put right"),
+        "no_installer" => Some("`strongroom doctor` says on the station what is missing"),
         "unauthorized" => Some("`strongroom login` stores a token that is valid"),
         "not_found" => Some("what is not yours to see looks as if it were not there"),
         "digest_mismatch" => Some("a file changed while it was pushed; push again"),

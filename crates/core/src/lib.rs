@@ -7,6 +7,7 @@
 
 pub mod approval;
 pub mod config;
+pub mod dependency;
 pub mod digest;
 pub mod event;
 pub mod id;

@@ -1,9 +1,9 @@
 //! What a function says of itself: `strongroom.toml`, or the same keys inline.
 //!
 //! An unknown key is an error, never ignored: a misspelt limit would
-//! otherwise be no limit. What this station cannot do (dependencies, outputs
-//! held back) is refused here, when the function is pushed, and not when
-//! somebody needs the result.
+//! otherwise be no limit. What this station cannot do (outputs held back) is
+//! refused here, when the function is pushed, and not when somebody needs the
+//! result.
 
 use std::collections::BTreeMap;
 
@@ -12,6 +12,7 @@ use serde_json::Value;
 
 use crate::{
     config::{self, Config, ConfigError},
+    dependency::{Dependencies, Wishes},
     inline::{self, InlineError},
     limits::{Limits, LimitsAsked, LimitsError},
     name::Name,
@@ -54,6 +55,9 @@ pub struct Manifest {
     #[serde(default, skip_serializing_if = "BTreeMap::is_empty")]
     #[cfg_attr(feature = "openapi", schema(value_type = Object))]
     pub config: Config,
+    /// The packages that it is run with; filled in when it was pushed.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub dependencies: Option<Dependencies>,
 }
 
 /// Why a manifest cannot be taken.
@@ -111,6 +115,8 @@ struct Written {
     secrets: Secrets,
     #[serde(default)]
     config: Config,
+    #[serde(default)]
+    dependencies: Wishes,
     release: Option<Release>,
 }
 
@@ -133,14 +139,12 @@ enum ReleaseMode {
 struct WrittenInline {
     #[serde(rename = "requires-python")]
     _requires_python: Option<String>,
-    #[serde(default)]
-    dependencies: Vec<String>,
+    #[serde(rename = "dependencies", default)]
+    _dependencies: Vec<String>,
     #[serde(default)]
     tool: BTreeMap<String, toml::Value>,
 }
 
-const NO_DEPENDENCIES: &str = "this station runs functions on the standard library alone; \
-    `dependencies` must be absent or empty";
 const NO_HELD: &str = "this station releases results at once to whom the owners approved; \
     `release.mode` must be \"at_once\"";
 
@@ -188,7 +192,17 @@ impl Manifest {
             download: written.download,
             secrets: written.secrets,
             config: config::checked(written.config).map_err(ManifestError::Config)?,
+            dependencies: None,
         })
+    }
+
+    /// What the manifest of `files` says of how packages are had.
+    ///
+    /// # Errors
+    ///
+    /// Those of [`Manifest::of_files`].
+    pub fn wishes(files: &Files, kinds: &Kinds) -> Result<Wishes, ManifestError> {
+        Ok(Self::written(files, kinds)?.dependencies)
     }
 
     fn written(files: &Files, kinds: &Kinds) -> Result<Written, ManifestError> {
@@ -251,9 +265,6 @@ fn written_inline(file: &str, source: &str) -> Result<Written, ManifestError> {
         return Ok(Written::default());
     };
     let whole: WrittenInline = from_toml(file, &text, lines_before)?;
-    if !whole.dependencies.is_empty() {
-        return Err(ManifestError::NotHere(NO_DEPENDENCIES));
-    }
     match whole.tool.get("strongroom") {
         None => Ok(Written::default()),
         Some(table) => table.clone().try_into().map_err(|error: toml::de::Error| {

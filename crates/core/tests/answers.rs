@@ -631,6 +631,7 @@ fn manifest(inputs: Option<&[&str]>, args: Option<Value>) -> Manifest {
         download: None,
         secrets: std::collections::BTreeMap::new(),
         config: std::collections::BTreeMap::new(),
+        dependencies: None,
     }
 }
 

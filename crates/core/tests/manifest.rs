@@ -147,10 +147,6 @@ fn what_cannot_be_kept_here_is_refused_at_push() {
         "no runtime `cobol`",
     );
     refuses(
-        &[("a.py", "# /// script\n# dependencies = [\"pandas\"]\n# ///")],
-        "standard library alone",
-    );
-    refuses(
         &[
             ("a.py", ""),
             ("strongroom.toml", "[download]\nhosts = [\"x\"]"),

@@ -241,7 +241,7 @@ print(call(28, 0, 4096, 12))                            # merging
 print(call(999), call(0x40000000 | 39))                 # unknown, x32
 print(call(137, b'/', 0), call(437, -100, b'/', 0, 0))  # statfs, openat2",
     );
-    let expected = "ENOSYS\nEPERM\nEPERM\nEPERM\nEPERM\nEPERM\nENOTTY ENOTTY\nEPERM EPERM\nEOPNOTSUPP\n\
+    let expected = "ENOSYS\nEPERM\nEPERM\nEPERM\nEPERM\nEPERM\nENOTTY ENOTTY\nEPERM EPERM\nENOTSUP\n\
                     EPERM EPERM EPERM\nENOMEM\nEINVAL\nEPERM\nEPERM allowed\nEINVAL\nENOSYS ENOSYS\n\
                     ENOSYS ENOSYS";
     assert_eq!(text, expected);

@@ -88,6 +88,7 @@ async fn measure(
             entry: "hello.py".parse()?,
             function_dir: folder.to_owned(),
             inputs: Inputs::None,
+            dependencies: None,
             reach: Reach::Nothing,
             secrets: BTreeMap::new(),
             stage_dir: None,

@@ -25,7 +25,7 @@ use strongroom_jail::{Attachment, GATEWAY, Jail, Open, Program};
 use crate::{
     log::Events,
     prepare::PrepareError,
-    runtime::{FUNCTION, Furniture, Runtimes},
+    runtime::{Dependencies, FUNCTION, Furniture, Runtimes},
 };
 
 /// A plan, and where its parts lie on this host.
@@ -48,6 +48,8 @@ pub struct Job {
     pub reach: Reach,
     /// Secrets by name, for this stage alone.
     pub secrets: BTreeMap<String, String>,
+    /// The packages that the function brings, if it brings any.
+    pub dependencies: Option<Dependencies>,
 }
 
 /// What a guest can reach beyond its sandbox.
@@ -150,10 +152,11 @@ impl Job {
         if permit.plan() != self.plan.digest() {
             return Err(PrepareError::NotPermitted);
         }
-        let (pin, runtime) = runtimes.pinned(&self.plan.runtime.name)?;
+        let (pin, _) = runtimes.pinned(&self.plan.runtime.name)?;
         if pin != self.plan.runtime {
             return Err(PrepareError::RuntimeChanged);
         }
+        let (_, runtime) = runtimes.furnished(&pin.name, self.dependencies.as_ref())?;
         let shown = match permit.stage().sees_data() {
             true => places(&self.plan.inputs),
             false => BTreeSet::new(),
@@ -208,7 +211,7 @@ impl Job {
 }
 
 /// What clients look for to find a proxy; some know the one spelling alone.
-const PROXIES: [&str; 4] = ["HTTP_PROXY", "HTTPS_PROXY", "http_proxy", "https_proxy"];
+pub(crate) const PROXIES: [&str; 4] = ["HTTP_PROXY", "HTTPS_PROXY", "http_proxy", "https_proxy"];
 
 /// What every run has in its environment.
 pub(crate) const VARIABLES: [(&str, &str); 4] = [
@@ -223,7 +226,7 @@ fn places<T>(inputs: &Inputs<T>) -> BTreeSet<Option<&Name>> {
     inputs.iter().map(|(name, _)| name).collect()
 }
 
-fn jail_limits(limits: &Limits) -> strongroom_jail::Limits {
+pub(crate) fn jail_limits(limits: &Limits) -> strongroom_jail::Limits {
     strongroom_jail::Limits {
         cpu_milli: limits.cpu_milli,
         memory_bytes: limits.memory_bytes,
@@ -236,7 +239,7 @@ fn jail_limits(limits: &Limits) -> strongroom_jail::Limits {
 }
 
 /// A file in memory that nobody can change any more, read from its start.
-fn sealed(bytes: &[u8]) -> std::io::Result<OwnedFd> {
+pub(crate) fn sealed(bytes: &[u8]) -> std::io::Result<OwnedFd> {
     let file = rustix::fs::memfd_create(
         "arguments",
         MemfdFlags::CLOEXEC | MemfdFlags::ALLOW_SEALING | MemfdFlags::NOEXEC_SEAL,

@@ -8,6 +8,7 @@
 mod backend;
 mod beginning;
 mod beneath;
+pub mod build;
 pub mod collect;
 mod disk;
 pub mod docker;
@@ -32,6 +33,7 @@ mod zygotes;
 pub mod fuzzing;
 
 pub use backend::Backend;
+pub use build::Build;
 pub use collect::{CollectError, OutFolder};
 pub use disk::{DiskError, OUT_IN_MEMORY_BYTES_MAX};
 pub use docker::{Docker, DockerConfig, EngineError};
@@ -40,7 +42,7 @@ pub use local::{Local, LocalConfig, StartError};
 pub use log::LogChunk;
 pub use prepare::PrepareError;
 pub use prepared::{Ended, Prepared};
-pub use runtime::{Furniture, RuntimeError, Runtimes, program_of_starlark};
+pub use runtime::{Dependencies, Furniture, RuntimeError, Runtimes, program_of_starlark};
 pub use stages::{Carried, Course};
 pub use strongroom_jail::{Kernel, Tier, Wall};
 

@@ -34,7 +34,7 @@ use often::Often;
 use crate::{
     local::Shared,
     prepare::{PrepareError, of_seal},
-    runtime::Furniture,
+    runtime::{Dependencies, Furniture},
     waiting::Waiting,
     zygotes::{self, Frozen},
 };
@@ -58,6 +58,8 @@ pub(crate) struct Pool {
 #[derive(Clone, Debug, PartialEq, Eq, PartialOrd, Ord)]
 struct Label {
     runtime: RuntimeName,
+    /// What they show besides, for functions that bring packages.
+    dependencies: Option<Dependencies>,
     tenant: Option<Name>,
 }
 
@@ -112,6 +114,7 @@ impl Pool {
         let zygote = self.zygote(shared, pin, runtime, tenant);
         let label = Label {
             runtime: pin.name.clone(),
+            dependencies: runtime.dependencies().cloned(),
             tenant: zygote.is_some().then(|| tenant.clone()),
         };
         let mut shelves = self.lock();
@@ -120,7 +123,7 @@ impl Pool {
         shelves.retain(|_, shelf| !shelf.keeper.is_finished());
         let shelf = shelves.entry(label.clone()).or_insert_with(|| {
             let news = Arc::new(Notify::new());
-            let keeper = keep(Arc::downgrade(shared), label, Arc::clone(&news));
+            let keeper = keep(Arc::downgrade(shared), label.clone(), Arc::clone(&news));
             Shelf {
                 waiting: VecDeque::new(),
                 demand: Demand::new(Instant::now()),
@@ -131,7 +134,7 @@ impl Pool {
         let mut found = shelf.take(pin, self.max as usize);
         shelf.news.notify_one();
         if found.is_none() && zygote.is_some() && self.places.available_permits() == 0 {
-            found = give_up_one(&mut shelves, pin);
+            found = give_up_one(&mut shelves, &label, pin);
         }
         let zygote_stands = zygote.is_some();
         let taken = match (found, zygote) {
@@ -175,10 +178,15 @@ impl Pool {
     pub(crate) async fn copy(
         &self,
         shared: &Arc<Shared>,
-        name: &RuntimeName,
+        runtime: &Furniture,
         zygote: Arc<Frozen>,
     ) -> Result<Option<Waiting>, PrepareError> {
-        make(shared, name, Some(zygote)).await
+        make(
+            shared,
+            (runtime.name(), runtime.dependencies()),
+            Some(zygote),
+        )
+        .await
     }
 
     /// How many wait for work on this runtime.
@@ -262,10 +270,14 @@ impl Shelf {
 
 /// One of those that wait for anybody, whose shelf then does with fewer: copies
 /// that are wanted have no place as long as it holds them all.
-fn give_up_one(shelves: &mut BTreeMap<Label, Shelf>, pin: &RuntimePin) -> Option<Waiting> {
+fn give_up_one(
+    shelves: &mut BTreeMap<Label, Shelf>,
+    wanted: &Label,
+    pin: &RuntimePin,
+) -> Option<Waiting> {
     let anybodys = Label {
-        runtime: pin.name.clone(),
         tenant: None,
+        ..wanted.clone()
     };
     let shelf = shelves.get_mut(&anybodys)?;
     let mut found = shelf.waiting.pop_front()?;
@@ -291,13 +303,14 @@ async fn keep(shared: Weak<Shared>, label: Label, news: Arc<Notify>) {
             Next::Make => {
                 let zygote = match &label.tenant {
                     None => None,
-                    Some(tenant) => match standing(&alive, &label.runtime, tenant) {
+                    Some(tenant) => match standing(&alive, &label, tenant) {
                         Some(zygote) => Some(zygote),
                         // It has gone, and its copies will: so does the shelf.
                         None => return drop(alive.pool.lock().remove(&label)),
                     },
                 };
-                let made = make(&alive, &label.runtime, zygote).await;
+                let of = (&label.runtime, label.dependencies.as_ref());
+                let made = make(&alive, of, zygote).await;
                 alive.pool.made(&label, made);
             }
             Next::Rest(until) => {
@@ -315,10 +328,12 @@ async fn keep(shared: Weak<Shared>, label: Label, news: Arc<Notify>) {
     }
 }
 
-fn standing(shared: &Arc<Shared>, runtime: &RuntimeName, tenant: &Name) -> Option<Arc<Frozen>> {
+fn standing(shared: &Arc<Shared>, label: &Label, tenant: &Name) -> Option<Arc<Frozen>> {
+    let dependencies = label.dependencies.as_ref();
+    let furnished = shared.runtimes.furnished(&label.runtime, dependencies);
     let key = zygotes::Key {
         tenant: tenant.clone(),
-        runtime: shared.runtimes.pin(runtime).ok()?.digest,
+        runtime: furnished.ok()?.0.digest,
     };
     shared.live_now()?.zygotes.standing(&key)
 }
@@ -326,13 +341,13 @@ fn standing(shared: &Arc<Shared>, runtime: &RuntimeName, tenant: &Name) -> Optio
 /// One more guest that waits; `None` when there is no place for it.
 async fn make(
     shared: &Arc<Shared>,
-    name: &RuntimeName,
+    (name, dependencies): (&RuntimeName, Option<&Dependencies>),
     zygote: Option<Arc<Frozen>>,
 ) -> Result<Option<Waiting>, PrepareError> {
     let Ok(place) = Arc::clone(&shared.pool.places).try_acquire_owned() else {
         return Ok(None);
     };
-    let (pin, runtime) = shared.runtimes.pinned(name)?;
+    let (pin, runtime) = shared.runtimes.furnished(name, dependencies)?;
     let mut jail = runtime.furnish_ahead(shared.runtimes.root())?;
     if let Some(zygote) = &zygote {
         jail = jail.copy_of(zygote.slot());

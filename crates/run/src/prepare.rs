@@ -149,12 +149,12 @@ impl Local {
         if permit.stage().has_network() || !Waiting::fits(&permit.limits()) {
             return None;
         }
-        let (pool, pin) = (&self.shared.pool, &job.plan.runtime);
-        match pool.take(&self.shared, pin, runtime, &job.tenant) {
+        let (pool, pin) = (&self.shared.pool, runtime.pool_pin(&job.plan.runtime));
+        match pool.take(&self.shared, &pin, runtime, &job.tenant) {
             Taken::Waiting(waiting) => Some(*waiting),
             Taken::Nothing => None,
             Taken::Zygote(zygote) => {
-                let made = pool.copy(&self.shared, &pin.name, zygote).await;
+                let made = pool.copy(&self.shared, runtime, zygote).await;
                 made.unwrap_or_else(|error| {
                     tracing::debug!(
                         error = &error as &dyn std::error::Error,
@@ -178,7 +178,7 @@ impl Local {
     }
 
     /// A place for one run, as soon as one is free.
-    async fn place(&self) -> Result<OwnedSemaphorePermit, PrepareError> {
+    pub(crate) async fn place(&self) -> Result<OwnedSemaphorePermit, PrepareError> {
         let places = Arc::clone(&self.shared.places).acquire_owned();
         let place = timeout(Duration::from_millis(PLACE_WAIT_MS_MAX), places).await;
         let place = place.map_err(|_| PrepareError::Busy)?;

@@ -20,15 +20,17 @@ use std::{
 };
 
 use strongroom_core::{
+    dependency::Lock,
     digest::Digest,
     plan::RuntimePin,
     runtime::{
         Definition, DefinitionError, FILE_NAME, Kind, Kinds, RuntimeName, main_program_text,
     },
+    tree::TreePath,
 };
 
+pub use furniture::{Brought, DEPENDENCIES, Furniture, PACKAGES};
 pub(crate) use furniture::{FUNCTION, IDENTITY};
-pub use furniture::{Furniture, PACKAGES};
 
 /// The program of the runtime `starlark` on this host, if it is there. It looks
 /// at scripts too, and needs no sandbox for that.
@@ -42,6 +44,20 @@ pub(crate) use imaged::Imaged;
 
 /// The most runtimes of one host.
 pub const RUNTIMES_MAX: usize = 100;
+
+/// How many combinations of a runtime and a lock are remembered.
+const FURNISHED_MAX: usize = 256;
+
+/// The packages that a function brings, installed.
+#[derive(Clone, Debug, PartialEq, Eq, PartialOrd, Ord)]
+pub struct Dependencies {
+    /// The digest of their lock.
+    pub lock: Digest,
+    /// Where they lie on this host. Nobody changes anything below it.
+    pub folder: PathBuf,
+    /// Modules of theirs that are worth loading ahead.
+    pub preload: Vec<String>,
+}
 
 /// Why a runtime cannot be had on this host.
 #[derive(Debug, thiserror::Error)]
@@ -89,6 +105,8 @@ pub struct Runtimes {
     roots: Mutex<BTreeMap<Digest, Arc<HeldRoot>>>,
     shipped: Vec<Arc<Furniture>>,
     added: RwLock<BTreeMap<RuntimeName, Arc<Furniture>>>,
+    /// Those with packages of functions, by the pin of the runtime and the lock.
+    furnished: RwLock<BTreeMap<(Digest, Digest), Arc<Furniture>>>,
 }
 
 impl Default for Runtimes {
@@ -106,6 +124,7 @@ impl Runtimes {
             roots: Mutex::default(),
             shipped: shipped::all(),
             added: RwLock::default(),
+            furnished: RwLock::default(),
         }
     }
 
@@ -130,7 +149,8 @@ impl Runtimes {
     /// What manifests may say of them.
     pub fn kinds(&self) -> Kinds {
         Kinds::new(self.all().into_iter().map(|one| Kind {
-            implied: self.is_shipped(one.name()),
+            // Of those that are for the same files, the one they add to.
+            implied: self.is_shipped(one.name()) && one.base().is_none(),
             runtime: one.name().clone(),
             files: one.files().clone(),
         }))
@@ -147,6 +167,38 @@ impl Runtimes {
         let found = self.find(name);
         let furniture = found.ok_or_else(|| RuntimeError::Unknown(name.clone()))?;
         Ok((furniture.pin(&self.root)?, furniture))
+    }
+
+    /// The runtime for functions that bring these packages, with what names
+    /// those who wait for work on both.
+    pub(crate) fn furnished(
+        &self,
+        name: &RuntimeName,
+        dependencies: Option<&Dependencies>,
+    ) -> Result<(RuntimePin, Arc<Furniture>), RuntimeError> {
+        let (pin, furniture) = self.pinned(name)?;
+        let Some(dependencies) = dependencies else {
+            return Ok((pin, furniture));
+        };
+        let key = (pin.digest, dependencies.lock);
+        let known = self.furnished.read();
+        let known = known.unwrap_or_else(PoisonError::into_inner);
+        if let Some(found) = known.get(&key)
+            && found.dependencies() == Some(dependencies)
+        {
+            return Ok((found.pool_pin(&pin), Arc::clone(found)));
+        }
+        drop(known);
+        let made = Arc::new(furniture.with(dependencies));
+        let mut known = self
+            .furnished
+            .write()
+            .unwrap_or_else(PoisonError::into_inner);
+        if FURNISHED_MAX <= known.len() {
+            known.clear();
+        }
+        known.insert(key, Arc::clone(&made));
+        Ok((made.pool_pin(&pin), made))
     }
 
     /// The pin of [`Runtimes::pinned`].
@@ -213,6 +265,24 @@ impl Runtimes {
         {
             return Err(wrong(DefinitionError::NoPackages(path.clone())));
         }
+        let brought = match &definition.locked {
+            None => None,
+            Some((requirements, lock)) => {
+                let text = |path: &TreePath| {
+                    let bytes = read(folder.join(path.as_str()))?;
+                    Ok::<_, RuntimeError>(String::from_utf8_lossy(&bytes).into_owned())
+                };
+                let brought = Brought {
+                    requirements: text(requirements)?,
+                    lock: text(lock)?,
+                };
+                Lock::python(&brought.lock).map_err(|source| {
+                    let path = lock.clone();
+                    wrong(DefinitionError::Lock { path, source })
+                })?;
+                Some(brought)
+            }
+        };
         let base = self.base_of(&definition)?;
         let image = match &definition.image {
             Some(image) => Some(self.image(&name, image)?),
@@ -221,7 +291,7 @@ impl Runtimes {
         let furniture = Furniture::of_folder(
             name.clone(),
             definition,
-            main_program,
+            (main_program, brought),
             base.as_deref(),
             folder,
             content,
@@ -260,7 +330,8 @@ impl Runtimes {
         Imaged::new(*image, &held).map_err(wrong)
     }
 
-    fn find(&self, name: &RuntimeName) -> Option<Arc<Furniture>> {
+    /// The runtime of this name, whether this host has its interpreter or not.
+    pub fn find(&self, name: &RuntimeName) -> Option<Arc<Furniture>> {
         if let Some(shipped) = self.shipped.iter().find(|one| one.name() == name) {
             return Some(Arc::clone(shipped));
         }

@@ -18,7 +18,10 @@ mod secret;
 mod transform;
 
 pub use access::{Me, NewToken, NewUser, Token, User};
-pub use data::{BlobsAsked, BlobsMissing, Function, FunctionVersion, NewFunctionVersion, Source};
+pub use data::{
+    BlobsAsked, BlobsMissing, BuildStep, Function, FunctionVersion, Installed, NewFunctionVersion,
+    Source,
+};
 pub(crate) use dataset::change;
 pub use dataset::{
     ColumnChange, Dataset, DatasetChecked, DatasetDiff, DatasetFault, DatasetRemoved,

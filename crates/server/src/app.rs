@@ -11,6 +11,7 @@ pub mod audit;
 pub mod bodies;
 pub mod clock;
 pub mod data;
+pub mod dependencies;
 mod diff;
 pub mod error;
 pub mod functions;
@@ -44,7 +45,7 @@ use tokio_util::sync::CancellationToken;
 pub use access::Actor;
 pub use error::AppError;
 
-use crate::{api, config::Config, gateway::Gateway};
+use crate::{api, config::Config, dependencies::Installer, gateway::Gateway};
 use clock::Clock;
 use live::Live;
 use queue::Queue;
@@ -91,6 +92,8 @@ pub struct Inner {
     pub tier: String,
     /// What speaks to the world for stages that download.
     pub gateway: Arc<Gateway>,
+    /// What installs the packages of functions.
+    pub installer: Installer,
     /// What seals users' secrets.
     pub safe: secrets::Safe,
 }

@@ -5,6 +5,7 @@
 //! on top, by setting the fields.
 
 mod backend;
+mod index;
 
 use std::{
     net::{IpAddr, SocketAddr},
@@ -18,7 +19,11 @@ use strongroom_store::Database;
 
 pub use backend::{BackendKind, EngineConfig, UnknownBackend};
 
-use crate::gateway::{GatewayConfig, Opened};
+use crate::{
+    dependencies::IndexConfig,
+    gateway::{GatewayConfig, Opened},
+};
+use index::WrittenIndex;
 
 /// The name of the file in a station's home.
 pub const FILE_NAME: &str = "config.toml";
@@ -52,6 +57,7 @@ pub struct Config {
     pub engine: EngineConfig,
     pub jail: JailConfig,
     pub gateway: GatewayConfig,
+    pub index: IndexConfig,
 }
 
 /// The script API's own bounds.
@@ -123,6 +129,7 @@ impl Config {
                 ..JailConfig::default()
             },
             gateway: GatewayConfig::default(),
+            index: IndexConfig::default(),
         }
     }
 
@@ -214,6 +221,8 @@ struct Written {
     jail: WrittenJail,
     #[serde(default)]
     gateway: WrittenGateway,
+    #[serde(default)]
+    index: WrittenIndex,
 }
 
 #[derive(Deserialize, Default)]
@@ -309,6 +318,7 @@ impl Written {
         config.gateway = self.gateway.over(config.gateway)?;
         config.backend = self.backend;
         config.engine = self.docker;
+        config.index = self.index.over(config.index)?;
         config.jail.tier = self.jail.tier;
         config.jail.folder = self.jail.folder;
         config.jail.uid_base = self.jail.uid_base;

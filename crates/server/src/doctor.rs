@@ -17,6 +17,7 @@ use crate::{
     app::error::chain,
     backend::{Started, local_config},
     config::{BackendKind, Config, JailConfig},
+    dependencies::Uv,
 };
 use host::Host;
 
@@ -35,6 +36,7 @@ pub fn doctor(config: &Config) -> Vec<Wall> {
         },
         BackendKind::Docker => engine_rows(config),
     };
+    rows.push(packages_row(config));
     rows.extend(advice::rows(config));
     rows
 }
@@ -84,6 +86,17 @@ fn runtime_rows(runtimes: &Runtimes) -> Vec<Wall> {
     all.iter()
         .map(|runtime| runtime_row(runtimes, runtime))
         .collect()
+}
+
+/// Whether packages of functions can be resolved.
+fn packages_row(config: &Config) -> Wall {
+    let (good, found) = match (&config.index.uv, config.index.uv.find()) {
+        (Uv::Off, _) => (true, "functions bring none here".to_owned()),
+        (_, Some(uv)) => (true, format!("resolved by {}", uv.display())),
+        (_, None) => (false, "there is no program uv".to_owned()),
+    };
+    let fix = "pip install uv, or pipx install uv, or `uv = \"PATH\"` in [index]";
+    row("packages", good, false, found, Some(fix))
 }
 
 fn jail_rows(jail: &JailConfig, local: &Local, host: &Host) -> Vec<Wall> {

@@ -9,6 +9,7 @@ pub mod api;
 pub mod app;
 mod backend;
 pub mod config;
+pub mod dependencies;
 mod doctor;
 pub mod gateway;
 pub mod http;
@@ -26,7 +27,7 @@ pub use backend::BackendError;
 pub use config::{BackendKind, Config, ConfigError};
 pub use doctor::doctor;
 pub use http::openapi;
-pub use serve::{Ready, ServeError, TOKEN_FILE_NAME, serve};
+pub use serve::{Ready, ServeError, TOKEN_FILE_NAME, installer, serve};
 pub use strongroom_run::image;
 pub use worker::{Worker, save};
 

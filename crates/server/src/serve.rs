@@ -37,6 +37,7 @@ use crate::{
     },
     backend::{BackendError, Started, local_config},
     config::Config,
+    dependencies::{BUILDS_MAX, Installer},
     doctor::{stand, walls_of},
     gateway::{Gateway, GatewayError},
     http,
@@ -91,11 +92,12 @@ pub enum ServeError {
 ///
 /// [`ServeError`] when it cannot start.
 pub fn serve(config: Config, on_ready: impl FnOnce(Ready)) -> Result<(), ServeError> {
+    let slots = config.workers.max(1).saturating_add(BUILDS_MAX);
     let images = Images::folder_of(&config.home);
     let local = LocalConfig {
         disk: config.home.clone(),
         runtimes: Arc::new(Runtimes::default().with_images(images)),
-        ..local_config(&config.jail, config.workers.max(1))
+        ..local_config(&config.jail, slots)
     };
     let started = Started::of(config.backend, local, &config.engine, Some(&config.home))?;
     let runtimes = started.runtimes();
@@ -190,6 +192,8 @@ fn get_to_know(runtimes: &Runtimes) {
 /// The app of a station whose runs happen in `backend`.
 pub(crate) fn app(config: Config, store: Store, backend: &Backend, gateway: Gateway) -> App {
     let gateway = Arc::new(gateway);
+    let clock = Clock::default();
+    let installer = installer(&config, &gateway, &clock);
     let walls = walls_of(backend.walls());
     let tier = match stand(&walls) {
         true => backend.tier(),
@@ -198,7 +202,7 @@ pub(crate) fn app(config: Config, store: Store, backend: &Backend, gateway: Gate
     App::new(Inner {
         config,
         store,
-        clock: Clock::default(),
+        clock,
         watch: Watch::default(),
         queue: Queue::default(),
         transforms: Transforms::default(),
@@ -212,8 +216,15 @@ pub(crate) fn app(config: Config, store: Store, backend: &Backend, gateway: Gate
         walls,
         tier: tier.to_owned(),
         gateway,
+        installer,
         safe: Safe::default(),
     })
+}
+
+/// What installs packages in the station's home.
+pub fn installer(config: &Config, gateway: &Arc<Gateway>, clock: &Clock) -> Installer {
+    let index = (config.index.clone(), config.gateway.trust.clone());
+    Installer::new(&config.home, index, Arc::clone(gateway), clock.clone())
 }
 
 async fn until_signal(stop: CancellationToken) {

@@ -9,6 +9,7 @@ mod files;
 mod image;
 mod keep;
 mod network;
+mod packages;
 mod runtimes;
 
 use std::{
@@ -43,7 +44,8 @@ pub use strongroom_run::program_of_starlark;
 use crate::{
     app::clock::{Clock, random},
     backend::{BackendError, Started, local_config},
-    config::{BackendKind, EngineConfig, JailConfig},
+    config::{BackendKind, Config as StationConfig, EngineConfig, JailConfig},
+    dependencies::DependError,
     gateway::{GatewayConfig, GatewayError},
 };
 
@@ -83,6 +85,8 @@ pub struct Trial {
     pub backend: BackendKind,
     pub engine: EngineConfig,
     pub jail: JailConfig,
+    /// Where packages come from and are kept; none are installed if absent.
+    pub packages: Option<StationConfig>,
 }
 
 /// How it ended.
@@ -147,6 +151,8 @@ pub enum TrialError {
     LayOut(#[source] io::Error),
     #[error(transparent)]
     Backend(#[from] BackendError),
+    #[error(transparent)]
+    Packages(#[from] DependError),
     #[error("could not start the async runtime")]
     Async(#[source] io::Error),
 }
@@ -160,7 +166,7 @@ pub enum TrialError {
 /// [`TrialError`] when it never began because of what was given; a wall that
 /// is missing is a [`Reason`], as on a station.
 pub fn run(trial: &Trial, on_line: impl FnMut(Stream, &str)) -> Result<TrialEnded, TrialError> {
-    let source = files::function(&trial.function)?;
+    let mut source = files::function(&trial.function)?;
     let mut found = runtimes::Found::of(trial)?;
     let mut manifest = found.manifest(&trial.function, &source)?;
     if let Some(entry) = &trial.entry {
@@ -179,29 +185,35 @@ pub fn run(trial: &Trial, on_line: impl FnMut(Stream, &str)) -> Result<TrialEnde
         ..local_config(&trial.jail, 1)
     };
     let started = Started::of(trial.backend, config, &trial.engine, None)?;
+    let runtime = tokio::runtime::Builder::new_current_thread()
+        .enable_all()
+        .build()
+        .map_err(TrialError::Async)?;
+    let backend = Arc::new(runtime.block_on(started.reached())?);
+    let bring = packages::bring(trial, &backend, (&mut source, &mut manifest), laid.path());
+    let dependencies = runtime.block_on(bring)?;
     let plan = pinned(trial, &manifest, &source, &paths, &found)?;
     let job = lay_out(laid.path(), plan, manifest, &source, paths)?;
+    let job = Job {
+        dependencies,
+        ..job
+    };
     let run = RunId::new(Clock::default().now_ms(), random());
     let network = match job.plan.download {
         Some(_) => Some(TrialNetwork::of(trial, &run)?),
         None => None,
     };
-    let runtime = tokio::runtime::Builder::new_current_thread()
-        .enable_all()
-        .build()
-        .map_err(TrialError::Async)?;
     let whole = execute::Whole {
         run,
         job,
         network,
         out: trial.out.clone(),
     };
-    runtime.block_on(async {
-        let backend = started.reached().await?;
+    Ok(runtime.block_on(async {
         let ended = execute::execute(&backend, whole, on_line).await;
         backend.close().await;
-        Ok(ended)
-    })
+        ended
+    }))
 }
 
 fn replace_entry(manifest: &mut Manifest, entry: &str, source: &Files) -> Result<(), TrialError> {
@@ -298,6 +310,7 @@ fn lay_out(
         entry: manifest.entry,
         function_dir,
         inputs,
+        dependencies: None,
         reach: Reach::Nothing,
         secrets: BTreeMap::new(),
         stage_dir: None,

@@ -41,9 +41,11 @@ impl Worker {
     /// The one worker of `app`, with `slots` places in `backend`.
     pub fn new(app: App, backend: impl Into<Backend>, slots: u32) -> Self {
         app.queue.places.add_permits(slots as usize);
+        let backend = Arc::new(backend.into());
+        app.installer.use_backend(&backend);
         Self {
             app,
-            backend: Arc::new(backend.into()),
+            backend,
             running: JoinSet::new(),
         }
     }
@@ -131,7 +133,8 @@ fn has_jumped(by_ms: i64, passed: Duration) -> bool {
     TOLERATED_MS < by_ms.saturating_sub(passed_ms)
 }
 
-/// Ends requests that nobody answers, from time to time, until the station stops.
+/// Ends requests that nobody answers and removes packages that nobody names,
+/// from time to time, until the station stops.
 pub async fn expire(app: App) {
     /// Fine enough for a bound that is counted in days.
     const EVERY: Duration = Duration::from_secs(600);
@@ -144,6 +147,11 @@ pub async fn expire(app: App) {
             tracing::warn!("the clock has jumped ahead; requests expire later");
         } else if let Err(error) = app.requests_expire().await {
             tracing::error!(error = chain(&error), "could not expire requests");
+        }
+        match app.dependencies_clear().await {
+            Ok(0) => {}
+            Ok(count) => tracing::info!(count, "removed packages that no function names"),
+            Err(error) => tracing::error!(error = chain(&error), "could not look for packages"),
         }
         last = now;
         tokio::select! {

@@ -255,6 +255,7 @@ fn table(world: &World) -> Vec<Row> {
         row("GET", "/v1/runtimes", &[], Nothing, ("lab", Served)),
         row("POST", "/v1/runtimes", &[], runtime(), ("admin", NotFound)),
         row("GET", "/v1/runtimes/{name}", &["python3-own"], Nothing, ("lab", Served)),
+        row("POST", "/v1/runtimes/{name}/build", &["python3-own"], Nothing, ("admin", NotFound)),
         row("DELETE", "/v1/runtimes/{name}", &["python3-own"], Nothing, ("admin", NotFound)),
         row("GET", "/v1/runs", &[], Nothing, ("lab", Empty)),
         row("POST", "/v1/runs", &[], Json(run), ("lab", Served)),

@@ -23,7 +23,7 @@ fn refused(reply: &support::Reply, status: u16, code: &str, says: &str) {
 }
 
 async fn push(station: &Station, source: &str) -> support::Reply {
-    let toml = "runtime = \"python3-data\"";
+    let toml = "runtime = \"birds\"";
     let files = json!({ "main.py": source, "strongroom.toml": toml });
     let body = json!({ "files": files });
     station
@@ -45,16 +45,16 @@ async fn a_runtime_that_an_admin_adds_runs_functions_until_it_is_removed() {
         &push(&station, source).await,
         422,
         "bad_manifest",
-        "no runtime `python3-data` here; there are python3, sh and starlark",
+        "no runtime `birds` here; there are python3, sh, starlark and python3-data",
     );
     let bird: &[u8] = b"name = 'robin'";
     let files = [("runtime.toml", TOML), ("packages/bird.py", bird)];
-    let added = add(&station, "python3-data", &files).await.ok();
+    let added = add(&station, "birds", &files).await.ok();
     assert_eq!(added["preload"], json!(["bird"]), "{added}");
     push(&station, source).await.ok();
     let ended = run(&station).await;
     assert_eq!(ended["value"], "robin", "{ended}");
-    let one = "/v1/runtimes/python3-data";
+    let one = "/v1/runtimes/birds";
     let shown = station.get("zoo", one).await.ok();
     let path = &shown["added"]["files"]["packages/bird.py"];
     assert_eq!(path["size_bytes"], bird.len());
@@ -67,7 +67,7 @@ async fn a_runtime_that_an_admin_adds_runs_functions_until_it_is_removed() {
     assert_eq!(gone.status, 204);
     let asked = json!({ "function": "lab/f", "on": [] });
     let refusal = station.post("lab", "/v1/runs", asked).await;
-    refused(&refusal, 422, "no_runtime", "no runtime `python3-data`");
+    refused(&refusal, 422, "no_runtime", "no runtime `birds`");
     station.stop().await;
 }
 
@@ -91,7 +91,7 @@ async fn a_runtime_gives_way_to_another_only_when_that_is_said() {
     let listed = station.get("lab", "/v1/runtimes").await.ok();
     let names = listed["items"].as_array().unwrap().iter();
     let names: Vec<_> = names.map(|one| text(one, "name")).collect();
-    assert_eq!(names, ["python3", "sh", "starlark", "x"]);
+    assert_eq!(names, ["python3", "sh", "starlark", "python3-data", "x"]);
 }
 
 #[tokio::test]
@@ -169,7 +169,7 @@ async fn a_folder_that_is_no_runtime_is_refused_with_its_fault_and_keeps_no_name
     let reply = station.post("admin", "/v1/runtimes", huge).await;
     refused(&reply, 413, "too_large", "more than 8 GiB");
     let listed = station.get("lab", "/v1/runtimes").await.ok();
-    assert_eq!(listed["items"].as_array().unwrap().len(), 3);
+    assert_eq!(listed["items"].as_array().unwrap().len(), 4);
     let shipped = station
         .send("admin", "DELETE", "/v1/runtimes/sh", Sent::nothing())
         .await;

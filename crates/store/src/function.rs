@@ -3,6 +3,8 @@
 //! A push of what is already the newest content adds nothing; content that
 //! was pushed before comes back as a later version with the digest it had.
 
+use std::collections::BTreeSet;
+
 use serde_json::json;
 use strongroom_core::{
     digest::Digest,
@@ -80,6 +82,10 @@ const BACK: &str = "
      WHERE v.owner = $1 AND v.name = $2
        AND v.number = (SELECT MAX(o.number) FROM function_version o
                         WHERE o.owner = $1 AND o.name = $2) - $3";
+
+/// Canonical JSON has no spaces; see `USERS` of the runtimes.
+const DEPENDING: &str = "
+    SELECT manifest FROM function_content WHERE manifest LIKE '%\"dependencies\":{%'";
 
 const BY_DIGEST: &str = "
     SELECT v.owner, v.name, v.number, v.version, v.message, v.at_ms, c.tree, c.manifest
@@ -170,6 +176,18 @@ impl Store {
         };
         let found = connection.one(question).await?;
         found.as_ref().map(read).transpose()
+    }
+
+    /// The locks that versions name, of functions and of scripts.
+    pub async fn function_locks(&self) -> Result<BTreeSet<Digest>, StoreError> {
+        let mut connection = self.read("list the locks of functions").await?;
+        let rows = connection.all(query(DEPENDING)).await?;
+        let manifests = rows.iter().map(|row| row.json::<Manifest>("manifest"));
+        let mut locks = BTreeSet::new();
+        for manifest in manifests {
+            locks.extend(manifest?.dependencies.map(|needs| needs.lock));
+        }
+        Ok(locks)
     }
 
     /// The first function that was pushed with this content.

@@ -8,6 +8,7 @@ use std::path::PathBuf;
 use strongroom_core::{
     manifest::Manifest,
     name::{ObjectName, Reference},
+    run,
     text::line_shown,
 };
 use strongroom_server::api::{Function, FunctionVersion, NewFunctionVersion};
@@ -49,6 +50,10 @@ pub enum FunctionCommand {
 /// `strongroom check` tells why. Every byte counts: an owner who approved the version
 /// before is asked again. Name, description, arguments and digest are shown to all users of the
 /// station, the source only to you and to the owners whose data it is to run on.
+///
+/// Packages that it needs are those of `requirements.txt`, `pyproject.toml` or inline metadata, or
+/// else what it imports. They are locked by the digests of their files and installed once; the lock
+/// is a part of the version, `strongroom.lock`, and stays as it is until what it needs changes.
 #[derive(Debug, clap::Args)]
 pub struct PushArgs {
     /// The function, as OWNER/NAME
@@ -61,6 +66,9 @@ pub struct PushArgs {
     /// Push scripts that `strongroom check` finds errors in
     #[arg(long)]
     no_check: bool,
+    /// Resolve the packages that it needs anew, though nothing of what it needs has changed
+    #[arg(long)]
+    relock: bool,
 }
 
 pub fn run(ui: &mut Ui, client: &Client, command: FunctionCommand) -> Result<Outcome, CliError> {
@@ -85,9 +93,11 @@ fn push(ui: &mut Ui, client: &Client, args: &PushArgs) -> Result<(), CliError> {
     let new = NewFunctionVersion {
         files: source::packed(files),
         message: args.message.clone(),
+        relock: args.relock,
     };
     let path = format!("/v1/functions/{}/versions", args.function);
-    let version: FunctionVersion = client.post(&path, &new)?;
+    // Packages may have to be fetched.
+    let version: FunctionVersion = client.post_patiently(&path, &new)?;
     if ui.json {
         return ui.print_json(&version);
     }
@@ -175,10 +185,40 @@ fn one(ui: &mut Ui, client: &Client, reference: &Reference) -> Result<(), CliErr
         writeln!(ui.out, "message      {}", line_shown(&version.message))?;
     }
     write!(ui.out, "{}", manifest_shown(&version.manifest))?;
+    write!(ui.out, "{}", packages_shown(&version))?;
     match &version.files {
         Some(files) => Ok(write!(ui.out, "\n{}", source::shown(files))?),
         None => Ok(()),
     }
+}
+
+fn packages_shown(version: &FunctionVersion) -> String {
+    let mut out = String::new();
+    if let Some(dependencies) = &version.manifest.dependencies {
+        out += &format!("needs        what {} says\n", dependencies.from.as_str());
+    }
+    for package in &version.packages {
+        let (name, at) = (line_shown(&package.name), line_shown(&package.version));
+        out += &format!("package      {name} {at}\n");
+    }
+    let Some(installed) = &version.installed else {
+        return out;
+    };
+    let steps = installed.steps.iter();
+    let steps: Vec<String> = steps
+        .map(|step| format!("{} in {}", step.step, run::millis_shown(step.wall_ms)))
+        .collect();
+    let size = run::bytes_shown(installed.size_bytes);
+    out += &format!(
+        "installed    {}: {} files, {size}; {}\n",
+        show::time(installed.at_ms),
+        installed.file_count,
+        steps.join(", "),
+    );
+    for line in &installed.log {
+        out += &format!("             | {}\n", line_shown(line));
+    }
+    out
 }
 
 fn manifest_shown(manifest: &Manifest) -> String {

@@ -12,7 +12,7 @@ use strongroom_core::{
     text::line_shown,
     tree::{Tree, TreeFile},
 };
-use strongroom_server::api::{NewRuntime, Page, Runtime};
+use strongroom_server::api::{Installed, NewRuntime, Page, Runtime};
 
 use crate::{
     client::Client,
@@ -30,6 +30,13 @@ pub enum RuntimeCommand {
     List,
     /// Show a runtime, and what it brings
     Show {
+        /// The runtime
+        name: RuntimeName,
+    },
+    /// Install the packages that functions on a runtime are run with, as an admin
+    ///
+    /// The first push of such a function does it otherwise.
+    Build {
         /// The runtime
         name: RuntimeName,
     },
@@ -69,6 +76,7 @@ pub fn run(ui: &mut Ui, client: &Client, command: RuntimeCommand) -> Result<Outc
         RuntimeCommand::Add(args) => add(ui, client, args)?,
         RuntimeCommand::List => list(ui, client)?,
         RuntimeCommand::Show { name } => one(ui, client, &name)?,
+        RuntimeCommand::Build { name } => build(ui, client, &name)?,
         RuntimeCommand::Remove { name, force } => {
             let query = if force { "?force=true" } else { "" };
             client.delete(&format!("/v1/runtimes/{name}{query}"))?;
@@ -78,6 +86,17 @@ pub fn run(ui: &mut Ui, client: &Client, command: RuntimeCommand) -> Result<Outc
         RuntimeCommand::Images(command) => return images::run(ui, command),
     }
     Ok(Outcome::Yes)
+}
+
+fn build(ui: &mut Ui, client: &Client, name: &RuntimeName) -> Result<(), CliError> {
+    let path = format!("/v1/runtimes/{name}/build");
+    let installed: Installed = client.post_patiently(&path, &serde_json::json!({}))?;
+    if ui.json {
+        return ui.print_json(&installed);
+    }
+    let size = bytes_shown(installed.size_bytes);
+    let files = show::count(installed.file_count, "file");
+    ui.say(format_args!("Installed for {name}: {files}, {size}."))
 }
 
 fn add(ui: &mut Ui, client: &Client, args: AddArgs) -> Result<(), CliError> {

@@ -40,11 +40,12 @@ fn an_admin_adds_packages_and_everyones_functions_import_them() {
       /usr/bin/python3 -m compileall -q -f --invalidation-mode unchecked-hash FOLDER
     ");
     snapshot!(devs.does(&["runtime", "list"]), @r"
-    RUNTIME   DIGEST               FILES   DESCRIPTION
-    python3   sha256:SHORT  *.py    CPython with its standard library
-    sh        sha256:SHORT  *.sh    the POSIX shell with the programs of /usr
-    starlark  sha256:SHORT  *.star  Starlark with its standard modules
-    birds     sha256:SHORT  *.py    birds
+    RUNTIME       DIGEST               FILES   DESCRIPTION
+    python3       sha256:SHORT  *.py    CPython with its standard library
+    sh            sha256:SHORT  *.sh    the POSIX shell with the programs of /usr
+    starlark      sha256:SHORT  *.star  Starlark with its standard modules
+    python3-data  sha256:SHORT  *.py    CPython with packages for work on data
+    birds         sha256:SHORT  *.py    birds
     ");
     snapshot!(devs.does(&["runtime", "show", "birds"]), @r"
     runtime      birds
@@ -106,7 +107,7 @@ fn a_folder_that_is_no_runtime_is_told_before_anything_is_sent() {
     ");
     snapshot!(tries("garbled"), @r"
     ---- stderr
-    error: runtime.toml: line 2: unknown field `prelaod`, expected one of `description`, `base`, `command`, `folders`, `function`, `debian_package`, `main_program`, `packages`, `preload`, `environment`, `image`
+    error: runtime.toml: line 2: unknown field `prelaod`, expected one of `description`, `base`, `command`, `folders`, `function`, `debian_package`, `main_program`, `packages`, `requirements`, `lock`, `preload`, `environment`, `image`
     ---- exit code 2
     ");
     snapshot!(tries("lacking"), @r"

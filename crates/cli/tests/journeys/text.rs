@@ -305,7 +305,7 @@ fn a_station_whose_port_is_taken_says_so() {
       |
     1 | worker = 3
       | ^^^^^^
-    unknown field `worker`, expected one of `listen`, `database`, `workers`, `request_ttl`, `limits_max`, `script`, `backend`, `docker`, `jail`, `gateway`
+    unknown field `worker`, expected one of `listen`, `database`, `workers`, `request_ttl`, `limits_max`, `script`, `backend`, `docker`, `jail`, `gateway`, `index`
     ---- exit code 2
     ");
 }

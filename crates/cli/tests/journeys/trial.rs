@@ -131,7 +131,7 @@ fn a_function_is_tried_on_a_runtime_of_ones_own() {
     ");
     snapshot!(tries("birds", &[]), @r"
     ---- stderr
-    error: ./f.py: there is no runtime `birds` here; there are python3, sh, starlark and owls
+    error: ./f.py: there is no runtime `birds` here; there are python3, sh, starlark, python3-data and owls
     ---- exit code 2
     ");
     snapshot!(place.run(&["run", "a/b", "--runtime-folder", "birds"]), @r"
@@ -157,7 +157,7 @@ fn what_cannot_be_tried_is_told_in_one_line() {
     ");
     snapshot!(place.run(&["run", "./bad.py"]), @r"
     ---- stderr
-    error: ./bad.py: bad.py: [tool.strongroom]: unknown field `memory`, expected one of `runtime`, `entry`, `description`, `inputs`, `args`, `limits`, `stages`, `download`, `secrets`, `config`, `release`
+    error: ./bad.py: bad.py: [tool.strongroom]: unknown field `memory`, expected one of `runtime`, `entry`, `description`, `inputs`, `args`, `limits`, `stages`, `download`, `secrets`, `config`, `dependencies`, `release`
     ---- exit code 2
     ");
     snapshot!(place.run(&["run", "./bad.py", "--detach"]), @r"

@@ -6,6 +6,7 @@
 //! since a runtime may come from somebody who has no account on that host.
 
 mod checked;
+mod error;
 
 use std::collections::BTreeMap;
 
@@ -14,12 +15,13 @@ use serde::Deserialize;
 
 use super::RuntimeName;
 use crate::{
-    digest::{Digest, DigestError},
+    dependency::{LOCK_LEN_MAX, LockError},
+    digest::Digest,
     manifest::toml_fault,
-    name::NameError,
-    text::shown,
-    tree::{Tree, TreeError, TreePath},
+    tree::{Tree, TreePath},
 };
+
+pub use error::DefinitionError;
 
 /// The folders of the host that a runtime may show.
 pub const FOLDERS: [&str; 8] = [
@@ -62,6 +64,9 @@ pub struct Definition {
     pub main_program: Option<TreePath>,
     /// The folder below the folder whose packages functions can import.
     pub packages: Option<TreePath>,
+    /// The file that says which packages its functions are run with, and the
+    /// one that locks them.
+    pub locked: Option<(TreePath, TreePath)>,
     /// Modules that are imported before there is a job.
     pub preload: Vec<String>,
     pub environment: BTreeMap<String, String>,
@@ -98,52 +103,6 @@ pub struct FunctionFiles {
     pub main: TreePath,
 }
 
-/// Why a runtime cannot be taken.
-#[derive(Debug, thiserror::Error)]
-pub enum DefinitionError {
-    #[error("runtime.toml: {0}")]
-    Toml(String),
-    #[error("runtime.toml: {what} is longer than {max} bytes")]
-    TooLong { what: String, max: usize },
-    #[error("runtime.toml: there are more than {max} {what}")]
-    TooMany { what: &'static str, max: usize },
-    #[error("runtime.toml: say either `base` or all of `command` and `[function]`")]
-    Start,
-    #[error("runtime.toml: base")]
-    Base(#[source] NameError),
-    #[error("runtime.toml: the command {0}")]
-    Command(&'static str),
-    #[error("runtime.toml: `{}` is no folder that a runtime may show; there are {}", shown(.0, 80), FOLDERS.join(", "))]
-    Folder(String),
-    #[error("runtime.toml: the suffix `{}` is not a dot and letters or digits", shown(.0, 40))]
-    Suffix(String),
-    #[error("runtime.toml: `{}` is not the name of a module", shown(.0, 80))]
-    Module(String),
-    #[error(
-        "runtime.toml: `preload` and `packages` need a `base` or a `main_program` that knows of them"
-    )]
-    Nobody,
-    #[error("runtime.toml: the variable `{}` {why}", shown(.name, 80))]
-    Variable { name: String, why: &'static str },
-    #[error("runtime.toml: {what}")]
-    Path {
-        what: &'static str,
-        source: TreeError,
-    },
-    #[error("runtime.toml: image")]
-    Image(#[source] DigestError),
-    #[error("runtime.toml: `folders` are the host's; with an `image` there are none")]
-    ImageAndFolders,
-    #[error("there is no file `{0}` in the folder")]
-    NoFile(TreePath),
-    #[error("the main program `{path}` is longer than {MAIN_PROGRAM_LEN_MAX} bytes")]
-    MainProgramTooLong { path: TreePath },
-    #[error("the main program is not a text in UTF-8 without zero bytes")]
-    MainProgramNoText,
-    #[error("there is no file below `{0}` in the folder")]
-    NoPackages(TreePath),
-}
-
 /// The file as written.
 #[derive(Deserialize)]
 #[serde(deny_unknown_fields)]
@@ -157,6 +116,8 @@ struct Written {
     debian_package: Option<String>,
     main_program: Option<String>,
     packages: Option<String>,
+    requirements: Option<String>,
+    lock: Option<String>,
     #[serde(default)]
     preload: Vec<String>,
     #[serde(default)]
@@ -196,12 +157,22 @@ impl Definition {
             )?,
             main_program: path("main_program", written.main_program)?,
             packages: path("packages", written.packages)?,
+            locked: match (
+                path("requirements", written.requirements)?,
+                path("lock", written.lock)?,
+            ) {
+                (Some(requirements), Some(lock)) => Some((requirements, lock)),
+                (None, None) => None,
+                _ => return Err(DefinitionError::Locked),
+            },
             preload: modules(written.preload)?,
             environment: variables(written.environment)?,
             image: image.map_err(DefinitionError::Image)?,
             description: written.description,
         };
-        let uses_main_program = definition.packages.is_some() || !definition.preload.is_empty();
+        let uses_main_program = definition.packages.is_some()
+            || definition.locked.is_some()
+            || !definition.preload.is_empty();
         if uses_main_program && !has_base && !has_main_program {
             return Err(DefinitionError::Nobody);
         }
@@ -223,6 +194,15 @@ impl Definition {
             let file = file.ok_or_else(|| DefinitionError::NoFile(path.clone()))?;
             if (MAIN_PROGRAM_LEN_MAX as u64) < file.size_bytes {
                 return Err(DefinitionError::MainProgramTooLong { path: path.clone() });
+            }
+        }
+        for path in self.locked.iter().flat_map(|(one, two)| [one, two]) {
+            let file = folder.get(path);
+            let file = file.ok_or_else(|| DefinitionError::NoFile(path.clone()))?;
+            if LOCK_LEN_MAX < file.size_bytes as usize {
+                let source = LockError::TooLong;
+                let path = path.clone();
+                return Err(DefinitionError::Lock { path, source });
             }
         }
         match &self.packages {

@@ -23,6 +23,8 @@ DATA = ROOT + "/data"
 OUT = ROOT + "/out"
 STAGE = ROOT + "/stage"
 PACKAGES = ROOT + "/packages"
+# The packages that the function brings.
+DEPENDENCIES = ROOT + "/deps"
 # The folder with the package `strongroom`.
 KIT = ROOT + "/kit"
 RESULT = 3
@@ -238,13 +240,14 @@ def entry_of(names):
 
 
 def add_packages():
-    """Lets the runtime's packages be found, and the package `strongroom`.
+    """Lets packages be found: the function's, the runtime's, and `strongroom`.
 
     Behind the standard library, so that no package takes its place. This runs
     nothing of them: no .pth file, no sitecustomize.
     """
-    if PACKAGES not in sys.path and os.path.isdir(PACKAGES):
-        sys.path.append(PACKAGES)
+    for folder in (DEPENDENCIES, PACKAGES):
+        if folder not in sys.path and os.path.isdir(folder):
+            sys.path.append(folder)
     if KIT not in sys.path:
         sys.path.append(KIT)
 

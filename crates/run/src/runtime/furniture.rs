@@ -4,6 +4,9 @@
 //! of bases. Packages are shown from a folder that nobody changes, read-only
 //! and executable, since compiled modules are mapped from it.
 
+mod host;
+mod packages;
+
 use std::{
     collections::BTreeMap,
     path::{Path, PathBuf},
@@ -21,15 +24,20 @@ use strongroom_core::{
 use strongroom_jail::{Jail, Limits, Open, Waiting};
 
 use super::{
-    Imaged, RuntimeError, beside, interpreter,
+    Dependencies, Imaged, RuntimeError, beside, interpreter,
     shipped::{self, Kit},
 };
 use crate::{job::VARIABLES, log::Events};
+
+pub use packages::Brought;
 
 /// Where the code lies for the guest.
 pub(crate) const FUNCTION: &str = "/function";
 /// Where a runtime's packages lie for the guest.
 pub const PACKAGES: &str = "/packages";
+
+/// Where the packages lie that a function brings.
+pub const DEPENDENCIES: &str = "/deps";
 
 /// Where a program that is shipped beside ours lies for the guest.
 const BESIDE: &str = "/runtime";
@@ -61,13 +69,14 @@ pub(crate) const IDENTITY: [(&str, &str); 3] = [
 /// modules are preloaded they start none, because threads do not survive a
 /// copy of the process; and then not in a run without preloading either, so
 /// that both compute the same.
-const THREAD_VARIABLES: [&str; 6] = [
-    "OPENBLAS_NUM_THREADS",
-    "OMP_NUM_THREADS",
-    "MKL_NUM_THREADS",
-    "NUMEXPR_NUM_THREADS",
-    "BLIS_NUM_THREADS",
-    "ARROW_NUM_THREADS",
+const ONE_THREAD: [(&str, &str); 7] = [
+    ("OPENBLAS_NUM_THREADS", "1"),
+    ("OMP_NUM_THREADS", "1"),
+    ("MKL_NUM_THREADS", "1"),
+    ("NUMEXPR_NUM_THREADS", "1"),
+    ("BLIS_NUM_THREADS", "1"),
+    ("ARROW_NUM_THREADS", "1"),
+    ("JE_ARROW_MALLOC_CONF", "background_thread:false"),
 ];
 
 /// One runtime with everything that it brings.
@@ -83,6 +92,10 @@ pub struct Furniture {
     kit: Kit,
     /// The host's folder with the packages.
     packages: Option<PathBuf>,
+    /// What its functions are run with, by requirements and lock.
+    brought: Option<Brought>,
+    /// What a function brings besides.
+    dependencies: Option<Dependencies>,
     preload: Vec<String>,
     environment: BTreeMap<String, String>,
     /// What is the guest's root, in place of the host's folders.
@@ -119,6 +132,8 @@ impl Furniture {
             main_program: main_program.to_owned(),
             kit,
             packages: None,
+            brought: None,
+            dependencies: None,
             preload: definition.preload,
             environment: definition.environment,
             image: None,
@@ -145,14 +160,14 @@ impl Furniture {
     pub(super) fn of_folder(
         name: RuntimeName,
         definition: Definition,
-        main_program: Option<String>,
+        (main_program, brought): (Option<String>, Option<Brought>),
         base: Option<&Self>,
         folder: &Path,
         digest: Digest,
     ) -> Self {
         let mut environment = base.map_or_else(BTreeMap::new, |base| base.environment.clone());
         if !definition.preload.is_empty() {
-            let one = THREAD_VARIABLES.map(|name| (name.to_owned(), "1".to_owned()));
+            let one = ONE_THREAD.map(|(name, value)| (name.to_owned(), value.to_owned()));
             environment.extend(one);
         }
         environment.extend(definition.environment);
@@ -177,6 +192,8 @@ impl Furniture {
             main_program: main_program.or_else(from_base).unwrap_or_default(),
             kit: base.map_or(&[], |base| base.kit),
             packages: definition.packages.map(|path| folder.join(path.as_str())),
+            brought: brought.or_else(|| base.and_then(|base| base.brought.clone())),
+            dependencies: None,
             preload: definition.preload,
             environment,
             image: None,
@@ -331,6 +348,11 @@ impl Furniture {
         if let Some(packages) = &self.packages {
             jail = jail.runtime(packages.clone(), PACKAGES.into());
         }
+        if let Some(dependencies) = &self.dependencies {
+            jail = jail.runtime(dependencies.folder.clone(), DEPENDENCIES.into());
+            // Where Node looks for packages, above the function's folder.
+            jail = jail.symlink("/node_modules".into(), "deps/node_modules".into());
+        }
         if let Some(program) = self.beside
             && let Ok(folder) = self.folder_beside(program)
         {
@@ -340,15 +362,6 @@ impl Furniture {
             jail = jail.file(path.into(), text.as_bytes().to_vec());
         }
         jail
-    }
-
-    /// The host's folders as the guest's root.
-    fn show_host(&self, root: &Path, jail: Jail<Open>) -> Jail<Open> {
-        let folders = self.way.folders.iter();
-        let jail = folders.fold(jail, |jail, name| host_folder(root, jail, name));
-        IDENTITY.into_iter().fold(jail, |jail, (path, content)| {
-            jail.file(path.into(), content.as_bytes().to_vec())
-        })
     }
 
     /// The command that runs `entry`.
@@ -379,19 +392,5 @@ impl Furniture {
             return image.program(&self.name, asked);
         }
         interpreter::find(root, &self.way.folders, &self.name, asked)
-    }
-}
-
-/// Shows a folder of the host's root, or the link that stands in its place.
-fn host_folder(root: &Path, jail: Jail<Open>, name: &str) -> Jail<Open> {
-    let host = root.join(name);
-    let guest = Path::new("/").join(name);
-    // Alternatives are links to programs, and none themselves.
-    let holds_programs = !name.contains('/');
-    match std::fs::read_link(&host) {
-        Ok(target) => jail.symlink(guest, target),
-        Err(_) if !host.is_dir() => jail,
-        Err(_) if holds_programs => jail.runtime(host, guest),
-        Err(_) => jail.read_only(host, guest),
     }
 }

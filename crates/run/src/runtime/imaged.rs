@@ -27,7 +27,7 @@ const PLACES: [&str; 3] = ["/usr/local/bin", "/usr/bin", "/bin"];
 const TOP_MAX: usize = 64;
 
 /// An image whose root is there.
-#[derive(Debug)]
+#[derive(Clone, Debug)]
 pub(crate) struct Imaged {
     digest: Digest,
     root: PathBuf,

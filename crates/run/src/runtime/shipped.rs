@@ -4,11 +4,11 @@
 //! it is for functions. It is shown as files, because what is in a command is
 //! paid for by every run, and this only by those who import it.
 
-use std::sync::Arc;
+use std::{path::Path, sync::Arc};
 
-use strongroom_core::runtime::Definition;
+use strongroom_core::{digest::Digest, runtime::Definition};
 
-use super::Furniture;
+use super::{Brought, Furniture};
 
 const PYTHON_MAIN_PROGRAM: &str = include_str!("../../runtimes/python3/main_program.py");
 
@@ -49,13 +49,34 @@ pub(super) fn all() -> Vec<Arc<Furniture>> {
     let sh = include_str!("../../runtimes/sh/runtime.toml");
     let starlark = include_str!("../../runtimes/starlark/runtime.toml");
     let starlark = shipped("starlark", starlark, None, &[]);
+    let python3 = shipped("python3", python3, Some(PYTHON_MAIN_PROGRAM), PYTHON_KIT);
+    let data = data(&python3);
     [
-        shipped("python3", python3, Some(PYTHON_MAIN_PROGRAM), PYTHON_KIT),
+        python3,
         shipped("sh", sh, None, &[]),
         starlark.with_program_beside_ours(STAR),
+        data,
     ]
     .map(Arc::new)
     .to_vec()
+}
+
+/// `python3` with packages that are installed where they are needed first.
+fn data(python3: &Furniture) -> Furniture {
+    let text = include_str!("../../runtimes/python3-data/runtime.toml");
+    let brought = Brought {
+        requirements: include_str!("../../runtimes/python3-data/requirements.txt").to_owned(),
+        lock: include_str!("../../runtimes/python3-data/strongroom.lock").to_owned(),
+    };
+    let all = [text, &brought.requirements, &brought.lock].concat();
+    Furniture::of_folder(
+        "python3-data".parse().expect("a constant, plain name"),
+        Definition::parse(text).expect("the file of a shipped runtime"),
+        (None, Some(brought)),
+        Some(python3),
+        Path::new("/"),
+        Digest::of(all.as_bytes()),
+    )
 }
 
 fn shipped(name: &str, text: &str, main_program: Option<&str>, kit: Kit) -> Furniture {

@@ -95,7 +95,7 @@ fn folder(files: &[(&str, &str)]) -> tempfile::TempDir {
 }
 
 fn data() -> RuntimeName {
-    "python3-data".parse().unwrap()
+    "birds".parse().unwrap()
 }
 
 #[test]
@@ -148,7 +148,7 @@ fn a_folder_that_is_no_runtime_is_refused_and_changes_nothing() {
         let error = runtimes
             .add(name.parse().unwrap(), folder.path(), Digest::of(b""))
             .unwrap_err();
-        assert_eq!(runtimes.all().len(), 3);
+        assert_eq!(runtimes.all().len(), 4);
         let source = std::error::Error::source(&error);
         format!(
             "{error}: {}",
@@ -159,7 +159,7 @@ fn a_folder_that_is_no_runtime_is_refused_and_changes_nothing() {
     assert!(refused("sh", &base).contains("is shipped with Strongroom"));
     assert!(refused("x", &[]).contains("could not read"));
     assert!(refused("x", &[("runtime.toml", "base =")]).contains("line 1"));
-    let unknown = [("runtime.toml", "base = \"python3-data\"")];
+    let unknown = [("runtime.toml", "base = \"python3-nothing\"")];
     assert!(refused("x", &unknown).contains("is no runtime that is shipped"));
     let no_main = [(
         "runtime.toml",

@@ -162,6 +162,7 @@ impl House {
             function_dir: place(&task.files),
             inputs: inputs.try_map(|files| Ok::<_, ()>(place(&files))).unwrap(),
             reach: task.reach,
+            dependencies: None,
             secrets: std::collections::BTreeMap::new(),
             stage_dir: None,
         }

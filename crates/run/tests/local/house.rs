@@ -207,6 +207,7 @@ impl House {
             function_dir: place(&task.files),
             inputs: inputs.try_map(|files| Ok::<_, ()>(place(&files))).unwrap(),
             reach: task.reach,
+            dependencies: None,
             secrets: task.secrets.clone(),
             stage_dir: None,
         }

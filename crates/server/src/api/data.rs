@@ -3,7 +3,7 @@
 use std::collections::BTreeMap;
 
 use serde::{Deserialize, Serialize};
-use strongroom_core::{digest::Digest, manifest::Manifest, name::ObjectName};
+use strongroom_core::{dependency::Package, digest::Digest, manifest::Manifest, name::ObjectName};
 use utoipa::ToSchema;
 
 /// Digests of files that a client is about to push.
@@ -35,6 +35,9 @@ pub struct NewFunctionVersion {
     pub files: BTreeMap<String, Source>,
     #[serde(default)]
     pub message: String,
+    /// Resolves its requirements anew, though its lock is for them.
+    #[serde(default)]
+    pub relock: bool,
 }
 
 #[derive(Debug, Clone, Serialize, Deserialize, ToSchema)]
@@ -56,4 +59,28 @@ pub struct FunctionVersion {
     /// The source, for its developer and for owners it waits for.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub files: Option<BTreeMap<String, Source>>,
+    /// What it is run with, exactly; for its developer.
+    #[serde(default, skip_serializing_if = "Vec::is_empty")]
+    pub packages: Vec<Package>,
+    /// How that was installed, if it is; for its developer.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub installed: Option<Installed>,
+}
+
+/// How packages were resolved and installed.
+#[derive(Debug, Clone, Default, Serialize, Deserialize, ToSchema)]
+pub struct Installed {
+    pub at_ms: i64,
+    pub file_count: u64,
+    pub size_bytes: u64,
+    pub steps: Vec<BuildStep>,
+    /// The end of what the steps said.
+    pub log: Vec<String>,
+}
+
+#[derive(Debug, Clone, Serialize, Deserialize, ToSchema)]
+pub struct BuildStep {
+    /// `imports`, `lock` or `install`.
+    pub step: String,
+    pub wall_ms: u64,
 }

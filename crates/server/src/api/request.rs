@@ -6,6 +6,7 @@ use serde::{Deserialize, Serialize};
 use serde_json::Value;
 use strongroom_core::{
     approval::Scope,
+    dependency::{Change, Package},
     digest::Digest,
     event::Event,
     id::{ApprovalId, RequestId, RunId},
@@ -57,6 +58,12 @@ pub struct RequestDetail {
     /// A unified diff from that version to this one; empty when they are the same.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub diff: Option<String>,
+    /// The packages that it would be run with, exactly.
+    #[serde(default, skip_serializing_if = "Vec::is_empty")]
+    pub packages: Vec<Package>,
+    /// What changed among them since then.
+    #[serde(default, skip_serializing_if = "Vec::is_empty")]
+    pub packages_changed: Vec<Change>,
 }
 
 #[derive(Debug, Clone, Default, Serialize, Deserialize, ToSchema)]

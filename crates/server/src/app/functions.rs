@@ -15,8 +15,11 @@ use strongroom_core::{
 };
 use strongroom_store::{FunctionContent, Page};
 
-use super::{Actor, App, AppError, show, source, versions::MESSAGE_LEN_MAX};
-use crate::api;
+use super::{Actor, App, AppError, dependencies, show, source, versions::MESSAGE_LEN_MAX};
+use crate::{
+    api,
+    dependencies::{Record, Relock},
+};
 
 /// The longest manifest, in bytes of canonical JSON.
 pub const MANIFEST_LEN_MAX: usize = 128 * 1024;
@@ -27,22 +30,38 @@ impl App {
         actor: &Actor,
         name: &ObjectName,
         files: Files,
-        message: &str,
+        (message, relock): (&str, Relock),
     ) -> Result<api::FunctionVersion, AppError> {
         actor.owns(&name.owner, "function")?;
         show::text_len("message", message, MESSAGE_LEN_MAX)?;
-        let (tree, manifest) = self.function_read(&files).await?;
+        let before = match self.store.function_find(name).await? {
+            Some(row) => Some(self.function_content(&row.newest.version).await?),
+            None => None,
+        };
+        let read = self.function_read(files, before.as_ref(), relock).await?;
+        let (tree, manifest, installed) = read;
         let now_ms = self.now_ms();
         let row = self
             .store
             .function_push(&actor.user, name, &tree, &manifest, message, now_ms)
             .await?;
-        Ok(show::function_version(row, None))
+        let mut shown = show::function_version(row, None);
+        shown.installed = installed.map(dependencies::shown);
+        Ok(shown)
     }
 
-    /// What the files of a function are; they are stored, and nothing is named.
-    pub(super) async fn function_read(&self, files: &Files) -> Result<(Tree, Manifest), AppError> {
-        let manifest = Manifest::of_files(files, &self.runtimes.kinds())?;
+    /// What the files of a function are, with the packages that it needs; they
+    /// are stored, and nothing is named. `before` is the version before.
+    pub(super) async fn function_read(
+        &self,
+        mut files: Files,
+        before: Option<&FunctionContent>,
+        relock: Relock,
+    ) -> Result<(Tree, Manifest, Option<Record>), AppError> {
+        let mut manifest = Manifest::of_files(&files, &self.runtimes.kinds())?;
+        let installed = self
+            .depend(&mut files, &mut manifest, before, relock)
+            .await?;
         // Manifests are shown in lists, so one may not be as large as the files.
         let size = json::canonical_of(&manifest).len();
         if MANIFEST_LEN_MAX < size {
@@ -53,9 +72,9 @@ impl App {
             });
         }
         let tree = self
-            .source_store(files, self.config.body.function_bytes_max)
+            .source_store(&files, self.config.body.function_bytes_max)
             .await?;
-        Ok((tree, manifest))
+        Ok((tree, manifest, installed))
     }
 
     pub async fn function_list(&self, page: Page) -> Result<api::Page<api::Function>, AppError> {
@@ -90,13 +109,17 @@ impl App {
     ) -> Result<api::FunctionVersion, AppError> {
         let found = self.store.function_version(reference).await?;
         let row = found.ok_or(AppError::NotFound("function version"))?;
-        let files = if actor.user == reference.name.owner {
-            let content = self.function_content(&row.version).await?;
-            Some(source::shown(self.source_read(&content.tree).await?))
-        } else {
-            None
-        };
-        Ok(show::function_version(row, files))
+        let content = self.function_content(&row.version).await?;
+        if actor.user != reference.name.owner {
+            return Ok(show::function_version(row, None));
+        }
+        let files = source::shown(self.source_read(&content.tree).await?);
+        let installed = self.installed(&row.manifest);
+        Ok(api::FunctionVersion {
+            packages: self.packages(&content).await?,
+            installed,
+            ..show::function_version(row, Some(files))
+        })
     }
 
     /// What a version is, by its digest.

@@ -2,6 +2,7 @@
 
 use strongroom_core::{
     approval::Scope,
+    dependency::changes,
     id::{ApprovalId, RequestId},
     plan::{self, Plan},
     request::State,
@@ -55,14 +56,17 @@ impl App {
         let version = self.function_content(&row.function_version).await?;
         let mut detail = api::RequestDetail {
             plan: plan_of(row)?,
-            manifest: version.manifest,
+            manifest: version.manifest.clone(),
             files: Default::default(),
             approved_before: None,
             diff: None,
+            packages: Vec::new(),
+            packages_changed: Vec::new(),
         };
         if !row.verdicts.contains_key(&actor.user) {
             return Ok(detail);
         }
+        detail.packages = self.packages(&version).await?;
         let files = self.source_read(&version.tree).await?;
         let before = match &row.function {
             Some(function) => {
@@ -74,6 +78,8 @@ impl App {
         };
         if let Some(before) = before {
             let old = self.function_content(&before).await?;
+            let packages = self.packages(&old).await?;
+            detail.packages_changed = changes(&packages, &detail.packages);
             let old = self.source_read(&old.tree).await?;
             let new = files.clone();
             let compare = tokio::task::spawn_blocking(move || diff::unified(&old, &new));

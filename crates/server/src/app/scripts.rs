@@ -92,6 +92,7 @@ impl Script {
             download: None,
             secrets: std::collections::BTreeMap::new(),
             config: std::collections::BTreeMap::new(),
+            dependencies: None,
         }
     }
 }

@@ -123,6 +123,8 @@ pub(super) fn function_version(
         at_ms: row.at_ms,
         unchanged: row.unchanged,
         files,
+        packages: Vec::new(),
+        installed: None,
     }
 }
 

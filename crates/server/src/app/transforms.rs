@@ -30,7 +30,7 @@ use super::{
     show, source,
     versions::MESSAGE_LEN_MAX,
 };
-use crate::api;
+use crate::{api, dependencies::Relock};
 
 /// The input that the version before is, where there are others.
 const PREVIOUS: &str = "previous";
@@ -151,13 +151,13 @@ impl App {
         };
         if new.mode == Mode::Save {
             let pushed = self
-                .function_push(actor, &name, files, &new.message)
+                .function_push(actor, &name, files, (&new.message, Relock::No))
                 .await?;
             let function = exactly(pushed.version);
             let called = self.called(&function).await?;
             return Ok((function, called));
         }
-        let (tree, manifest) = self.function_read(&files).await?;
+        let (tree, manifest, _) = self.function_read(files, None, Relock::No).await?;
         let version = FunctionContent::version_of(&tree, &manifest);
         let sent = Some(tree);
         Ok((

@@ -11,12 +11,13 @@ use utoipa_axum::{router::OpenApiRouter, routes};
 use super::{
     datasets::is_tar,
     problem::Answer,
-    query::{Message, Paging, Version},
+    query::{Paging, Pushed, Version},
     read::{self, Query, Segments},
 };
 use crate::{
     api::{Function, FunctionVersion, NewFunctionVersion, Page},
     app::{Actor, App, source, tar},
+    dependencies::Relock,
 };
 
 /// What an archive's headers and padding may add to the files themselves.
@@ -73,7 +74,7 @@ async fn function_log(
 ///
 /// As JSON with the files, or as a tar archive of at most 16 MiB.
 #[utoipa::path(post, path = "/v1/functions/{owner}/{name}/versions", tag = "functions",
-    params(("owner" = String, Path), ("name" = String, Path), Message),
+    params(("owner" = String, Path), ("name" = String, Path), Pushed),
     request_body(content((NewFunctionVersion = "application/json"), (Vec<u8> = "application/x-tar"))),
     responses((status = 201, body = FunctionVersion),
         (status = 200, body = FunctionVersion, description = "the newest version is the same")))]
@@ -81,26 +82,33 @@ async fn function_push(
     State(app): State<App>,
     actor: Actor,
     Segments((owner, name)): Segments<(Name, Name)>,
-    Query(query): Query<Message>,
+    Query(query): Query<Pushed>,
     request: Request,
 ) -> Answer<(StatusCode, Json<FunctionVersion>)> {
     let name = ObjectName { owner, name };
     // Who may not push is told so before anything is read.
     actor.owns(&name.owner, "function")?;
     let limits = &app.config.body;
-    let (files, message) = if is_tar(&request) {
+    let (files, message, relock) = if is_tar(&request) {
         let most = limits.function_bytes_max + ARCHIVE_OVERHEAD_BYTES;
         let bytes = read::whole_body(request, &app, most).await?;
         (
             tar::function_files(&bytes, limits.function_bytes_max)?,
             query.message,
+            query.relock,
         )
     } else {
         let most = limits.function_json_bytes_max;
         let new: NewFunctionVersion = read::json_body(request, &app, most).await?;
-        (source::parse(new.files)?, new.message)
+        (source::parse(new.files)?, new.message, new.relock)
     };
-    let pushed = app.function_push(&actor, &name, files, &message).await?;
+    let relock = match relock {
+        true => Relock::Yes,
+        false => Relock::No,
+    };
+    let pushed = app
+        .function_push(&actor, &name, files, (&message, relock))
+        .await?;
     let status = if pushed.unchanged {
         StatusCode::OK
     } else {

@@ -119,6 +119,19 @@ pub struct Message {
     pub message: String,
 }
 
+/// What goes with the push of a function.
+#[derive(Debug, Default, Deserialize, IntoParams)]
+#[serde(deny_unknown_fields)]
+#[into_params(parameter_in = Query)]
+pub struct Pushed {
+    /// What changed; for archives only, since JSON bodies carry their own.
+    #[serde(default)]
+    pub message: String,
+    /// Resolves its requirements anew; for archives only.
+    #[serde(default)]
+    pub relock: bool,
+}
+
 /// Whether something goes although it is needed.
 #[derive(Debug, Default, Deserialize, IntoParams)]
 #[serde(deny_unknown_fields)]

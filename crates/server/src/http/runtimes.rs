@@ -14,7 +14,7 @@ use super::{
     read::{self, Query, Segments},
 };
 use crate::{
-    api::{NewRuntime, Page, Runtime},
+    api::{Installed, NewRuntime, Page, Runtime},
     app::{Actor, App},
 };
 
@@ -22,6 +22,7 @@ pub fn routes() -> OpenApiRouter<App> {
     OpenApiRouter::new()
         .routes(routes!(runtime_list, runtime_add))
         .routes(routes!(runtime_show, runtime_remove))
+        .routes(routes!(runtime_build))
 }
 
 /// Lists all runtimes, the shipped ones first
@@ -66,6 +67,19 @@ async fn runtime_show(
     Segments(name): Segments<RuntimeName>,
 ) -> Answer<Json<Runtime>> {
     Ok(Json(app.runtime_show(&name).await?))
+}
+
+/// Installs the packages that functions on a runtime are run with; for an admin
+///
+/// The first push of such a function would do it otherwise.
+#[utoipa::path(post, path = "/v1/runtimes/{name}/build", tag = "runtimes",
+    params(("name" = String, Path)), responses((status = 200, body = Installed)))]
+async fn runtime_build(
+    State(app): State<App>,
+    actor: Actor,
+    Segments(name): Segments<RuntimeName>,
+) -> Answer<Json<Installed>> {
+    Ok(Json(app.runtime_build(&actor, &name).await?))
 }
 
 /// Removes a runtime; for an admin

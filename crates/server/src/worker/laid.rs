@@ -16,12 +16,12 @@ use strongroom_core::{
     transform::TOLD_FILE,
     tree::{Tree, TreeFile, TreePath},
 };
-use strongroom_run::{Job, Reach};
+use strongroom_run::{Dependencies, Job, Reach};
 use strongroom_store::{ClaimedRun, StoreError};
 
 use super::execute::host_error;
 use crate::{
-    app::{App, error::chain, secrets::UnsealError},
+    app::{App, AppError, error::chain, secrets::UnsealError},
     gateway::Mask,
 };
 
@@ -36,6 +36,7 @@ pub struct Laid {
     entry: TreePath,
     function_dir: PathBuf,
     inputs: Inputs<PathBuf>,
+    dependencies: Option<Dependencies>,
     /// What each stage is told, unsealed.
     secrets: BTreeMap<Stage, BTreeMap<String, String>>,
     /// Hides all of them, whichever stage they were for.
@@ -55,6 +56,7 @@ impl Laid {
         let content = content.ok_or_else(|| wrong(StoreError::NotFound))?;
         let blobs = app.store.blobs();
         let function_dir = blobs.view(&content.tree).await.map_err(wrong)?;
+        let dependencies = app.dependencies_of(&content).await.map_err(not_installed)?;
         let mut folders = Vec::new();
         for (_, version) in claimed.plan.inputs.iter() {
             let mut tree = app.store.dataset_tree(version).await.map_err(wrong)?;
@@ -83,6 +85,7 @@ impl Laid {
             entry: content.manifest.entry.clone(),
             function_dir,
             inputs,
+            dependencies,
         })
     }
 
@@ -103,6 +106,23 @@ impl Laid {
                 false => Reach::Nothing,
             },
             secrets: self.secrets.get(&stage).cloned().unwrap_or_default(),
+            dependencies: self.dependencies.clone(),
+        }
+    }
+}
+
+/// Why a run that needs packages does not begin.
+fn not_installed(error: AppError) -> Reason {
+    match error {
+        AppError::Invalid { detail, .. } => Reason::BuildFailed {
+            step: format!("install: {detail}"),
+        },
+        other => {
+            const WHAT: &str = "could not install the packages of the function";
+            tracing::error!(error = chain(&other), WHAT);
+            Reason::HostError {
+                what: WHAT.to_owned(),
+            }
         }
     }
 }

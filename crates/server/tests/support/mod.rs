@@ -23,6 +23,7 @@ use strongroom_server::{
         transforms::Transforms,
         watch::Watch,
     },
+    dependencies::{BUILDS_MAX, Uv},
     gateway::Gateway,
     http,
 };
@@ -59,13 +60,18 @@ impl Station {
     pub async fn with(change: impl FnOnce(&mut Config)) -> Self {
         let home = tempfile::tempdir().unwrap();
         let mut config = Config::new(home.path().to_owned());
+        // No test asks an index that it does not bring.
+        config.index.uv = Uv::Off;
         change(&mut config);
         let store = Store::open(home.path(), Database::Sqlite).await.unwrap();
         let gateway = Gateway::new(config.gateway.clone()).unwrap();
+        let gateway = Arc::new(gateway);
+        let clock = Clock::default();
+        let installer = strongroom_server::installer(&config, &gateway, &clock);
         let app = App::new(Inner {
             config,
             store,
-            clock: Clock::default(),
+            clock,
             watch: Watch::default(),
             queue: Queue::default(),
             transforms: Transforms::default(),
@@ -78,7 +84,8 @@ impl Station {
             runtime_change: Semaphore::new(1),
             walls: Vec::new(),
             tier: "full".to_owned(),
-            gateway: Arc::new(gateway),
+            gateway,
+            installer,
             safe: Safe::default(),
         });
         let mut secrets = BTreeMap::new();
@@ -129,7 +136,8 @@ impl Station {
         let station = &mut self;
         let mut config = LocalConfig {
             program: jail_program(),
-            slots_max: 2,
+            // Two runs, and the builds beside them.
+            slots_max: 2 + BUILDS_MAX,
             // Tests run beside each other; guests of two never share a user.
             uid_base: 1_200_000_000 + std::process::id() % 100_000 * 64,
             runtimes: Arc::clone(&station.app.runtimes),
@@ -278,7 +286,7 @@ async fn token(app: &App, user: &Name) -> String {
 }
 
 /// The program that becomes the warden: it lies beside the tests' own folder.
-fn jail_program() -> std::path::PathBuf {
+pub fn jail_program() -> std::path::PathBuf {
     let own = std::env::current_exe().unwrap();
     let program = own
         .parent()

@@ -6,6 +6,7 @@
 use std::fmt::Write as _;
 
 use strongroom_core::{
+    dependency::{Change, Package},
     network::Method,
     plan::{Plan, Stage},
     request::{Grounds, Verdict},
@@ -25,6 +26,9 @@ pub fn shown(request: &Request, ink: Ink) -> String {
     let mut rows = head(request);
     if let Some(detail) = &request.detail {
         rows.extend(plan(detail));
+    }
+    if let Some(detail) = &request.detail {
+        rows.extend(packages(detail));
     }
     rows.extend(answers(request));
     let plan = request.detail.as_ref().map(|detail| &detail.plan);
@@ -143,6 +147,39 @@ fn plan(detail: &RequestDetail) -> Vec<Row> {
         rows.push(("secrets", told));
     }
     rows
+}
+
+/// What would run besides the source: each package, and what changed of them
+/// since the version that was approved before.
+fn packages(detail: &RequestDetail) -> Vec<Row> {
+    let shown = |package: &Package| {
+        let (name, at) = (line_shown(&package.name), line_shown(&package.version));
+        ("package", format!("{name} {at}"))
+    };
+    let mut rows: Vec<Row> = detail.packages.iter().map(shown).collect();
+    if detail.approved_before.is_some() {
+        let changes = detail.packages_changed.iter();
+        rows.extend(changes.map(|change| ("changed", change_shown(change))));
+    }
+    rows
+}
+
+fn change_shown(change: &Change) -> String {
+    let name = line_shown(&change.name);
+    match (change.before.as_deref(), change.after.as_deref()) {
+        (None, after) => format!("{name} {} is new", line_shown(after.unwrap_or_default())),
+        (Some(before), None) => format!("{name} {} is gone", line_shown(before)),
+        (Some(before), Some(after)) if before == after => {
+            format!("{name} {} has other files", line_shown(after))
+        }
+        (Some(before), Some(after)) => {
+            format!(
+                "{name} was {}, is {}",
+                line_shown(before),
+                line_shown(after)
+            )
+        }
+    }
 }
 
 fn answers(request: &Request) -> Vec<Row> {

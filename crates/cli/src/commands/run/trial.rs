@@ -42,6 +42,7 @@ pub fn run(ui: &mut Ui, args: RunArgs) -> Result<Outcome, CliError> {
     let config = Config::load(home, None)?;
     let expose = args.expose();
     let trial = Trial {
+        packages: Some(config.clone()),
         expose,
         function: args.function.into(),
         on: args.on,

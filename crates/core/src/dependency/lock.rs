@@ -1,0 +1,284 @@
+//! A lock: every package that a function is run with, by the digests of its files.
+//!
+//! For Python it is a list of exact versions with hashes, as uv and pip write
+//! it, behind comments that say what it is for; for Node it is npm's
+//! `package-lock.json`. A lock is read strictly: what could come from anywhere
+//! else than an index, or has no digest, is refused.
+
+use std::collections::BTreeMap;
+
+use serde::{Deserialize, Serialize};
+use serde_json::Value;
+
+use super::Requirements;
+use crate::{digest::Digest, text::shown};
+
+/// The longest lock, in bytes.
+pub const LOCK_LEN_MAX: usize = 8 << 20;
+/// The most packages of one lock.
+pub const PACKAGES_MAX: usize = 2000;
+
+const REQUIREMENTS: &str = "# requirements: ";
+const INTERPRETER: &str = "# interpreter: ";
+const HASH: &str = "--hash=sha256:";
+
+/// A lock that was read.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub struct Lock {
+    /// By name.
+    pub packages: Vec<Package>,
+    /// What it was made for; nothing in a lock that somebody wrote himself.
+    pub requirements: Option<Digest>,
+    /// For whom its files were chosen, as `cpython-311-x86_64-linux-gnu`.
+    pub interpreter: Option<String>,
+    hashes: BTreeMap<String, Vec<String>>,
+    is_node: bool,
+    digest: Digest,
+}
+
+/// One package of a lock.
+#[derive(Clone, Debug, PartialEq, Eq, PartialOrd, Ord, Serialize, Deserialize)]
+#[cfg_attr(feature = "openapi", derive(utoipa::ToSchema))]
+#[serde(deny_unknown_fields)]
+pub struct Package {
+    pub name: String,
+    pub version: String,
+    /// The digest over the digests of its files.
+    pub files: Digest,
+}
+
+/// What became of one package from one lock to another.
+#[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
+#[cfg_attr(feature = "openapi", derive(utoipa::ToSchema), schema(as = PackageChange))]
+#[serde(deny_unknown_fields)]
+pub struct Change {
+    pub name: String,
+    /// Its version before; absent when it is new.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub before: Option<String>,
+    /// Its version now; absent when it is gone. The same version means that
+    /// its files are others.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub after: Option<String>,
+}
+
+/// Why a text is no lock.
+#[derive(Debug, Clone, PartialEq, Eq, thiserror::Error)]
+pub enum LockError {
+    #[error("the lock is longer than 8 MiB, or has more than {PACKAGES_MAX} packages")]
+    TooLong,
+    #[error("the lock, line {line}: {why}")]
+    Line { line: usize, why: &'static str },
+    #[error("the lock: {0}")]
+    Json(String),
+    #[error("the lock: `{}` {why}", shown(.package, 120))]
+    Package { package: String, why: &'static str },
+}
+
+impl Lock {
+    /// Reads a lock of Python packages.
+    pub fn python(text: &str) -> Result<Self, LockError> {
+        if LOCK_LEN_MAX < text.len() {
+            return Err(LockError::TooLong);
+        }
+        let said = |key: &str| text.lines().find_map(|line| line.strip_prefix(key));
+        let mut packages = BTreeMap::new();
+        let mut hashes = BTreeMap::new();
+        let mut lines = text.lines().enumerate();
+        while let Some((number, line)) = lines.next() {
+            let mut whole = code(line).to_owned();
+            while let Some(open) = whole.strip_suffix('\\') {
+                let next = lines.next().map(|(_, line)| code(line)).unwrap_or_default();
+                whole = format!("{open} {next}");
+            }
+            if whole.trim().is_empty() {
+                continue;
+            }
+            let wrong = |why| LockError::Line {
+                line: number + 1,
+                why,
+            };
+            let (package, files) = pinned(&whole).map_err(wrong)?;
+            hashes.insert(package.name.clone(), files);
+            if packages.insert(package.name.clone(), package).is_some() {
+                return Err(wrong("the package is there twice"));
+            }
+        }
+        if PACKAGES_MAX < packages.len() {
+            return Err(LockError::TooLong);
+        }
+        Ok(Self {
+            packages: packages.into_values().collect(),
+            requirements: said(REQUIREMENTS).and_then(|raw| raw.trim().parse().ok()),
+            interpreter: said(INTERPRETER).map(|raw| raw.trim().to_owned()),
+            hashes,
+            is_node: false,
+            digest: Digest::of(text.as_bytes()),
+        })
+    }
+
+    /// The text of a lock that was just made.
+    pub fn python_text(requirements: &Digest, interpreter: &str, pinned: &str) -> String {
+        format!(
+            "# Every package by the digests of its files. `function push --relock` resolves anew.\n\
+             {REQUIREMENTS}{requirements}\n{INTERPRETER}{interpreter}\n{pinned}"
+        )
+    }
+
+    /// Reads a `package-lock.json`.
+    pub fn node(text: &str) -> Result<Self, LockError> {
+        if LOCK_LEN_MAX < text.len() {
+            return Err(LockError::TooLong);
+        }
+        let whole: Value =
+            serde_json::from_str(text).map_err(|error| LockError::Json(error.to_string()))?;
+        let Some(entries) = whole["packages"].as_object() else {
+            let why = "there is no `packages`; npm writes it from version 7 on";
+            return Err(LockError::Json(why.to_owned()));
+        };
+        if PACKAGES_MAX < entries.len() {
+            return Err(LockError::TooLong);
+        }
+        if !entries.contains_key("") {
+            let why = "it does not say what it is for";
+            return Err(LockError::Json(why.to_owned()));
+        }
+        let mut packages = Vec::new();
+        for (place, entry) in entries.iter().filter(|(place, _)| !place.is_empty()) {
+            packages.push(node_package(place, entry)?);
+        }
+        packages.sort();
+        Ok(Self {
+            packages,
+            requirements: Some(Requirements::of_package(&entries[""]).digest()),
+            interpreter: None,
+            hashes: BTreeMap::new(),
+            is_node: true,
+            digest: Digest::of(text.as_bytes()),
+        })
+    }
+
+    /// The SHA-256 digests of a Python package's files, in hexadecimal.
+    pub fn hashes(&self, package: &str) -> &[String] {
+        self.hashes.get(package).map_or(&[], Vec::as_slice)
+    }
+
+    /// Whether it is npm's.
+    pub fn is_node(&self) -> bool {
+        self.is_node
+    }
+
+    /// What names the folder that it is installed in.
+    pub fn digest(&self) -> Digest {
+        self.digest
+    }
+}
+
+/// What changed from one lock to another, by name.
+pub fn changes(before: &[Package], after: &[Package]) -> Vec<Change> {
+    let mut all: BTreeMap<&str, (Vec<&Package>, Vec<&Package>)> = BTreeMap::new();
+    for package in before {
+        all.entry(&package.name).or_default().0.push(package);
+    }
+    for package in after {
+        all.entry(&package.name).or_default().1.push(package);
+    }
+    let listed = |packages: &[&Package]| {
+        let versions: Vec<&str> = packages.iter().map(|one| one.version.as_str()).collect();
+        (!versions.is_empty()).then(|| versions.join(", "))
+    };
+    let changed = all
+        .into_iter()
+        .filter(|(_, (before, after))| before != after);
+    changed
+        .map(|(name, (before, after))| Change {
+            name: name.to_owned(),
+            before: listed(&before),
+            after: listed(&after),
+        })
+        .collect()
+}
+
+/// A line without its comment.
+fn code(line: &str) -> &str {
+    let line = line.trim_end();
+    match line.trim_start().starts_with('#') {
+        true => "",
+        false => line.find(" #").map_or(line, |at| line[..at].trim_end()),
+    }
+}
+
+fn pinned(line: &str) -> Result<(Package, Vec<String>), &'static str> {
+    let mut words = line.split_whitespace();
+    let pin = words.next().unwrap_or_default();
+    let (name, version) = pin
+        .split_once("==")
+        .ok_or("every package has one exact version, as in `name==1.0`")?;
+    let plain = |text: &str, also: &str| {
+        let fits = |c: char| c.is_ascii_alphanumeric() || also.contains(c);
+        text.starts_with(|c: char| c.is_ascii_alphanumeric()) && text.chars().all(fits)
+    };
+    if !plain(name, "._-") || !plain(version, "._-+!") || 100 < pin.len() {
+        return Err("the name or the version is none that an index has");
+    }
+    let mut hashes = Vec::new();
+    for word in words {
+        let hash = word.strip_prefix(HASH);
+        let hash = hash.ok_or("behind a version there is nothing but `--hash=sha256:…`")?;
+        let is_hash = hash.len() == 64 && hash.bytes().all(|byte| byte.is_ascii_hexdigit());
+        if !is_hash {
+            return Err("a hash has 64 hexadecimal digits");
+        }
+        hashes.push(hash.to_ascii_lowercase());
+    }
+    if hashes.is_empty() {
+        return Err("a package without a hash could be any file");
+    }
+    hashes.sort();
+    let package = Package {
+        name: normal(name),
+        version: version.to_owned(),
+        files: Digest::of(hashes.join(" ").as_bytes()),
+    };
+    Ok((package, hashes))
+}
+
+/// The one spelling of a package's name.
+pub fn normal(name: &str) -> String {
+    let mut out = String::with_capacity(name.len());
+    for c in name.chars() {
+        match c {
+            '-' | '_' | '.' if out.ends_with('-') => {}
+            '-' | '_' | '.' => out.push('-'),
+            c => out.push(c.to_ascii_lowercase()),
+        }
+    }
+    out
+}
+
+fn node_package(place: &str, entry: &Value) -> Result<Package, LockError> {
+    let wrong = |why| LockError::Package {
+        package: place.to_owned(),
+        why,
+    };
+    let Some((_, name)) = place.rsplit_once("node_modules/") else {
+        return Err(wrong("is a folder of the function, and no package"));
+    };
+    let safe = |part: &str| !part.is_empty() && part != "." && part != "..";
+    if !place.split('/').all(safe) || place.contains('\\') {
+        return Err(wrong("is no place for a package"));
+    }
+    let text = |key: &str| entry[key].as_str().unwrap_or_default();
+    if entry["link"] == true || !text("resolved").starts_with("http") {
+        return Err(wrong("is not from an index"));
+    }
+    let strong = |hash: &str| hash.starts_with("sha512-") || hash.starts_with("sha384-");
+    if !text("integrity").split(' ').all(strong) {
+        return Err(wrong("has no `integrity` of sha512"));
+    }
+    Ok(Package {
+        name: name.to_owned(),
+        version: text("version").to_owned(),
+        files: Digest::of(text("integrity").as_bytes()),
+    })
+}
