@@ -2,6 +2,8 @@
 //!
 //! An approval covers one caller and either one exact plan, or one exact
 //! function on the same inputs with any arguments that a JSON Schema allows.
+//! Where a download has its answers from is pinned with the function, since
+//! answers that a caller kept go in as much as arguments do.
 //! It can be bounded by a number of uses, by time and by limits, and it can
 //! be taken back. It never covers another function version, not by one byte.
 
@@ -14,7 +16,7 @@ use crate::{
     id::{ApprovalId, RequestId},
     limits::Limits,
     name::Name,
-    network::Network,
+    network::{Answers, Network},
     plan::{self, Inputs, Plan, RuntimePin},
     stage::{self, Stage},
 };
@@ -34,6 +36,9 @@ pub enum Scope {
         stages: Vec<Stage>,
         #[serde(default, skip_serializing_if = "Option::is_none")]
         download: Option<Box<Network>>,
+        /// Where the stage `download` has its answers from.
+        #[serde(default, skip_serializing_if = "Answers::is_live")]
+        answers: Answers,
         #[serde(default, skip_serializing_if = "Config::is_empty")]
         #[cfg_attr(feature = "openapi", schema(value_type = Object))]
         config: Box<Config>,
@@ -50,6 +55,7 @@ impl Scope {
             inputs: plan.inputs.clone(),
             stages: plan.stages.clone(),
             download: plan.download.clone().map(Box::new),
+            answers: plan.answers.clone(),
             config: Box::new(plan.config.clone()),
             args_schema: Box::new(args_schema),
         }
@@ -138,6 +144,7 @@ impl Scope {
                 inputs,
                 stages,
                 download,
+                answers,
                 config,
                 args_schema,
             } => {
@@ -146,6 +153,7 @@ impl Scope {
                     && *inputs == of.inputs
                     && *stages == of.stages
                     && download.as_deref() == of.download.as_ref()
+                    && *answers == of.answers
                     && **config == of.config;
                 if !same {
                     return Err(NotCovered::OtherPlan);

@@ -14,6 +14,7 @@ use strongroom_core::{
     limits::Limits,
     manifest::Manifest,
     name::{Name, ObjectName, Reference},
+    network::Answers,
     permit::{self, NoPermit, Standing},
     plan::{self, Inputs, Plan, PlanError, RuntimePin},
     request::{self, Desk, Grounds, Verdict, Verdicts},
@@ -124,6 +125,16 @@ fn an_approval_covers_exactly_what_it_says() {
         ..asked.clone()
     };
     assert_eq!(covers(&domain, &more_data), Err(NotCovered::OtherPlan));
+    for answers in [Answers::Record, Answers::Replay(RunId::new(NOW, [0; 10]))] {
+        let otherwise_answered = Plan {
+            answers,
+            ..asked.clone()
+        };
+        assert_eq!(
+            covers(&domain, &otherwise_answered),
+            Err(NotCovered::OtherPlan)
+        );
+    }
     let set = BTreeMap::from([("unit".to_owned(), json!("kg"))]);
     let otherwise_set = asked.clone().configured(set).unwrap();
     assert_eq!(covers(&domain, &otherwise_set), Err(NotCovered::OtherPlan));
