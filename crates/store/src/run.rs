@@ -320,7 +320,10 @@ pub(crate) async fn seen(
         .bind(viewer.as_str());
     match connection.count(question).await? {
         0 => Ok(None),
-        _ => Ok(Some(shown::for_owner(row))),
+        _ => {
+            let is_withheld = shown::is_withheld_from(connection, viewer, &row).await?;
+            Ok(Some(shown::for_owner(row, is_withheld)))
+        }
     }
 }
 

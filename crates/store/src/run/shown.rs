@@ -3,7 +3,7 @@
 //! Two laws, one for its caller and one for the owners of the data. Whether
 //! the caller may see what came out is judged here, whenever somebody reads.
 
-use strongroom_core::{permit, run::Reason};
+use strongroom_core::{approval::Approval, name::Name, permit, request::State, run::Reason};
 
 use super::{RunRow, standing};
 use crate::{Connection, Fields, error::StoreError, request as asked, stage::StageRow};
@@ -50,16 +50,46 @@ pub(crate) fn for_caller(row: RunRow) -> RunRow {
     }
 }
 
+/// Whether what came out is withheld from an owner too: what was exposed, and
+/// where it may have gone, holds the data of all owners together. It is not,
+/// where the data is his alone, or where nobody but he took his yes back.
+pub(super) async fn is_withheld_from(
+    connection: &mut Connection,
+    viewer: &Name,
+    row: &RunRow,
+) -> Result<bool, StoreError> {
+    let Some(started_ms) = row.started_ms.filter(|_| row.is_withheld) else {
+        return Ok(false);
+    };
+    let asked = asked::load(connection, &row.request).await?;
+    let asked = asked.ok_or_else(|| StoreError::corrupt(format!("{} has no request", row.id)))?;
+    let mut standing = standing(connection, &row.kind, &asked, started_ms).await?;
+    standing.owners.retain(|owner| owner != viewer);
+    if standing.owners.is_empty() {
+        return Ok(false);
+    }
+    // What the others say alone.
+    standing.verdicts.remove(viewer);
+    standing.rules.remove(viewer);
+    let took_back = |approval: &Approval| approval.owner == *viewer && approval.revoked;
+    if standing.state == State::Revoked && standing.approvals.iter().any(took_back) {
+        standing.state = State::Approved;
+    }
+    Ok(match &asked.plan {
+        Some(plan) => permit::stands(plan, &standing.as_core(), started_ms).is_err(),
+        None => true,
+    })
+}
+
 /// What an owner of an input may see.
-pub(super) fn for_owner(row: RunRow) -> RunRow {
+pub(super) fn for_owner(row: RunRow, is_withheld: bool) -> RunRow {
     RunRow {
         stages: row.stages.into_iter().map(without_text).collect(),
         reason: row.reason.map(code_only),
         value: None,
         files: Vec::new(),
         viewer_is_caller: false,
-        // What is withheld from a caller was never an owner's.
-        is_withheld: false,
+        is_withheld,
         ..row
     }
 }

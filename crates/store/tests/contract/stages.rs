@@ -458,3 +458,43 @@ async fn a_stage_does_not_begin_once_an_owner_forbids_or_takes_back_what_the_one
     })
     .await;
 }
+
+#[tokio::test]
+async fn what_was_exposed_is_withheld_from_the_other_owners_once_one_takes_his_yes_back() {
+    each_store(async |world| {
+        let ours = [
+            dataset(world, "lab/a", "1").await,
+            dataset(world, "zoo/b", "2").await,
+        ];
+        let (lab, zoo) = (name("lab"), name("zoo"));
+        let run = ask(world, &[&ours[0], &ours[1]]).await;
+        for owner in ["lab", "zoo"] {
+            let new = exposing(&run);
+            world.approve_with(owner, &run, new).await.unwrap();
+        }
+        world.start_next().await;
+        let store = &world.store;
+        let note = |ended, begins| store.run_stage(&run.id, ended, begins, now());
+        note(None, begin(Stage::Expose, 0)).await.unwrap();
+        let ended = Some(end(Stage::Expose, Some("4711")));
+        note(ended, begin(Stage::Download, 0)).await.unwrap();
+        let finish = Finish::because(Reason::Succeeded);
+        store.run_finish(&run.id, finish, now()).await.unwrap();
+        let shown = async |who| {
+            let exposed = store.run_exposed(who, &run.id).await.unwrap();
+            let row = store.run_find(who, &run.id).await.unwrap().unwrap();
+            assert_eq!(exposed.is_none(), row.is_withheld);
+            exposed.is_some()
+        };
+        assert!(shown(&lab).await && shown(&zoo).await);
+        let forbid = r#"forbid(principal == User::"guest", action, resource);"#;
+        store.rule_put(&zoo, forbid, now()).await.unwrap();
+        assert!(!shown(&lab).await && shown(&zoo).await);
+        store.rule_delete(&zoo, now()).await.unwrap();
+        assert!(shown(&lab).await && shown(&zoo).await);
+        let taken = store.request_revoke(&lab, &run.request, now()).await;
+        taken.unwrap();
+        assert!(shown(&lab).await && !shown(&zoo).await);
+    })
+    .await;
+}
