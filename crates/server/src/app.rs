@@ -18,7 +18,7 @@ pub mod functions;
 pub mod heard;
 pub mod incoming;
 pub mod live;
-mod network;
+pub mod network;
 mod preview;
 pub mod queue;
 pub mod requests;

@@ -352,3 +352,17 @@ async fn answers_of_a_run_that_exposes_are_not_replayed_whether_or_not_it_has_be
     assert_eq!(again.refused(409), "conflict", "it has not ended");
     station.stop().await;
 }
+
+#[tokio::test]
+async fn answers_of_a_stage_that_is_told_secrets_are_not_recorded() {
+    let (host, heard) = host().await;
+    let mut station = station(host, "secrets.download = ['api_key']").await;
+    let secret = json!({ "value": "s3cr3t-key" });
+    let at = "/v1/secrets/api_key";
+    station.send("lab", "PUT", at, secret).await.ok();
+    let urls = json!([format!("http://{host}/?key={{api_key}}")]);
+    let refused = asked(&station, "lab", urls, json!({ "answers": "record" })).await;
+    assert_eq!(refused.refused(422), "record_secrets");
+    assert_eq!(*heard.lock().await, Vec::<String>::new());
+    station.stop().await;
+}

@@ -839,6 +839,21 @@ async fn secrets_are_noted_by_no_spelling() {
 }
 
 #[tokio::test]
+async fn headers_of_answers_that_are_kept_hide_secrets() {
+    let folder = tempfile::tempdir().unwrap();
+    let store = Store::open(folder.path(), Database::Sqlite).await.unwrap();
+    let answer = "HTTP/1.1 200 OK\r\nX-Again: of s3cr3t/key\r\nContent-Length: 0\r\n\r\n";
+    let (host, _heads) = host(answer).await;
+    let record = Mode::Record(store.blobs().clone());
+    let (plan, opened) = (network(&[host], ""), open(&[host], SHORT));
+    let mut gate = Gate::of(&plan, opened, record, &["s3cr3t/key"]).await;
+    gate.get(&format!("http://{host}/")).await;
+    let kept = gate.note().await.kept.unwrap();
+    let again = ("x-again".to_owned(), "of [secret]".to_owned());
+    assert!(kept.headers.contains(&again), "{kept:?}");
+}
+
+#[tokio::test]
 async fn answers_that_were_recorded_are_given_again_with_nobody_there() {
     let folder = tempfile::tempdir().unwrap();
     let store = Store::open(folder.path(), Database::Sqlite).await.unwrap();

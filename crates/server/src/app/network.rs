@@ -13,6 +13,15 @@ use strongroom_store::RunRow;
 use super::{Actor, App, AppError};
 use crate::api;
 
+/// Why answers of a stage that is told secrets are not kept.
+pub(crate) const RECORD_SECRETS: &str = "the stage that downloads is told secrets, \
+    and a host may say them again in its answers, so these are not recorded";
+
+/// Whether answers would be kept that may hold secrets.
+pub(crate) fn keeps_secrets(plan: &Plan) -> bool {
+    plan.answers == Answers::Record && plan.secrets.contains_key(&Stage::Download)
+}
+
 impl App {
     /// Refuses a run that would tell secrets to whom they were not lent, or
     /// replay what is not its caller's to replay.
@@ -33,6 +42,12 @@ impl App {
                     asked.function.name,
                     names(plan),
                 ),
+            });
+        }
+        if keeps_secrets(plan) {
+            return Err(AppError::Invalid {
+                code: "record_secrets",
+                detail: RECORD_SECRETS.to_owned(),
             });
         }
         let Answers::Replay(run) = &plan.answers else {
@@ -83,10 +98,11 @@ impl App {
             return Err(AppError::NotFound("run"));
         }
         let made = self.store.requests_made(id, after, limit).await?;
-        Ok(match row.viewer_is_caller {
-            true => made,
-            false => made.into_iter().map(asked_alone).collect(),
-        })
+        let shown = match row.viewer_is_caller {
+            true => without_headers,
+            false => asked_alone,
+        };
+        Ok(made.into_iter().map(shown).collect())
     }
 }
 
@@ -95,6 +111,14 @@ fn has_exposed(row: &RunRow) -> bool {
     row.stages.iter().any(|stage| {
         stage.stage == Stage::Expose && stage.reason.as_ref().is_some_and(Reason::is_success)
     })
+}
+
+/// A request without the headers of its answer, which are kept to be replayed.
+fn without_headers(mut made: RequestMade) -> RequestMade {
+    if let Some(kept) = &mut made.kept {
+        kept.headers.clear();
+    }
+    made
 }
 
 /// A request without what tells of its answer, which is its caller's.

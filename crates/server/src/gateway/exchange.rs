@@ -72,7 +72,7 @@ pub async fn exchange(
     parts.extensions.clear();
     note.status(parts.status.as_u16());
     let kept = match &session.mode {
-        Mode::Record(blobs) => Some((blobs.clone(), shown(&parts.headers))),
+        Mode::Record(blobs) => Some((blobs.clone(), shown(session, &parts.headers))),
         Mode::Live | Mode::Replay(..) => None,
     };
     let (pieces, body) = Body::pieces();
@@ -95,10 +95,12 @@ pub async fn exchange(
     Response::from_parts(parts, body)
 }
 
-fn shown(headers: &hyper::HeaderMap) -> Vec<(String, String)> {
+/// The headers as they are kept: a host may say again what it was told.
+fn shown(session: &Inner, headers: &hyper::HeaderMap) -> Vec<(String, String)> {
     let texts = headers.iter().map(|(name, value)| {
         let value = String::from_utf8_lossy(value.as_bytes()).into_owned();
-        (name.as_str().to_owned(), value)
+        let name = name.as_str().to_owned();
+        (session.mask.hide(name), session.mask.hide(value))
     });
     texts.collect()
 }

@@ -68,7 +68,7 @@ pub struct Session(Arc<Inner>);
 pub struct Inner {
     pub(super) gateway: Arc<Gateway>,
     network: Network,
-    mask: Mask,
+    pub(super) mask: Mask,
     pub(super) mode: Mode,
     clock: Clock,
     pub(super) budget: Arc<Budget>,

@@ -16,7 +16,10 @@ use tokio::sync::mpsc;
 
 use super::{execute::host_error, laid::Laid};
 use crate::{
-    app::{App, AppError},
+    app::{
+        App, AppError,
+        network::{RECORD_SECRETS, keeps_secrets},
+    },
     gateway::{Answers, Mode, Order, Session, Told},
 };
 
@@ -104,6 +107,11 @@ async fn mode(app: &App, claimed: &ClaimedRun) -> Result<Mode, Reason> {
     let blobs = || app.store.blobs().clone();
     let run = match &claimed.plan.answers {
         Wanted::Live => return Ok(Mode::Live),
+        Wanted::Record if keeps_secrets(&claimed.plan) => {
+            return Err(Reason::Refused {
+                why: RECORD_SECRETS.to_owned(),
+            });
+        }
         Wanted::Record => return Ok(Mode::Record(blobs())),
         Wanted::Replay(run) => run,
     };
