@@ -21,6 +21,7 @@ use strongroom_core::{
     id::{RequestId, RunId, TokenId},
     name::{Name, ObjectName},
     permit,
+    plan::Inputs,
     request::{self, Verdicts},
     rule::RuleAnswer,
     run::{Enforced, OutputFile, Reason, State, Usage},
@@ -242,12 +243,16 @@ pub(crate) async fn standing(
     }
     standing.approvals = approval::of_request(connection, &asked.id).await?;
     if let (Kind::Function { name }, Some(plan)) = (kind, &asked.plan) {
+        // All of them are labels here, whose names rules see like inputs'.
+        let mut versions = labels::plain(&asked.inputs);
+        versions.extend(asked.labels.iter().cloned());
+        let versions = labels::called_now(connection, &asked.caller, &versions).await?;
         let question = judge::Asked {
             caller: &asked.caller,
             function: name,
             plan,
-            inputs: &asked.inputs,
-            labels: &asked.labels,
+            inputs: &Inputs::None,
+            labels: &versions,
             purpose: &asked.purpose,
             expose: Expose::Off,
         };

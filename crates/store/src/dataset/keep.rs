@@ -23,6 +23,13 @@ pub struct Removed {
     pub runs_to_kill: Vec<RunId>,
 }
 
+/// The same, by the names of the originals behind the inputs as well.
+const NAMED: &str = "
+    SELECT r.id FROM run u JOIN request r ON r.id = u.request
+     WHERE u.state IN ('waiting', 'queued', 'starting', 'running')
+       AND (r.inputs LIKE $1 OR r.labels LIKE $1)
+     ORDER BY r.id";
+
 /// Derived datasets that are named in a refusal.
 const NAMED_MAX: usize = 10;
 
@@ -95,7 +102,8 @@ async fn rename(tx: &mut Tx, from: &ObjectName, to: &Name, now_ms: i64) -> Resul
     if newest(tx, &new).await?.is_some() {
         return Err(StoreError::conflict(format!("there is {new} already")));
     }
-    let open = open(tx, from).await?;
+    // Rules know data by its name: it stays what they were asked about.
+    let open = asked(tx, NAMED, from).await?;
     if !open.is_empty() {
         let what = format!("{} name {from} and have not ended", requests(open.len()));
         return Err(StoreError::conflict(what));
@@ -124,7 +132,10 @@ async fn remove(
     now_ms: i64,
 ) -> Result<Removed, StoreError> {
     let last = newest(tx, name).await?.ok_or(StoreError::NotFound)?;
-    let (open, derived) = (open(tx, name).await?, origin::derived(tx, name).await?);
+    let (open, derived) = (
+        asked(tx, OPEN, name).await?,
+        origin::derived(tx, name).await?,
+    );
     if in_use == InUse::Stays && !(open.is_empty() && derived.is_empty()) {
         return Err(StoreError::conflict(needed(name, open.len(), &derived)));
     }
@@ -157,12 +168,13 @@ async fn remove(
     })
 }
 
-async fn open(
+async fn asked(
     connection: &mut Connection,
+    which: &'static str,
     name: &ObjectName,
 ) -> Result<Vec<RequestId>, StoreError> {
     // A name has neither of the two characters that mean something to LIKE.
-    let question = query(OPEN).bind(format!("%\"dataset\":\"{name}\"%"));
+    let question = query(which).bind(format!("%\"dataset\":\"{name}\"%"));
     let rows = connection.all(question).await?;
     rows.iter().map(|row| row.parsed("id")).collect()
 }

@@ -11,7 +11,8 @@ use strongroom_core::{
 use strongroom_store::{DatasetVersionRow, Finish, NewVersion, Page, RunRow, StoreError};
 
 use crate::fixture::{
-    World, approval, dataset, each_store, enforced, function, name, new_run, now, object, tree,
+    World, approval, dataset, each_store, enforced, function, is_conflict, name, new_run, now,
+    object, tree,
 };
 
 const PERMIT: &str = "permit(principal, action, resource);";
@@ -333,6 +334,51 @@ async fn a_version_of_others_data_that_no_run_is_known_of_is_withheld() {
             let found = world.store.dataset_withheld(&version).await;
             assert_eq!(found.unwrap(), withheld);
         }
+    })
+    .await;
+}
+
+#[tokio::test]
+async fn a_dataset_keeps_its_name_while_something_made_of_it_is_asked_for() {
+    each_store(async |world| {
+        let (store, lab) = (&world.store, name("lab"));
+        let data = dataset(world, "lab/a", "1").await;
+        rules(world, "lab", PERMIT).await;
+        let run = ran(world, &data).await;
+        let made = save(world, &run, "guest/made", "2", &data).await;
+        let made = InputVersion {
+            dataset: made.dataset,
+            version: made.version,
+        };
+        let mean = function(world, "devs/mean", "print(1)").await;
+        let asked = world.ask(&mean, &[&made], 1).await;
+        let to = name("b");
+        let rename = async || store.dataset_rename(&lab, &data.dataset, &to, now()).await;
+        is_conflict(rename().await, "1 request");
+        let cancelled = store.run_cancel(&asked.id, &name("guest"), now()).await;
+        cancelled.unwrap();
+        rename().await.unwrap();
+    })
+    .await;
+}
+
+#[tokio::test]
+async fn rules_speak_of_data_by_the_name_that_it_has_when_somebody_reads() {
+    each_store(async |world| {
+        let data = dataset(world, "lab/a", "1").await;
+        rules(world, "lab", PERMIT).await;
+        let run = ran(world, &data).await;
+        let (lab, to) = (name("lab"), name("b"));
+        let renamed = world.store.dataset_rename(&lab, &data.dataset, &to, now());
+        renamed.await.unwrap();
+        let forbid = |what: &str| {
+            let of = format!("context.datasets.contains(\"{what}\")");
+            format!("{PERMIT} forbid(principal, action, resource) when {{ {of} }};")
+        };
+        rules(world, "lab", &forbid("lab/a")).await;
+        is_shown(&world.run(&run).await);
+        rules(world, "lab", &forbid("lab/b")).await;
+        is_withheld(&world.run(&run).await);
     })
     .await;
 }
