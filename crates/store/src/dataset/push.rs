@@ -298,14 +298,19 @@ async fn write(tx: &mut Tx, row: &DatasetVersionRow) -> Result<(), StoreError> {
     tx.execute(question).await.map(drop)
 }
 
-/// The owners of the originals are told too: their labels are on it.
+/// The owners of the originals are told too: their labels are on it. What it
+/// holds is not told to anybody then: a digest tells who can guess, and the
+/// author's leave may end, which no record of his does.
 async fn note(
     tx: &mut Tx,
     row: &DatasetVersionRow,
     says: &Says,
     action: &'static str,
 ) -> Result<(), StoreError> {
-    let mut detail = json!({ "version": row.version, "parent": row.parent, "tree": row.tree });
+    let mut detail = json!({ "version": row.version, "parent": row.parent });
+    if !maker::is_of_others(&row.dataset.owner, says) {
+        detail["tree"] = json!(row.tree);
+    }
     if let Some(made_by) = &says.made_by {
         detail["run"] = json!(made_by.run);
     }

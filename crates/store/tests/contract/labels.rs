@@ -384,6 +384,40 @@ async fn rules_speak_of_data_by_the_name_that_it_has_when_somebody_reads() {
 }
 
 #[tokio::test]
+async fn the_record_has_no_digest_of_what_was_made_of_others_data() {
+    each_store(async |world| {
+        let guest = name("guest");
+        let data = dataset(world, "lab/a", "1").await;
+        rules(world, "lab", PERMIT).await;
+        let run = ran(world, &data).await;
+        let made = save(world, &run, "guest/made", "2", &data).await;
+        let back: Reference = "guest/made".parse().unwrap();
+        follow(world, "guest/made", "3", Changes::default()).await;
+        let first: Reference = "guest/made~1".parse().unwrap();
+        for from in [back, first] {
+            let restored = world.store.dataset_restore(&guest, &from, "", now());
+            restored.await.unwrap();
+        }
+        let own = dataset(world, "guest/own", "4").await;
+        let events = world.store.audit_page(Some(&guest), 0, 200).await.unwrap();
+        let of = |what: &str| {
+            let events = events.iter().map(|row| &row.event);
+            let of = events.filter(|event| event.subject == what);
+            of.map(|event| event.detail.clone()).collect::<Vec<_>>()
+        };
+        let made_of_others = of("guest/made");
+        assert_eq!(made_of_others.len(), 3);
+        for detail in made_of_others {
+            assert!(detail.get("version").is_some(), "{detail}");
+            assert!(!detail.to_string().contains(&made.tree.to_string()));
+            assert!(detail.get("tree").is_none(), "{detail}");
+        }
+        assert!(of(&own.dataset.to_string())[0].get("tree").is_some());
+    })
+    .await;
+}
+
+#[tokio::test]
 async fn a_version_whose_run_was_somebody_elses_or_nobodys_is_withheld() {
     each_store(async |world| {
         let data = dataset(world, "lab/a", "1").await;
