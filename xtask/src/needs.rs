@@ -46,6 +46,11 @@ pub const ENGINE: Need = Need {
     package: "docker.io",
     present: has_engine,
 };
+pub const NODE: Need = Need {
+    what: "/usr/bin/node",
+    package: "nodejs",
+    present: has_node,
+};
 pub const REGISTRY: Need = Need {
     what: "a registry for images",
     package: "docker-registry",
@@ -114,6 +119,10 @@ fn has_python() -> bool {
             .args(["-I", "-S", "-c", "import csv, json, statistics, ctypes"])
             .status()
             .is_ok_and(|status| status.success())
+}
+
+fn has_node() -> bool {
+    Path::new("/usr/bin/node").exists()
 }
 
 fn has_compiler() -> bool {

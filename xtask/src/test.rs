@@ -1,7 +1,9 @@
 //! Every test, and all that continuous integration does.
 
 use crate::{
-    needs::{self, COMPILER, CURL, ENGINE, LIBC, Need, POSTGRES, PYTHON, REGISTRY, SKOPEO, UMOCI},
+    needs::{
+        self, COMPILER, CURL, ENGINE, LIBC, NODE, Need, POSTGRES, PYTHON, REGISTRY, SKOPEO, UMOCI,
+    },
     openapi::{self, OpenapiArgs},
     shell::{STAR, cargo, read, say},
     tidy, tools,
@@ -15,8 +17,8 @@ pub struct TestArgs {
 }
 
 /// What the tests start or speak with.
-const NEEDS: [Need; 9] = [
-    COMPILER, LIBC, PYTHON, POSTGRES, CURL, ENGINE, REGISTRY, SKOPEO, UMOCI,
+const NEEDS: [Need; 10] = [
+    COMPILER, LIBC, PYTHON, NODE, POSTGRES, CURL, ENGINE, REGISTRY, SKOPEO, UMOCI,
 ];
 
 /// Runs every test: rules, promises on both databases, journeys with real sandboxes.

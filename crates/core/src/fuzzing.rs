@@ -100,10 +100,7 @@ pub fn manifests(bytes: &[u8]) {
 fn kinds() -> Kinds {
     let kind = |runtime, suffix: &str| Kind {
         runtime,
-        files: FunctionFiles {
-            suffix: suffix.to_owned(),
-            main: format!("main{suffix}").parse().unwrap(),
-        },
+        files: FunctionFiles::new(suffix, format!("main{suffix}").parse().unwrap()),
         implied: true,
     };
     Kinds::new([
@@ -125,7 +122,7 @@ pub fn runtime_definitions(bytes: &[u8]) {
         assert!(folder == "etc/alternatives" || folders.contains(&folder.as_str()));
     }
     let command = way.command("/program", "text", &"entry".parse().unwrap());
-    assert!(command.iter().any(|word| word.contains("entry")));
+    assert!(way.files.is_program || command.iter().any(|word| word.contains("entry")));
     assert!(!command.iter().any(|word| word.contains(['{', '}', '\0'])));
 }
 
@@ -133,13 +130,18 @@ pub fn inline_blocks(bytes: &[u8]) {
     let source = String::from_utf8_lossy(bytes);
     if let Ok(Some((toml, lines_before))) = inline::block(&source) {
         let lines: Vec<&str> = source.lines().collect();
-        assert_eq!(lines[lines_before - 1].trim_end(), "# /// script");
+        let mark = match lines[lines_before - 1].starts_with('#') {
+            true => "#",
+            false => "//",
+        };
+        let whole = |rest: &str| format!("{mark}{rest}");
+        assert_eq!(lines[lines_before - 1].trim_end(), whole(" /// script"));
         let count = toml.lines().count();
-        assert_eq!(lines[lines_before + count].trim_end(), "# ///");
+        assert_eq!(lines[lines_before + count].trim_end(), whole(" ///"));
         assert!(
             lines[lines_before..][..count]
                 .iter()
-                .all(|line| line.starts_with('#'))
+                .all(|line| line.starts_with(mark))
         );
     }
 }

@@ -5,6 +5,8 @@
 //! refused here, when the function is pushed, and not when somebody needs the
 //! result.
 
+mod entry;
+
 use std::collections::BTreeMap;
 
 use serde::{Deserialize, Serialize};
@@ -17,7 +19,7 @@ use crate::{
     limits::{Limits, LimitsAsked, LimitsError},
     name::Name,
     network::Network,
-    runtime::{Kind, Kinds, RuntimeName},
+    runtime::{Kinds, RuntimeName, executable::ExecutableError},
     secret::{self, Secrets, SecretsError},
     stage::{self, Stage, StagesError},
     tree::{TreeError, TreePath},
@@ -73,6 +75,13 @@ pub enum ManifestError {
     NoRuntime { entry: TreePath, suffixes: String },
     #[error("say which file is the `entry`; there is no `{0}`")]
     NoEntry(String),
+    #[error("`{one}` and `{other}` could both be the entry; say which is the `entry`")]
+    TwoEntries { one: TreePath, other: TreePath },
+    #[error("`{entry}` cannot run as a program by itself")]
+    Executable {
+        entry: TreePath,
+        source: ExecutableError,
+    },
     #[error("the entry `{0}` is not among the files")]
     EntryMissing(TreePath),
     #[error("entry")]
@@ -168,7 +177,8 @@ impl Manifest {
         {
             return Err(ManifestError::NotHere(NO_HELD));
         }
-        let (runtime, entry) = runtime_and_entry(&written.runtime, &written.entry, files, kinds)?;
+        let (runtime, entry) =
+            entry::runtime_and_entry(&written.runtime, &written.entry, files, kinds)?;
         let stages = stages(&written, &entry, files)?;
         if written.download.is_some() && !stages.contains(&Stage::Download) {
             return Err(ManifestError::NothingToDownload);
@@ -211,21 +221,11 @@ impl Manifest {
             let text = utf8(FILE_NAME, bytes)?;
             return from_toml(FILE_NAME, text, 0);
         }
-        match single_file(files, kinds) {
+        match entry::single_file(files, kinds) {
             Some((path, bytes)) => written_inline(path.as_str(), utf8(path.as_str(), bytes)?),
             None => Ok(Written::default()),
         }
     }
-}
-
-/// The only file, or the main file of a folder without a manifest.
-fn single_file<'a>(files: &'a Files, kinds: &Kinds) -> Option<(&'a TreePath, &'a Vec<u8>)> {
-    if files.len() == 1 {
-        return files.iter().next();
-    }
-    kinds
-        .implied()
-        .find_map(|kind| files.get_key_value(&kind.files.main))
 }
 
 fn utf8<'a>(file: &str, bytes: &'a [u8]) -> Result<&'a str, ManifestError> {
@@ -277,55 +277,6 @@ fn written_inline(file: &str, source: &str) -> Result<Written, ManifestError> {
     }
 }
 
-fn runtime_and_entry(
-    runtime: &Option<String>,
-    entry: &Option<String>,
-    files: &Files,
-    kinds: &Kinds,
-) -> Result<(RuntimeName, TreePath), ManifestError> {
-    let named = match runtime {
-        None => None,
-        Some(raw) => Some(kinds.named(raw).ok_or_else(|| ManifestError::Runtime {
-            raw: raw.clone(),
-            have: kinds.listed(),
-        })?),
-    };
-    let entry = match entry {
-        Some(raw) => raw.parse().map_err(ManifestError::Entry)?,
-        None => default_entry(named, files, kinds)?,
-    };
-    if !files.contains_key(&entry) {
-        return Err(ManifestError::EntryMissing(entry));
-    }
-    match named.or_else(|| kinds.of_file(&entry)) {
-        Some(kind) => Ok((kind.runtime.clone(), entry)),
-        None => Err(ManifestError::NoRuntime {
-            entry,
-            suffixes: kinds.suffixes(),
-        }),
-    }
-}
-
-fn default_entry(
-    named: Option<&Kind>,
-    files: &Files,
-    kinds: &Kinds,
-) -> Result<TreePath, ManifestError> {
-    let mut code = files.keys().filter(|path| path.as_str() != FILE_NAME);
-    if let (Some(only), None) = (code.next(), code.next()) {
-        return Ok(only.clone());
-    }
-    let wanted: Vec<&TreePath> = match named {
-        Some(kind) => vec![&kind.files.main],
-        None => kinds.implied().map(|kind| &kind.files.main).collect(),
-    };
-    let found = wanted.iter().find(|path| files.contains_key(**path));
-    found.map(|path| (*path).clone()).ok_or_else(|| {
-        let wanted: Vec<&str> = wanted.iter().map(|path| path.as_str()).collect();
-        ManifestError::NoEntry(wanted.join("` or `"))
-    })
-}
-
 /// The stages that the manifest names, or else those that the entry defines.
 fn stages(written: &Written, entry: &TreePath, files: &Files) -> Result<Vec<Stage>, ManifestError> {
     let named = match &written.stages {
@@ -336,19 +287,24 @@ fn stages(written: &Written, entry: &TreePath, files: &Files) -> Result<Vec<Stag
     stages.map_err(ManifestError::Stages)
 }
 
-/// The stages of an entry in a language where `def` in the first column defines
-/// a function. A script may have functions of these names for itself, unless it
-/// says otherwise.
+/// The stages of an entry in a language where the first column tells which
+/// functions it defines, or exports. A script may have functions of these names
+/// for itself, unless it says otherwise.
 fn found_stages(entry: &TreePath, files: &Files, has_network: bool) -> Vec<Stage> {
-    let is_star = entry.file_name().ends_with(".star");
+    let ends = |suffix| entry.file_name().ends_with(suffix);
+    let is_star = ends(".star");
+    let is_javascript = [".js", ".mjs", ".cjs"].into_iter().any(ends);
     let Some(source) = files.get(entry) else {
         return stage::plain();
     };
-    if !is_star && !entry.file_name().ends_with(".py") {
+    if !is_star && !is_javascript && !ends(".py") {
         return stage::plain();
     }
     let source = String::from_utf8_lossy(source);
-    let functions = stage::functions_of(&source);
+    let functions = match is_javascript {
+        true => stage::exports_of(&source),
+        false => stage::functions_of(&source),
+    };
     let defines = |stage: &Stage| functions.contains(&stage.as_str());
     // A script of steps defines none of them, and may have steps that download.
     if is_star && !Stage::ALL.iter().any(defines) {

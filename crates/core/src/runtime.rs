@@ -6,13 +6,19 @@
 //! a [`Definition`]. Absent on purpose: any list of runtimes.
 
 mod definition;
+pub mod dockerfile;
+pub mod executable;
+mod files;
+mod folder;
+pub mod openfaas;
 
 use std::{fmt, str::FromStr};
 
 pub use definition::{
-    Definition, DefinitionError, FunctionFiles, MAIN_PROGRAM_LEN_MAX, Start, TOML_LEN_MAX, Way,
-    main_program_text,
+    Definition, DefinitionError, MAIN_PROGRAM_LEN_MAX, Start, TOML_LEN_MAX, Way, main_program_text,
 };
+pub use files::{Answer, FunctionFiles};
+pub use folder::described_by;
 
 use crate::{
     name::{Name, NameError},
@@ -82,13 +88,12 @@ impl Kinds {
         self.0.iter().find(|kind| kind.runtime.as_str() == raw)
     }
 
-    /// The runtime that a file's name alone chooses.
-    pub(crate) fn of_file(&self, path: &TreePath) -> Option<&Kind> {
-        self.implied()
-            .find(|kind| path.file_name().ends_with(&kind.files.suffix))
+    /// The runtime that a file alone chooses.
+    pub(crate) fn of_file(&self, path: &TreePath, content: &[u8]) -> Option<&Kind> {
+        self.implied().find(|kind| kind.files.takes(path, content))
     }
 
-    pub(crate) fn implied(&self) -> impl Iterator<Item = &Kind> {
+    pub(crate) fn implied(&self) -> impl Iterator<Item = &Kind> + Clone {
         self.0.iter().filter(|kind| kind.implied)
     }
 
@@ -99,7 +104,7 @@ impl Kinds {
 
     /// `.a, .b or .c`, as a sentence lists them.
     pub(crate) fn suffixes(&self) -> String {
-        sentence(self.implied().map(|kind| kind.files.suffix.as_str()), "or")
+        sentence(self.implied().flat_map(|kind| kind.files.marks()), "or")
     }
 }
 

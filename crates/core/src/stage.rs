@@ -8,10 +8,12 @@
 //! data and a network.
 
 mod found;
+mod javascript;
 
 use serde::{Deserialize, Serialize};
 
 pub(crate) use found::{functions_of, has_download_step};
+pub(crate) use javascript::exports_of;
 
 /// A part of a function, in the order in which they run.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, PartialOrd, Ord, Hash, Serialize, Deserialize)]

@@ -37,10 +37,7 @@ fn small<T: Send + 'static>(work: impl FnOnce() -> T + Send + 'static) -> T {
 fn kinds() -> Kinds {
     Kinds::new([Kind {
         runtime: RuntimeName::python3(),
-        files: FunctionFiles {
-            suffix: ".py".to_owned(),
-            main: "main.py".parse().unwrap(),
-        },
+        files: FunctionFiles::new(".py", "main.py".parse().unwrap()),
         implied: true,
     }])
 }

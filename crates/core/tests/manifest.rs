@@ -5,7 +5,7 @@
 use strongroom_core::{
     limits::MIB,
     manifest::{Files, Manifest, ManifestError},
-    runtime::{FunctionFiles, Kind, Kinds, RuntimeName},
+    runtime::{FunctionFiles, Kind, Kinds, RuntimeName, executable::ExecutableError},
 };
 
 fn files(entries: &[(&str, &str)]) -> Files {
@@ -19,10 +19,7 @@ fn files(entries: &[(&str, &str)]) -> Files {
 fn kinds() -> Kinds {
     let kind = |name: &str, suffix: &str, implied| Kind {
         runtime: name.parse().unwrap(),
-        files: FunctionFiles {
-            suffix: suffix.to_owned(),
-            main: format!("main{suffix}").parse().unwrap(),
-        },
+        files: FunctionFiles::new(suffix, format!("main{suffix}").parse().unwrap()),
         implied,
     };
     Kinds::new([
@@ -89,6 +86,94 @@ fn a_folder_has_a_main_file_or_names_its_entry() {
         "`..`",
     );
     refuses(&[("data.csv", "")], "does not end in .py or .sh");
+}
+
+/// Runtimes with handlers, and one whose functions are programs.
+fn kinds_of_many_files() -> Kinds {
+    let kind = |name: &str, suffix: &str, handler: &str| {
+        let mut files = FunctionFiles::new(suffix, format!("main{suffix}").parse().unwrap());
+        files.handler = Some(handler.parse().unwrap());
+        files.is_program = suffix.is_empty();
+        Kind {
+            runtime: name.parse().unwrap(),
+            files,
+            implied: true,
+        }
+    };
+    Kinds::new([
+        kind("python3", ".py", "handler.py"),
+        kind("sh", ".sh", "handler.sh"),
+        kind("binary", "", "handler"),
+    ])
+}
+
+#[test]
+fn a_folder_with_no_entry_or_with_two_says_so() {
+    let kinds = kinds_of_many_files();
+    let found = |entries: &[(&str, &str)]| {
+        let read = Manifest::of_files(&files(entries), &kinds);
+        read.map(|manifest| manifest.entry.to_string())
+            .map_err(|error| error.to_string())
+    };
+    let two = Err("`main.py` and `main.sh` could both be the entry; say which is the `entry`");
+    let none = Err("say which file is the `entry`; there is no `main.py` or `main.sh` or `main`");
+    for (entries, expected) in [
+        (&[("main.py", ""), ("main.sh", "")][..], two),
+        (&[("main.py", ""), ("handler.sh", "")], Ok("main.py")),
+        (
+            &[("handler.py", ""), ("requirements.txt", "")],
+            Ok("handler.py"),
+        ),
+        (&[("a.py", ""), ("b.py", "")], none),
+        // What is called `main` and is no program is nobody's entry.
+        (&[("main", "text"), ("main.sh", "")], Ok("main.sh")),
+    ] {
+        let expected = expected.map(str::to_owned).map_err(str::to_owned);
+        assert_eq!(found(entries), expected, "{entries:?}");
+    }
+}
+
+#[test]
+fn a_program_is_told_by_how_it_begins_and_one_that_could_not_run_is_refused() {
+    let read = |entries: &[(&str, &[u8])]| {
+        let entries = entries.iter();
+        let files = entries.map(|(path, content)| (path.parse().unwrap(), content.to_vec()));
+        let read = Manifest::of_files(&files.collect(), &kinds_of_many_files());
+        match read.unwrap_err() {
+            ManifestError::Executable { source, .. } => source,
+            other => panic!("{other}"),
+        }
+    };
+    let this = std::fs::read("/proc/self/exe").unwrap();
+    for entries in [
+        &[("hello", &this[..])][..],
+        &[("main", &this), ("x.csv", b"")],
+    ] {
+        // A test is linked dynamically.
+        assert_eq!(read(entries), ExecutableError::Dynamic);
+    }
+    assert_eq!(read(&[("hello", b"\x7fELF")]), ExecutableError::NoElf);
+    let named: [(&str, &[u8]); 2] = [
+        ("hello", b"#!/bin/sh\n"),
+        ("strongroom.toml", b"runtime = 'binary'"),
+    ];
+    assert_eq!(read(&named), ExecutableError::NoElf);
+}
+
+#[test]
+fn a_function_in_javascript_has_the_stages_that_it_exports() {
+    let js = Kind {
+        runtime: "node".parse().unwrap(),
+        files: FunctionFiles::new(".js", "main.js".parse().unwrap()),
+        implied: true,
+    };
+    let kinds = Kinds::new([js]);
+    let source = "// /// script\n// [tool.strongroom]\n// download.hosts = ['a.example']\n\
+        // ///\nexport async function download(ctx) {}\nexport function transform() {}\n";
+    let manifest = Manifest::of_files(&files(&[("f.js", source)]), &kinds).unwrap();
+    assert_eq!(manifest.stages.len(), 2);
+    let plain = Manifest::of_files(&files(&[("f.js", "console.log(1)")]), &kinds).unwrap();
+    assert_eq!(plain.stages.len(), 1);
 }
 
 #[test]

@@ -30,10 +30,7 @@ fn name(raw: &str) -> Name {
 fn manifest(entries: &[(&str, &str)]) -> Result<Manifest, ManifestError> {
     let kind = |name: &str, suffix: &str| Kind {
         runtime: name.parse().unwrap(),
-        files: FunctionFiles {
-            suffix: suffix.to_owned(),
-            main: format!("main{suffix}").parse().unwrap(),
-        },
+        files: FunctionFiles::new(suffix, format!("main{suffix}").parse().unwrap()),
         implied: true,
     };
     let kinds = Kinds::new([

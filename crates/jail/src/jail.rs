@@ -13,6 +13,7 @@ mod out;
 mod outline;
 mod program;
 mod shown;
+mod terminal;
 
 use std::collections::BTreeSet;
 use std::io;
@@ -67,6 +68,8 @@ pub(crate) struct Spec {
     pub(crate) gateway: bool,
     /// Whether `/out` lies on a disk.
     pub(crate) out_on_disk: bool,
+    /// Whether its input, and what it says, is a terminal.
+    pub(crate) terminal: bool,
 }
 
 /// How the guest's process comes to be.
@@ -116,6 +119,10 @@ pub enum SealError {
     GatewayAhead,
     #[error("an /out on a disk needs root, the tier full, and a guest made for one run")]
     Disk,
+    #[error("a guest with a terminal is made for one run: it neither waits nor is copied")]
+    TerminalAhead,
+    #[error("what was given as a terminal is none")]
+    NoTerminal,
     #[error(transparent)]
     Limit(#[from] LimitError),
     #[error("could not copy the guest's input into sealed memory")]
@@ -140,6 +147,7 @@ impl Jail<Open> {
             origin: Origin::Program,
             gateway: false,
             out_on_disk: false,
+            terminal: false,
         };
         Self {
             spec,
@@ -222,6 +230,7 @@ impl Jail<Open> {
         self.spec.check_paths()?;
         self.spec.check_gateway(kernel)?;
         self.spec.check_out(kernel)?;
+        self.spec.check_terminal(self.stdin.as_ref(), kernel)?;
         if self.spec.waiting != Some(Waiting::AtTheGate) {
             self.spec.program.check()?;
         }
@@ -233,8 +242,10 @@ impl Jail<Open> {
                 });
             }
         }
-        let stdin =
-            input::sealed_memory(self.stdin).map_err(|source| SealError::Stdin { source })?;
+        let stdin = match self.stdin {
+            Some(side) if self.spec.terminal => side,
+            other => input::sealed_memory(other).map_err(|source| SealError::Stdin { source })?,
+        };
         Ok(Jail {
             spec: self.spec,
             stdin: Some(stdin),

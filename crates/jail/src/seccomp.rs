@@ -59,6 +59,11 @@ impl Filter {
         Self(compile(table::guest().chain(table::CLIENT)))
     }
 
+    /// The filter for guests with a terminal, who may ask more of one.
+    pub(crate) fn terminal() -> Self {
+        Self(compile(table::guest().chain(table::TERMINAL)))
+    }
+
     /// The filter for zygotes, which their copies keep as guests: that of guests,
     /// but calls that walk a copy into its walls pass while its keeper steers it.
     pub(crate) fn zygote() -> Self {

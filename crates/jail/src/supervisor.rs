@@ -210,11 +210,17 @@ impl Warden {
             }
             Some(Waiting::AtTheGate) | None => (None, stdin),
         };
+        let is_terminal = spec.terminal;
         let request = ToWarden::Prepare {
             slot,
             spec: Box::new(spec),
         };
-        let ends = [&stdin, &their_stdout, &their_stderr, &their_result];
+        // Nobody else holds their ends of the pipes then, so that these end.
+        let (their_stdout, their_stderr) = match is_terminal {
+            true => (&stdin, &stdin),
+            false => (&their_stdout, &their_stderr),
+        };
+        let ends = [&stdin, their_stdout, their_stderr, &their_result];
         let ends: Vec<_> = ends.into_iter().chain(&disk).map(|fd| fd.as_fd()).collect();
         self.send(&request, &ends)?;
         Ok(Pipes {

@@ -92,6 +92,8 @@ async fn measure(
             reach: Reach::Nothing,
             secrets: BTreeMap::new(),
             stage_dir: None,
+            program_dir: None,
+            terminal: None,
         };
         let permit = Permit::trial(RunId::new(1, *b"0123456789"), &job.plan);
         let (lines, mut taken) = mpsc::channel(LINES_MAX);

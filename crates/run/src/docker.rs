@@ -156,6 +156,12 @@ impl Docker {
                 detail: wall.found.clone(),
             });
         }
+        if job.terminal.is_some() {
+            return Err(PrepareError::Refused {
+                wall: "terminal".to_owned(),
+                detail: "the backend docker gives a terminal to nobody".to_owned(),
+            });
+        }
         check_out(&permit.limits())?;
         let jail = job.jail(&permit, &runtime, self.runtimes().root())?;
         let outline = jail.outline().map_err(of_seal)?;
@@ -172,7 +178,9 @@ impl Docker {
         };
         let guest = Guest::Contained(contained);
         let prepared = Prepared::of(guest, pipes, enforced, limits, Beginning::Plain);
-        Ok(prepared.with_gateway(gateway).with_events(runtime.events()))
+        let mut prepared = prepared.with_gateway(gateway);
+        prepared.answer = runtime.answer_of(&job.entry);
+        Ok(prepared.with_events(runtime.events()))
     }
 }
 

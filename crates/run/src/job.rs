@@ -25,7 +25,8 @@ use strongroom_jail::{Attachment, GATEWAY, Jail, Open, Program};
 use crate::{
     log::Events,
     prepare::PrepareError,
-    runtime::{Dependencies, FUNCTION, Furniture, Runtimes},
+    runtime::{Dependencies, FUNCTION, Furniture, PROGRAM, Runtimes},
+    terminal::{ARGUMENTS, Terminal},
 };
 
 /// A plan, and where its parts lie on this host.
@@ -44,8 +45,13 @@ pub struct Job {
     pub inputs: Inputs<PathBuf>,
     /// A folder with the value of the stage before.
     pub stage_dir: Option<PathBuf>,
+    /// A folder with the entry alone, where functions are programs; see
+    /// [`lay_program`](crate::lay_program).
+    pub program_dir: Option<PathBuf>,
     /// What it can reach beyond its sandbox.
     pub reach: Reach,
+    /// A terminal at which a shell runs in place of the function.
+    pub terminal: Option<Terminal>,
     /// Secrets by name, for this stage alone.
     pub secrets: BTreeMap<String, String>,
     /// The packages that the function brings, if it brings any.
@@ -71,9 +77,15 @@ impl Job {
         root: &Path,
     ) -> Result<Jail<Open>, PrepareError> {
         let jail = Jail::new(jail_limits(&permit.limits()));
-        let mut jail = runtime.furnish(root, jail, &self.entry)?;
+        let mut jail = match self.terminal {
+            None => runtime.furnish(root, jail, &self.entry)?,
+            Some(_) => runtime.furnish_shell(root, jail)?,
+        };
         for (host, guest) in self.own_folders() {
             jail = jail.read_only(host, guest);
+        }
+        if let Some(program) = &self.program_dir {
+            jail = jail.runtime(program.clone(), PROGRAM.into());
         }
         for (host, guest) in self.input_folders() {
             jail = jail.data(host, guest);
@@ -84,7 +96,22 @@ impl Job {
         for (name, value) in self.environment(permit, runtime) {
             jail = jail.env(name, value);
         }
-        Ok(jail.stdin(self.arguments()?))
+        match &self.terminal {
+            None => Ok(jail.stdin(self.arguments()?)),
+            Some(terminal) => self.at(terminal, jail),
+        }
+    }
+
+    /// The jail with a person at its place.
+    fn at(&self, terminal: &Terminal, jail: Jail<Open>) -> Result<Jail<Open>, PrepareError> {
+        let arguments = json::canonical(&self.plan.args);
+        let jail = jail.file(ARGUMENTS.into(), arguments.into());
+        let side = terminal.side().map_err(PrepareError::Arguments)?;
+        let variables = terminal.environment().into_iter();
+        let jail = variables.fold(jail, |jail, (name, value)| {
+            jail.env(name.to_owned(), value.to_owned())
+        });
+        Ok(jail.terminal(side))
     }
 
     /// What a guest that waits is given of the host, and its limits.
@@ -113,7 +140,7 @@ impl Job {
     ) -> Result<Program, PrepareError> {
         Ok(Program {
             argv: runtime.command(root, &self.entry)?,
-            cwd: FUNCTION.into(),
+            cwd: runtime.folder(),
             env: self.environment(permit, runtime),
         })
     }
@@ -157,6 +184,9 @@ impl Job {
             return Err(PrepareError::RuntimeChanged);
         }
         let (_, runtime) = runtimes.furnished(&pin.name, self.dependencies.as_ref())?;
+        if self.program_dir.is_some() != runtime.runs_programs() {
+            return Err(PrepareError::Program);
+        }
         let shown = match permit.stage().sees_data() {
             true => places(&self.plan.inputs),
             false => BTreeSet::new(),

@@ -20,11 +20,13 @@ pub mod log;
 mod pool;
 pub mod prepare;
 pub mod prepared;
+mod program;
 mod reason;
 pub mod result;
 pub mod runtime;
 mod slot;
 pub mod stages;
+pub mod terminal;
 mod waiting;
 mod zygotes;
 
@@ -42,9 +44,11 @@ pub use local::{Local, LocalConfig, StartError};
 pub use log::LogChunk;
 pub use prepare::PrepareError;
 pub use prepared::{Ended, Prepared};
+pub use program::lay_program;
 pub use runtime::{Dependencies, Furniture, RuntimeError, Runtimes, program_of_starlark};
 pub use stages::{Carried, Course};
 pub use strongroom_jail::{Kernel, Tier, Wall};
+pub use terminal::Terminal;
 
 /// Becomes the warden, or the first process of a container, and never returns, if
 /// this process was started to be one. Call it first thing in `main`, before there is a second thread.

@@ -37,6 +37,8 @@ pub enum PrepareError {
     ImageReduced,
     #[error("the inputs are not those that the plan has for this stage")]
     Inputs,
+    #[error("the function's program was not laid out, or this runtime runs none")]
+    Program,
     #[error("data and network never meet: a job with a gateway shows no inputs")]
     DataAndNetwork,
     #[error("{wall}: {detail}")]
@@ -110,8 +112,12 @@ impl Local {
         if runtime.image().is_some() && self.kernel().tier == Tier::Reduced {
             return Err(PrepareError::ImageReduced);
         }
+        let answer = runtime.answer_of(&job.entry);
         let mut place = self.place().await?;
         let ahead = match job.reach {
+            // To a guest that waits nothing can be given that it could execute.
+            _ if runtime.runs_programs() => None,
+            _ if job.terminal.is_some() => None,
             Reach::Nothing => self.ahead(&permit, &job, &runtime).await,
             // What reaches a network is made for its one run.
             Reach::Gateway => None,
@@ -119,7 +125,11 @@ impl Local {
         if let Some(waiting) = ahead {
             let root = self.shared.runtimes.root();
             match waiting.give(place, &permit, &job, &runtime, root).await {
-                Ok(prepared) => return Ok(prepared.with_events(runtime.events())),
+                Ok(prepared) => {
+                    let mut prepared = prepared.with_events(runtime.events());
+                    prepared.answer = answer;
+                    return Ok(prepared);
+                }
                 // Whatever it is, the plain way meets it too, or does not.
                 Err(error) => tracing::debug!(
                     error = &error as &dyn std::error::Error,
@@ -140,7 +150,9 @@ impl Local {
         let pipes = Readers::new(pipes).map_err(PrepareError::Pipes)?;
         let limits = permit.limits();
         let prepared = Prepared::new(slot, pipes, enforced, limits, Beginning::Plain);
-        Ok(prepared.with_gateway(gateway).with_events(runtime.events()))
+        let mut prepared = prepared.with_gateway(gateway);
+        prepared.answer = answer;
+        Ok(prepared.with_events(runtime.events()))
     }
 
     /// A guest that was made ahead, or one that is quickly made.

@@ -18,6 +18,7 @@ use strongroom_core::{
     limits::Limits,
     name::Name,
     run::{Enforced, Reason, Stream, Usage},
+    runtime::Answer,
     text,
 };
 use strongroom_jail::{Door, Pipes};
@@ -55,6 +56,8 @@ pub struct Prepared {
     beginning: Beginning,
     gateway: Option<TcpListener>,
     events: Events,
+    /// Where the guest says what it returns.
+    pub(crate) answer: Answer,
 }
 
 /// What comes out of a guest, and the way in to one that was launched.
@@ -130,6 +133,7 @@ impl Prepared {
             beginning,
             gateway: None,
             events: Events::None,
+            answer: Answer::Value,
         }
     }
 
@@ -182,8 +186,14 @@ impl Prepared {
             limits,
             beginning,
             events,
+            answer,
             ..
         } = self;
+        // Where the answer is on stdout, the log has what would be the value.
+        let (stdout, result) = match answer {
+            Answer::Value => (pipes.stdout, pipes.result),
+            Answer::Stdout => (pipes.result, pipes.stdout),
+        };
         let killer = guest.killer();
         let mut stopped = Stopped::default();
         let log_over = AtomicBool::new(false);
@@ -192,14 +202,14 @@ impl Prepared {
         let mut log_bytes = 0;
         let log_read = async {
             let bounds = (limits.log_bytes, events);
-            log_bytes = log::follow(pipes.stdout, pipes.stderr, bounds, &log, || {
+            log_bytes = log::follow(stdout, pipes.stderr, bounds, &log, || {
                 log_over.store(true, Ordering::Relaxed);
                 killer.kill();
             })
             .await;
         };
         let value_read = async {
-            written = Some(result::read(pipes.result, value_max, || killer.kill()).await);
+            written = Some(result::read(result, value_max, || killer.kill()).await);
         };
         let (death, all_read) = {
             let read = async { tokio::join!(log_read, value_read) };
@@ -225,7 +235,7 @@ impl Prepared {
         if matches!(written, Some(Written::TooLong)) {
             stopped.value_over = Some(value_max);
         }
-        let mut ended = ended(death, written, &stopped, &limits, &log).await;
+        let mut ended = ended(death, (written, answer), &stopped, &limits, &log).await;
         ended.log_bytes = log_bytes;
         if !all_read && ended.reason.is_success() {
             ended.reason = Reason::HostError {
@@ -277,7 +287,7 @@ async fn watch(
 
 async fn ended(
     death: Death,
-    written: Option<Written>,
+    (written, answer): (Option<Written>, Answer),
     stopped: &Stopped,
     limits: &Limits,
     log: &mpsc::Sender<LogChunk>,
@@ -298,7 +308,7 @@ async fn ended(
         Some(Written::TooLong) | None => Vec::new(),
     };
     let out_bytes = bytes.len() as u64;
-    let value = match result::parse(bytes).await {
+    let value = match result::value(bytes, answer, &reason).await {
         Ok(value) => value,
         Err(error) if reason.is_success() => {
             say(log, &format!("strongroom: the returned value is {error}")).await;

@@ -5,7 +5,11 @@
 //! memory. What is wrong with it is said in the station's own words.
 
 use serde_json::Value;
-use strongroom_core::json::{self, JsonError};
+use strongroom_core::{
+    json::{self, JsonError},
+    run::Reason,
+    runtime::Answer,
+};
 use tokio::{io::AsyncReadExt, net::unix::pipe::Receiver};
 
 /// The longest returned value whatever the limits say, in bytes. What is
@@ -39,6 +43,39 @@ pub(crate) async fn read(pipe: Receiver, len_max: u64, on_over: impl FnOnce()) -
         return Written::TooLong;
     }
     Written::Bytes(bytes)
+}
+
+/// Why what a guest returned is no value.
+#[derive(Debug, thiserror::Error)]
+pub(crate) enum ValueError {
+    #[error(transparent)]
+    Json(#[from] JsonError),
+    #[error("not a text in UTF-8; the first other byte is the one after {at}")]
+    NoText { at: usize },
+}
+
+/// What a guest that ended so has returned, wherever it says that.
+pub(crate) async fn value(
+    bytes: Vec<u8>,
+    answer: Answer,
+    ended: &Reason,
+) -> Result<Option<Value>, ValueError> {
+    match answer {
+        Answer::Value => Ok(parse(bytes).await?),
+        Answer::Stdout if ended.is_success() => answered(bytes),
+        // What a handler said before it failed is no answer.
+        Answer::Stdout => Ok(None),
+    }
+}
+
+/// The answer of a handler that says its body on stdout, as one that calls a
+/// function would give it.
+fn answered(bytes: Vec<u8>) -> Result<Option<Value>, ValueError> {
+    let body = String::from_utf8(bytes).map_err(|error| ValueError::NoText {
+        at: error.utf8_error().valid_up_to(),
+    })?;
+    let answer = serde_json::json!({ "statusCode": 200, "body": body, "headers": {} });
+    Ok(Some(answer))
 }
 
 /// The value, or `None` when the guest wrote nothing.

@@ -8,8 +8,10 @@
 
 mod beside;
 mod furniture;
+mod home;
 mod imaged;
 mod interpreter;
+mod reading;
 mod shipped;
 
 use std::{
@@ -19,18 +21,15 @@ use std::{
     sync::{Arc, Mutex, PoisonError, RwLock},
 };
 
+use reading::Reading;
 use strongroom_core::{
-    dependency::Lock,
     digest::Digest,
     plan::RuntimePin,
-    runtime::{
-        Definition, DefinitionError, FILE_NAME, Kind, Kinds, RuntimeName, main_program_text,
-    },
-    tree::TreePath,
+    runtime::{Definition, DefinitionError, Kind, Kinds, RuntimeName},
 };
 
 pub use furniture::{Brought, DEPENDENCIES, Furniture, PACKAGES};
-pub(crate) use furniture::{FUNCTION, IDENTITY};
+pub(crate) use furniture::{FUNCTION, IDENTITY, PROGRAM};
 
 /// The program of the runtime `starlark` on this host, if it is there. It looks
 /// at scripts too, and needs no sandbox for that.
@@ -74,6 +73,8 @@ pub enum RuntimeError {
         path: PathBuf,
         source: io::Error,
     },
+    #[error("the runtime {0} shows a guest no shell")]
+    NoShell(RuntimeName),
     #[error("the runtime {0} is shipped with Strongroom; give yours another name")]
     Shipped(RuntimeName),
     #[error("the base {0} is no runtime that is shipped with Strongroom")]
@@ -240,49 +241,15 @@ impl Runtimes {
         folder: &Path,
         content: Digest,
     ) -> Result<(), RuntimeError> {
-        let read = |path: PathBuf| {
-            std::fs::read(&path).map_err(|source| RuntimeError::Read {
-                runtime: name.clone(),
-                path,
-                source,
-            })
+        let read = Reading {
+            name: &name,
+            folder,
         };
-        let wrong = |source| RuntimeError::Definition {
-            runtime: name.clone(),
-            source,
-        };
-        let text = read(folder.join(FILE_NAME))?;
-        let definition = Definition::parse(&String::from_utf8_lossy(&text)).map_err(wrong)?;
+        let definition = read.definition()?;
         self.check(&name, &definition)?;
-        let main_program = match &definition.main_program {
-            Some(path) => {
-                Some(main_program_text(read(folder.join(path.as_str()))?).map_err(wrong)?)
-            }
-            None => None,
-        };
-        if let Some(path) = &definition.packages
-            && !folder.join(path.as_str()).is_dir()
-        {
-            return Err(wrong(DefinitionError::NoPackages(path.clone())));
-        }
-        let brought = match &definition.locked {
-            None => None,
-            Some((requirements, lock)) => {
-                let text = |path: &TreePath| {
-                    let bytes = read(folder.join(path.as_str()))?;
-                    Ok::<_, RuntimeError>(String::from_utf8_lossy(&bytes).into_owned())
-                };
-                let brought = Brought {
-                    requirements: text(requirements)?,
-                    lock: text(lock)?,
-                };
-                Lock::python(&brought.lock).map_err(|source| {
-                    let path = lock.clone();
-                    wrong(DefinitionError::Lock { path, source })
-                })?;
-                Some(brought)
-            }
-        };
+        let main_program = read.main_program(&definition)?;
+        read.check_packages(&definition)?;
+        let brought = read.brought(&definition)?;
         let base = self.base_of(&definition)?;
         let image = match &definition.image {
             Some(image) => Some(self.image(&name, image)?),
@@ -296,6 +263,11 @@ impl Runtimes {
             folder,
             content,
         );
+        let furniture = furniture.map_err(|source| RuntimeError::Read {
+            runtime: name.clone(),
+            path: folder.to_owned(),
+            source,
+        })?;
         let furniture = furniture.with_image(image);
         let mut added = self.added.write().unwrap_or_else(PoisonError::into_inner);
         added.insert(name, Arc::new(furniture));

@@ -39,7 +39,7 @@ use strongroom_run::{Job, LocalConfig, Reach, RuntimeError, image::ImageError};
 use self::network::TrialNetwork;
 
 pub use image::image;
-pub use strongroom_run::program_of_starlark;
+pub use strongroom_run::{Terminal, program_of_starlark, terminal::ARGUMENTS};
 
 use crate::{
     app::clock::{Clock, random},
@@ -87,6 +87,8 @@ pub struct Trial {
     pub jail: JailConfig,
     /// Where packages come from and are kept; none are installed if absent.
     pub packages: Option<StationConfig>,
+    /// Where a shell is tried in place of the function.
+    pub terminal: Option<Terminal>,
 }
 
 /// How it ended.
@@ -194,10 +196,23 @@ pub fn run(trial: &Trial, on_line: impl FnMut(Stream, &str)) -> Result<TrialEnde
     let dependencies = runtime.block_on(bring)?;
     let plan = pinned(trial, &manifest, &source, &paths, &found)?;
     let job = lay_out(laid.path(), plan, manifest, &source, paths)?;
-    let job = Job {
+    let mut job = Job {
         dependencies,
         ..job
     };
+    if found.runs_programs(&job.plan.runtime.name) {
+        let folder = laid.path().join("program");
+        std::fs::create_dir(&folder).map_err(TrialError::LayOut)?;
+        strongroom_run::lay_program(&job.function_dir, &job.entry, &folder)
+            .map_err(TrialError::LayOut)?;
+        job.program_dir = Some(folder);
+    }
+    if trial.terminal.is_some() {
+        job.terminal.clone_from(&trial.terminal);
+        // It stands where the result is made, and what it asks for is data.
+        job.plan.stages = vec![Stage::Transform];
+        job.plan.download = None;
+    }
     let run = RunId::new(Clock::default().now_ms(), random());
     let network = match job.plan.download {
         Some(_) => Some(TrialNetwork::of(trial, &run)?),
@@ -314,6 +329,8 @@ fn lay_out(
         reach: Reach::Nothing,
         secrets: BTreeMap::new(),
         stage_dir: None,
+        program_dir: None,
+        terminal: None,
     })
 }
 

@@ -45,7 +45,7 @@ async fn a_runtime_that_an_admin_adds_runs_functions_until_it_is_removed() {
         &push(&station, source).await,
         422,
         "bad_manifest",
-        "no runtime `birds` here; there are python3, sh, starlark and python3-data",
+        "no runtime `birds` here; there are python3, sh, starlark, python3-data, node and binary",
     );
     let bird: &[u8] = b"name = 'robin'";
     let files = [("runtime.toml", TOML), ("packages/bird.py", bird)];
@@ -91,7 +91,15 @@ async fn a_runtime_gives_way_to_another_only_when_that_is_said() {
     let listed = station.get("lab", "/v1/runtimes").await.ok();
     let names = listed["items"].as_array().unwrap().iter();
     let names: Vec<_> = names.map(|one| text(one, "name")).collect();
-    assert_eq!(names, ["python3", "sh", "starlark", "python3-data", "x"]);
+    let shipped = [
+        "python3",
+        "sh",
+        "starlark",
+        "python3-data",
+        "node",
+        "binary",
+    ];
+    assert_eq!(names, [&shipped[..], &["x"]].concat());
 }
 
 #[tokio::test]
@@ -131,9 +139,9 @@ async fn a_folder_that_is_no_runtime_is_refused_with_its_fault_and_keeps_no_name
     bad("sh", &[("runtime.toml", base)], "bad_runtime", "is shipped").await;
     bad(
         "x",
-        &[("runtime.toml", b"base = \"node\"")],
+        &[("runtime.toml", b"base = \"perl\"")],
         "bad_runtime",
-        "base node",
+        "base perl",
     )
     .await;
     bad(
@@ -169,7 +177,7 @@ async fn a_folder_that_is_no_runtime_is_refused_with_its_fault_and_keeps_no_name
     let reply = station.post("admin", "/v1/runtimes", huge).await;
     refused(&reply, 413, "too_large", "more than 8 GiB");
     let listed = station.get("lab", "/v1/runtimes").await.ok();
-    assert_eq!(listed["items"].as_array().unwrap().len(), 4);
+    assert_eq!(listed["items"].as_array().unwrap().len(), 6);
     let shipped = station
         .send("admin", "DELETE", "/v1/runtimes/sh", Sent::nothing())
         .await;

@@ -2,6 +2,8 @@
 
 pub mod ask;
 pub mod ending;
+mod screen;
+mod shell;
 pub mod steps;
 mod trial;
 mod watch;
@@ -21,7 +23,7 @@ use crate::{
 ///
 /// OWNER/NAME asks the station. Nothing runs until every owner of the data has agreed, in person
 /// or by a rule; then it starts by itself. A path (one that begins with `.` or `/`, or ends in
-/// `.py` or `.sh`) is tried here without a station or anyone's approval, on local data in the same
+/// `.py`, `.sh`, `.js` or `.star`) is tried here without a station or anyone's approval, on local data in the same
 /// sandbox, with the same view and the same limits.
 ///
 /// The returned value goes to stdout, as JSON. What the guest writes goes to stderr, each line
@@ -61,6 +63,10 @@ pub struct RunArgs {
     /// Where a local function runs: `local`, or `docker` for a container [default: as configured]
     #[arg(long, value_name = "BACKEND")]
     backend: Option<BackendKind>,
+    /// In place of a local function run a shell where it would run: the same user, paths, limits and
+    /// walls, but for an hour unless `--limit time=` says otherwise
+    #[arg(long, conflicts_with_all = ["watch", "entry"])]
+    shell: bool,
     /// What the result is for, told to the owners
     #[arg(long, default_value = "", hide_default_value = true)]
     purpose: String,
@@ -116,8 +122,8 @@ pub fn run(ui: &mut Ui, args: RunArgs) -> Result<Outcome, CliError> {
     if is_local(&args.function) {
         return trial::run(ui, args);
     }
-    if args.entry.is_some() || args.watch {
-        let message = "--entry and --watch are for a local function";
+    if args.entry.is_some() || args.watch || args.shell {
+        let message = "--entry, --watch and --shell are for a local function";
         return Err(CliError::wrong_use_with_hint(
             message,
             "one is a path such as ./f.py",
@@ -138,7 +144,8 @@ pub fn run(ui: &mut Ui, args: RunArgs) -> Result<Outcome, CliError> {
 
 /// Whether a local path is meant; no name of a function looks like one.
 pub(super) fn is_local(function: &str) -> bool {
-    function.starts_with(['.', '/']) || function.ends_with(".py") || function.ends_with(".sh")
+    let suffixes = [".py", ".sh", ".js", ".mjs", ".cjs", ".star"];
+    function.starts_with(['.', '/']) || suffixes.iter().any(|suffix| function.ends_with(suffix))
 }
 
 /// What a guest wrote, told apart from what we say by a bar.

@@ -3,12 +3,16 @@
 mod bytecode;
 pub mod images;
 
-use std::path::PathBuf;
+use std::{
+    collections::BTreeMap,
+    path::{Path, PathBuf},
+};
 
 use strongroom_core::{
+    digest::Digest,
     name::NameError,
     run::bytes_shown,
-    runtime::{Definition, DefinitionError, FILE_NAME, RuntimeName, TOML_LEN_MAX},
+    runtime::{Definition, DefinitionError, RuntimeName, TOML_LEN_MAX, described_by},
     text::line_shown,
     tree::{Tree, TreeFile},
 };
@@ -105,7 +109,7 @@ fn add(ui: &mut Ui, client: &Client, args: AddArgs) -> Result<(), CliError> {
         None => name_of(&args.folder)?,
     };
     let found = files::find(&args.folder)?;
-    let definition = definition(&found)?;
+    let definition = definition(&found, &args.folder)?;
     let recompiles = definition.packages.is_some() && bytecode::is_missing(&found)?;
     let hashed = upload::hash(ui, found)?;
     let entries = hashed.iter().map(upload::Hashed::entry);
@@ -113,8 +117,6 @@ fn add(ui: &mut Ui, client: &Client, args: AddArgs) -> Result<(), CliError> {
         path: args.folder.clone(),
         source,
     })?;
-    // What is no runtime is told before anything is sent.
-    definition.fits(&tree).map_err(wrong)?;
     let sent = upload::send(ui, client, &hashed)?;
     let new = NewRuntime {
         name,
@@ -153,16 +155,39 @@ fn name_of(folder: &std::path::Path) -> Result<RuntimeName, CliError> {
     })
 }
 
-fn definition(found: &[LocalFile]) -> Result<Definition, CliError> {
-    let file = found.iter().find(|file| file.path.as_str() == FILE_NAME);
-    let file = file.ok_or_else(|| {
-        let message = format!("there is no file `{FILE_NAME}` in the folder");
-        CliError::wrong_use_with_hint(message, "docs/runtimes.md says what is in it")
+fn definition(found: &[LocalFile], folder: &Path) -> Result<Definition, CliError> {
+    if found.is_empty() {
+        return Err(nothing());
+    }
+    // Which files there are is all that counts here.
+    let entries = found.iter().map(|file| {
+        let tree_file = TreeFile {
+            digest: Digest::of(b""),
+            size_bytes: file.size_bytes,
+        };
+        (file.path.clone(), tree_file)
+    });
+    let tree = Tree::new(entries).map_err(|source| FilesError::Tree {
+        path: folder.to_owned(),
+        source,
     })?;
-    let bytes = file.read(TOML_LEN_MAX as u64)?;
-    let text = String::from_utf8(bytes);
-    let text = text.map_err(|error| CliError::wrong_use(format!("{FILE_NAME}: {error}")))?;
-    Definition::parse(&text).map_err(wrong)
+    let mut texts = BTreeMap::new();
+    for path in described_by(&tree) {
+        let file = found.iter().find(|file| file.path == path);
+        let bytes = file.map_or(Ok(Vec::new()), |file| file.read(TOML_LEN_MAX as u64))?;
+        let text = String::from_utf8(bytes);
+        let text = text.map_err(|error| CliError::wrong_use(format!("{path}: {error}")))?;
+        texts.insert(path, text);
+    }
+    if texts.is_empty() {
+        return Err(nothing());
+    }
+    Definition::of_folder(&tree, &texts).map_err(wrong)
+}
+
+fn nothing() -> CliError {
+    let message = DefinitionError::Nothing.to_string();
+    CliError::wrong_use_with_hint(message, "docs/runtimes.md says what is in it")
 }
 
 fn wrong(error: DefinitionError) -> CliError {
@@ -182,7 +207,7 @@ fn list(ui: &mut Ui, client: &Client) -> Result<(), CliError> {
             runtime
                 .digest
                 .map_or("missing".to_owned(), |digest| digest.short()),
-            format!("*{}", runtime.suffix),
+            functions(runtime),
             show::cell(&runtime.description),
         ]
     };
@@ -207,7 +232,7 @@ fn one(ui: &mut Ui, client: &Client, name: &RuntimeName) -> Result<(), CliError>
     if let Some(image) = &runtime.image {
         writeln!(ui.out, "image        {image}")?;
     }
-    writeln!(ui.out, "functions    *{}", line_shown(&runtime.suffix))?;
+    writeln!(ui.out, "functions    {}", functions(&runtime))?;
     if !runtime.preload.is_empty() {
         writeln!(
             ui.out,
@@ -239,6 +264,14 @@ fn one(ui: &mut Ui, client: &Client, name: &RuntimeName) -> Result<(), CliError>
         "\n{}",
         show::table(&["FILE", "SIZE", "DIGEST"], &rows)
     )?)
+}
+
+/// Which files are functions on it.
+fn functions(runtime: &Runtime) -> String {
+    match runtime.suffix.as_str() {
+        "" => "static executables".to_owned(),
+        suffix => format!("*{}", line_shown(suffix)),
+    }
 }
 
 /// The digest that plans hold, or why there is none.

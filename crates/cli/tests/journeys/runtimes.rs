@@ -40,12 +40,14 @@ fn an_admin_adds_packages_and_everyones_functions_import_them() {
       /usr/bin/python3 -m compileall -q -f --invalidation-mode unchecked-hash FOLDER
     ");
     snapshot!(devs.does(&["runtime", "list"]), @r"
-    RUNTIME       DIGEST               FILES   DESCRIPTION
-    python3       sha256:SHORT  *.py    CPython with its standard library
-    sh            sha256:SHORT  *.sh    the POSIX shell with the programs of /usr
-    starlark      sha256:SHORT  *.star  Starlark with its standard modules
-    python3-data  sha256:SHORT  *.py    CPython with packages for work on data
-    birds         sha256:SHORT  *.py    birds
+    RUNTIME       DIGEST               FILES               DESCRIPTION
+    python3       sha256:SHORT  *.py                CPython with its standard library
+    sh            sha256:SHORT  *.sh                the POSIX shell with the programs of /usr
+    starlark      sha256:SHORT  *.star              Starlark with its standard modules
+    python3-data  sha256:SHORT  *.py                CPython with packages for work on data
+    node          sha256:SHORT  *.js                Node.js with its standard library
+    binary        sha256:SHORT  static executables  a static executable, with nothing of the host beside it
+    birds         sha256:SHORT  *.py                birds
     ");
     snapshot!(devs.does(&["runtime", "show", "birds"]), @r"
     runtime      birds
@@ -96,7 +98,7 @@ fn a_folder_that_is_no_runtime_is_told_before_anything_is_sent() {
     let tries = |folder: &str| admin.tries(&["runtime", "add", folder]);
     snapshot!(tries("empty"), @r"
     ---- stderr
-    error: there is no file `runtime.toml` in the folder
+    error: there is no file `runtime.toml` in the folder, and no `template.yml`
     hint: docs/runtimes.md says what is in it
     ---- exit code 2
     ");
@@ -138,4 +140,123 @@ fn a_folder_that_is_no_runtime_is_told_before_anything_is_sent() {
     hint: what is not yours to see looks as if it were not there
     ---- exit code 2
     ");
+}
+
+#[test]
+fn a_template_of_openfaas_is_a_runtime_as_it_is() {
+    let station = Station::start();
+    let place = &station.place;
+    let (admin, devs) = (station.admin(), station.user("devs"));
+    let template = "language: python3\nfprocess: python3 index.py\nwelcome_message: |\n  hello\n";
+    let index = "import sys\nfrom function import handler\nimport lib.mark\n\
+        ret = handler.handle(sys.stdin.read())\nif ret is not None:\n    print(ret, lib.mark.MARK)\n";
+    place.file("classic/template.yml", template);
+    place.file("classic/Dockerfile", "FROM python:3.11\nCOPY . /home/app\n");
+    place.file("classic/index.py", index);
+    place.file("classic/lib/mark.py", "MARK = 'marked'\n");
+    place.file(
+        "classic/function/handler.py",
+        "def handle(req):\n    return 'the template'\n",
+    );
+    place.file("classic/function/requirements.txt", "");
+    let handler = "import os, sys\ndef handle(req):\n    print('asked', file=sys.stderr)\n    \
+        return req + os.environ['Http_Method'] + os.getcwd()\n";
+    place.file("echo/handler.py", handler);
+    place.file("echo/strongroom.toml", "runtime = \"classic\"\n");
+    admin.does(&[
+        "runtime",
+        "add",
+        &place.path("classic").display().to_string(),
+    ]);
+    devs.does(&[
+        "function",
+        "push",
+        "devs/echo",
+        &place.path("echo").display().to_string(),
+    ]);
+    let ran = devs.does(&["run", "devs/echo", "--arg", "a=1"]);
+    let answer: serde_json::Value = serde_json::from_str(&ran.out).unwrap();
+    let body = "{\"a\":1}POST/home/app marked\n";
+    let expected = serde_json::json!({ "statusCode": 200, "headers": {}, "body": body });
+    assert_eq!(answer, expected, "{ran}");
+    assert!(ran.err.contains("| asked"), "{ran}");
+    // A trial on the folder is a trial on the same runtime.
+    let folder = place.path("echo").display().to_string();
+    let tried = place.run(&[
+        "run",
+        &folder,
+        "--arg",
+        "a=1",
+        "--runtime-folder",
+        "classic",
+        "--json",
+    ]);
+    let tried: serde_json::Value = serde_json::from_str(&tried.out).expect(&tried.err);
+    let shown = devs.reads(&["runtime", "show", "classic"]);
+    assert_eq!(
+        (&tried["runtime"]["digest"], &tried["value"]),
+        (&shown["digest"], &expected)
+    );
+}
+
+#[test]
+fn a_template_that_cannot_run_as_a_folder_says_why_and_adds_nothing() {
+    let station = Station::start();
+    let place = &station.place;
+    let admin = station.admin();
+    let template = "language: x\nfprocess: cat\n";
+    for (folder, file, text, why) in [
+        (
+            "a",
+            "Dockerfile",
+            "FROM a\nRUN apt-get update\n",
+            "Dockerfile: line 2: RUN makes an image, which docker, buildah or buildctl builds",
+        ),
+        (
+            "b",
+            "Dockerfile",
+            "FROM a\nCOPPY . .\n",
+            "Dockerfile: line 2: there is no instruction `COPPY`",
+        ),
+        ("c", "Dockerfile", "FROM a\nENV mode=http\n", "speaks HTTP"),
+        (
+            "d",
+            "template.yml",
+            "language: x\n",
+            "which process to start",
+        ),
+        ("e", "function/handler.sh", "", "there is no file `handler`"),
+    ] {
+        place.file(&format!("{folder}/template.yml"), template);
+        if folder != "e" {
+            place.file(&format!("{folder}/function/handler.sh"), "");
+        }
+        if folder != "e" {
+            place.file(&format!("{folder}/{file}"), text);
+        }
+        let refused = admin.tries(&["runtime", "add", &place.path(folder).display().to_string()]);
+        assert!(
+            refused.code == 2 && refused.err.contains(why),
+            "{folder}: {refused}"
+        );
+    }
+    place.file("f/runtime.toml", "base = \"sh\"\n");
+    place.file("f/Dockerfile", "COPY . .\n");
+    let refused = admin.tries(&["runtime", "add", &place.path("f").display().to_string()]);
+    assert!(
+        refused
+            .err
+            .contains("line 1: COPY comes before the first FROM"),
+        "{refused}"
+    );
+    let there = admin.does(&["runtime", "list"]);
+    for name in ["a", "b", "c", "d", "e", "f"] {
+        assert!(
+            !there
+                .out
+                .lines()
+                .any(|line| line.starts_with(&format!("{name} "))),
+            "{there}"
+        );
+    }
 }

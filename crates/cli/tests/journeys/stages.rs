@@ -136,6 +136,7 @@ fn a_function_that_exposes_is_tried_at_home_only_when_that_is_said() {
     }
     ---- stderr
     succeeded: USAGE, 55 B out
+      on python3 sha256:DIGEST
     "##);
     place.file(
         "failing.py",
@@ -148,6 +149,7 @@ fn a_function_that_exposes_is_tried_at_home_only_when_that_is_said() {
     |     raise ValueError("no")
     | ValueError: no
     failed(exit 1) in the stage download: USAGE, 11 B out
+      on python3 sha256:DIGEST
     ---- exit code 1
     "##);
 }

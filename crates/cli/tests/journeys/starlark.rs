@@ -62,6 +62,7 @@ fn a_script_in_starlark_runs_on_data_and_makes_files() {
     succeeded: USAGE, 163 B out
       result/body.csv, 94 B, sha256:DIGEST
       result/dataset.json, 24 B, sha256:DIGEST
+      on starlark sha256:DIGEST
     "#);
 }
 

@@ -57,9 +57,9 @@ fn help_is_the_documentation() {
     Run a function on data
 
     OWNER/NAME asks the station. Nothing runs until every owner of the data has agreed, in person or by
-    a rule; then it starts by itself. A path (one that begins with `.` or `/`, or ends in `.py` or
-    `.sh`) is tried here without a station or anyone's approval, on local data in the same sandbox, with
-    the same view and the same limits.
+    a rule; then it starts by itself. A path (one that begins with `.` or `/`, or ends in `.py`, `.sh`,
+    `.js` or `.star`) is tried here without a station or anyone's approval, on local data in the same
+    sandbox, with the same view and the same limits.
 
     The returned value goes to stdout, as JSON. What the guest writes goes to stderr, each line behind a
     `|`. Ctrl-C cancels the run. The exit code is 0 if the run succeeded, 1 if not.
@@ -106,6 +106,10 @@ fn help_is_the_documentation() {
 
           --backend <BACKEND>
               Where a local function runs: `local`, or `docker` for a container [default: as configured]
+
+          --shell
+              In place of a local function run a shell where it would run: the same user, paths, limits
+              and walls, but for an hour unless `--limit time=` says otherwise
 
           --purpose <PURPOSE>
               What the result is for, told to the owners

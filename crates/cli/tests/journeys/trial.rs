@@ -31,6 +31,7 @@ fn a_trial_run_needs_no_station_and_no_login() {
     | 342 penguins weighed, 2 not
     succeeded: USAGE, 176 B out
       result/mean_mass.csv, 87 B, sha256:DIGEST
+      on python3 sha256:DIGEST
     "##);
     let written = std::fs::read_to_string(place.path("result/mean_mass.csv")).unwrap();
     assert!(
@@ -42,6 +43,7 @@ fn a_trial_run_needs_no_station_and_no_login() {
     | 3 groups
     succeeded: USAGE, 85 B out
       mean_mass.csv, 85 B, sha256:DIGEST
+      on sh sha256:DIGEST
     `--out DIR` keeps the files
     ");
 }
@@ -131,7 +133,7 @@ fn a_function_is_tried_on_a_runtime_of_ones_own() {
     ");
     snapshot!(tries("birds", &[]), @r"
     ---- stderr
-    error: ./f.py: there is no runtime `birds` here; there are python3, sh, starlark, python3-data and owls
+    error: ./f.py: there is no runtime `birds` here; there are python3, sh, starlark, python3-data, node, binary and owls
     ---- exit code 2
     ");
     snapshot!(place.run(&["run", "a/b", "--runtime-folder", "birds"]), @r"

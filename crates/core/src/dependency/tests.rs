@@ -22,10 +22,7 @@ fn asked(of: &[(&str, &str)]) -> Result<Asked, DependencyError> {
     let kinds = Kinds::new(
         [(".py", "main.py"), (".js", "main.js")].map(|(suffix, main)| Kind {
             runtime: RuntimeName::python3(),
-            files: FunctionFiles {
-                suffix: suffix.to_owned(),
-                main: main.parse().unwrap(),
-            },
+            files: FunctionFiles::new(suffix, main.parse().unwrap()),
             implied: true,
         }),
     );

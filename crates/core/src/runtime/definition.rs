@@ -13,7 +13,7 @@ use std::collections::BTreeMap;
 use checked::{count, has_files_below, length, variables};
 use serde::Deserialize;
 
-use super::RuntimeName;
+use super::{FunctionFiles, RuntimeName};
 use crate::{
     dependency::{LOCK_LEN_MAX, LockError},
     digest::Digest,
@@ -54,6 +54,8 @@ const STATION_PREFIX: &str = "STRONGROOM_";
 const MAIN_PROGRAM: &str = "{main_program}";
 /// Stands for the entry, as a path below the function's folder.
 const ENTRY: &str = "{entry}";
+/// Stands for the entry as the program that runs.
+const EXECUTABLE: &str = "{executable}";
 
 /// What a runtime says of itself, checked.
 #[derive(Clone, Debug, PartialEq, Eq)]
@@ -72,6 +74,9 @@ pub struct Definition {
     pub environment: BTreeMap<String, String>,
     /// The image that is the guest's root, in place of the host's folders.
     pub image: Option<Digest>,
+    /// Where the process of a template of OpenFaaS looks for the function,
+    /// among the template's own files.
+    pub handler_folder: Option<TreePath>,
 }
 
 /// How a function is started.
@@ -91,16 +96,6 @@ pub struct Way {
     pub files: FunctionFiles,
     /// The Debian package that brings the interpreter.
     pub debian_package: Option<String>,
-}
-
-/// Which files are functions of a kind.
-#[derive(Clone, Debug, PartialEq, Eq, Deserialize)]
-#[serde(deny_unknown_fields)]
-pub struct FunctionFiles {
-    /// What the name of an entry ends with.
-    pub suffix: String,
-    /// The entry of a folder that names none.
-    pub main: TreePath,
 }
 
 /// The file as written.
@@ -169,6 +164,7 @@ impl Definition {
             environment: variables(written.environment)?,
             image: image.map_err(DefinitionError::Image)?,
             description: written.description,
+            handler_folder: None,
         };
         let uses_main_program = definition.packages.is_some()
             || definition.locked.is_some()
@@ -177,6 +173,21 @@ impl Definition {
             return Err(DefinitionError::Nobody);
         }
         Ok(definition)
+    }
+
+    /// One that is started so, and brings nothing else.
+    pub(super) fn own(way: Way) -> Self {
+        Self {
+            description: String::new(),
+            start: Start::Own(way),
+            main_program: None,
+            packages: None,
+            locked: None,
+            preload: Vec::new(),
+            environment: BTreeMap::new(),
+            image: None,
+            handler_folder: None,
+        }
     }
 
     /// The runtime that this one adds to.
@@ -222,6 +233,16 @@ pub fn main_program_text(bytes: Vec<u8>) -> Result<String, DefinitionError> {
 }
 
 impl Way {
+    /// A command that is always the same, on all folders of the host.
+    pub(super) fn plain(command: Vec<String>, files: FunctionFiles) -> Self {
+        Self {
+            command,
+            folders: FOLDERS.map(str::to_owned).to_vec(),
+            files,
+            debian_package: None,
+        }
+    }
+
     /// The program that runs, by its path for the guest.
     pub fn program(&self) -> &str {
         &self.command[0]
@@ -262,12 +283,16 @@ fn start(
         (Some(base), None, None) if folders.is_none() && debian_package.is_none() => {
             Ok(Start::Base(base.parse().map_err(DefinitionError::Base)?))
         }
-        (None, Some(command), Some(files)) => Ok(Start::Own(Way {
-            command: checked_command(command, has_main_program)?,
-            folders: checked_folders(folders)?,
-            files: checked_files(files)?,
-            debian_package,
-        })),
+        (None, Some(command), Some(mut files)) => {
+            let command = checked_command(command, has_main_program)?;
+            files.is_program = command[0] == EXECUTABLE;
+            Ok(Start::Own(Way {
+                command,
+                folders: checked_folders(folders)?,
+                files: checked_files(files)?,
+                debian_package,
+            }))
+        }
         _ => Err(DefinitionError::Start),
     }
 }
@@ -279,7 +304,8 @@ fn checked_command(words: Vec<String>, has_main: bool) -> Result<Vec<String>, De
     }
     let wrong = |why| Err(DefinitionError::Command(why));
     let (mut entries, mut mains) = (0, 0);
-    for word in &words {
+    let runs_itself = words.first().is_some_and(|word| word == EXECUTABLE);
+    for word in words.iter().skip(usize::from(runs_itself)) {
         let rest = word.replace(ENTRY, "");
         entries += usize::from(rest.len() < word.len());
         mains += usize::from(word == MAIN_PROGRAM);
@@ -291,9 +317,14 @@ fn checked_command(words: Vec<String>, has_main: bool) -> Result<Vec<String>, De
     }
     match words.first() {
         Some(program) if program.starts_with('/') && !program.contains('{') => {}
-        _ => return wrong("does not begin with the absolute path of a program"),
+        _ if runs_itself => {}
+        _ => {
+            return wrong(
+                "does not begin with the absolute path of a program or with {executable}",
+            );
+        }
     }
-    if entries == 0 {
+    if entries == 0 && !runs_itself {
         return wrong("never says {entry}");
     }
     if mains != usize::from(has_main) {
@@ -318,12 +349,10 @@ fn checked_folders(raw: Option<Vec<String>>) -> Result<Vec<String>, DefinitionEr
 }
 
 fn checked_files(files: FunctionFiles) -> Result<FunctionFiles, DefinitionError> {
-    let name = files.suffix.strip_prefix('.').unwrap_or_default();
-    let plain = !name.is_empty() && name.bytes().all(|byte| byte.is_ascii_alphanumeric());
-    if plain && name.len() <= 16 {
-        return Ok(files);
+    match files.fault() {
+        Some(suffix) => Err(DefinitionError::Suffix(suffix.to_owned())),
+        None => Ok(files),
     }
-    Err(DefinitionError::Suffix(files.suffix))
 }
 
 fn modules(names: Vec<String>) -> Result<Vec<String>, DefinitionError> {

@@ -84,6 +84,7 @@ pub(crate) fn spawn(leaf: Leaf, network: Network, filters: &Filters) -> io::Resu
 pub(crate) struct Filters {
     pub(crate) guest: Filter,
     pub(crate) client: Filter,
+    pub(crate) terminal: Filter,
     pub(crate) zygote: Filter,
     pub(crate) init: Filter,
 }

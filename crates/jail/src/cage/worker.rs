@@ -44,6 +44,10 @@ pub(super) fn live(
     };
     let kept = descriptors.len().min(GUEST_DESCRIPTORS_MAX);
     let talk = arrange(socket, gate, descriptors)?;
+    if spec.terminal {
+        rustix::process::ioctl_tiocsctty(rustix::stdio::stdin())
+            .or_refuse(kernel::OTHER_NAMESPACES, "take the terminal")?;
+    }
     // A zygote's copies are at home in other file systems than its own, and a
     // rule names files; so they take on their rules one by one.
     let rules = match spec.origin {
@@ -67,6 +71,7 @@ pub(super) fn live(
     match spec.origin {
         Origin::Zygote => filters.zygote.install()?,
         Origin::Program if spec.gateway => filters.client.install()?,
+        Origin::Program if spec.terminal => filters.terminal.install()?,
         Origin::Program | Origin::CopyOf(_) => filters.guest.install()?,
     }
     wire::send(&talk.socket, &Report::Ready, &[]).or_refuse(COMMAND, "say that all walls stand")?;

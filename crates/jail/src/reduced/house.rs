@@ -163,6 +163,9 @@ impl House {
         if spec.gateway {
             return Err(NO_NETWORK_OF_ITS_OWN).or_refuse(kernel::GATEWAY, "open one");
         }
+        if spec.terminal {
+            return Err("in this tier nobody has a terminal").or_refuse("preparation", "give one");
+        }
         if spec.waiting.is_some() {
             return Err("in this tier nobody waits for work")
                 .or_refuse("preparation", "prepare one");

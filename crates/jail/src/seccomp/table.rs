@@ -68,6 +68,15 @@ const MAP_HUGETLB: u32 = 0x4_0000;
 const MFD_HUGETLB: u32 = 0x4;
 /// TCGETS, TIOCGWINSZ, FIONREAD, FIONBIO, FIOCLEX, FIONCLEX.
 const IOCTLS: &[u32] = &[0x5401, 0x5413, 0x541b, 0x5421, 0x5451, 0x5450];
+/// Those, and what a shell asks of its terminal: TCSETS, TCSETSW, TCSETSF,
+/// TCFLSH, TIOCGPGRP, TIOCSPGRP, TIOCGSID. Not TIOCSTI and TIOCLINUX, which type
+/// on somebody's behalf; not TIOCSCTTY and TIOCNOTTY, since the worker chose the
+/// terminal; not TIOCSETD, which loads line disciplines of the kernel; not
+/// TIOCCONS, TIOCSWINSZ, nor anything of the pair's other side.
+const TERMINAL_IOCTLS: &[u32] = &[
+    0x5401, 0x5402, 0x5403, 0x5404, 0x540b, 0x540f, 0x5410, 0x5413, 0x541b, 0x5421, 0x5429, 0x5450,
+    0x5451,
+];
 /// Duplicate, flags, record locks, seals, pipe size; no owner, signal, lease or notify.
 const FCNTLS: &[u32] = &[0, 1, 2, 3, 4, 5, 6, 7, 1027, 1030, 1032, 1033, 1034];
 /// PR_GET_DUMPABLE, PR_SET_NAME, PR_GET_NAME, PR_SET_VMA.
@@ -244,6 +253,13 @@ pub(crate) const CLIENT: &[Group] = groups! {
         SYS_socket;
     "a client connects; nobody else is in its network": Allow => SYS_connect;
     "a client also says how long to wait and to send at once": When(&[one_of(1, LEVELS), one_of(2, CLIENT_OPTIONS)], ENOPROTOOPT) => SYS_setsockopt;
+};
+
+/// What differs for a guest with a terminal.
+#[rustfmt::skip]
+pub(crate) const TERMINAL: &[Group] = groups! {
+    "a shell sets the modes of its terminal and who reads from it; still no terminal injection": When(&[one_of(1, TERMINAL_IOCTLS)], ENOTTY) =>
+        SYS_ioctl;
 };
 
 /// What differs for a zygote and its copies. No guest can trace (see above), so

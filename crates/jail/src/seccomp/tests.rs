@@ -190,6 +190,7 @@ proptest! {
             (guest(), table::guest().collect::<Vec<_>>()),
             (Filter::zygote().0, table::ZYGOTE.iter().chain(table::guest()).collect()),
             (Filter::client().0, table::CLIENT.iter().chain(table::guest()).collect()),
+            (Filter::terminal().0, table::TERMINAL.iter().chain(table::guest()).collect()),
             (Filter::init().0, table::INIT.iter().collect()),
         ] {
             for architecture in [NATIVE, I386] {

@@ -45,6 +45,7 @@ impl Cradles {
             filters: Filters {
                 guest: Filter::guest(),
                 client: Filter::client(),
+                terminal: Filter::terminal(),
                 zygote: Filter::zygote(),
                 init: Filter::init(),
             },

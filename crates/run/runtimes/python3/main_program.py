@@ -234,6 +234,8 @@ def entry_of(names):
             raise TypeError(f"the run has the stage {now}, and the file defines no function of that name")
         return now
     given = [name for name in ("transform", "handle") if callable(names.get(name))]
+    if not given and str(names.get("__file__")).endswith("/handler.py"):
+        raise TypeError("handler.py defines no function handle(event, context)")
     if len(given) == 2:
         raise TypeError("the file defines both transform and handle; keep one of them")
     return given[0] if given else None

@@ -28,15 +28,27 @@ pub struct Packed {
 enum Entry {
     Folder,
     File { from: PathBuf, executable: bool },
-    Text { content: Vec<u8> },
+    Text { content: Vec<u8>, executable: bool },
     Link { target: PathBuf },
 }
 
 impl Packed {
     /// A file with this content.
     pub fn text(&mut self, path: &str, content: impl Into<Vec<u8>>) {
-        let content = content.into();
-        self.put(path.as_bytes(), Entry::Text { content });
+        self.put_text(path, content.into(), false);
+    }
+
+    /// A program with this content.
+    pub fn program(&mut self, path: &str, content: impl Into<Vec<u8>>) {
+        self.put_text(path, content.into(), true);
+    }
+
+    fn put_text(&mut self, path: &str, content: Vec<u8>, executable: bool) {
+        let entry = Entry::Text {
+            content,
+            executable,
+        };
+        self.put(path.as_bytes(), entry);
     }
 
     /// A file of the host.
@@ -120,8 +132,12 @@ impl Packed {
                     let mut header = header(EntryType::Directory, 0o755, 0);
                     archive.append_data(&mut header, &path, io::empty())?;
                 }
-                Entry::Text { content } => {
-                    let mut header = header(EntryType::Regular, 0o644, content.len() as u64);
+                Entry::Text {
+                    content,
+                    executable,
+                } => {
+                    let mode = if *executable { 0o755 } else { 0o644 };
+                    let mut header = header(EntryType::Regular, mode, content.len() as u64);
                     archive.append_data(&mut header, &path, content.as_slice())?;
                 }
                 Entry::File { from, executable } => {

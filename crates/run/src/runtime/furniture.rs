@@ -4,30 +4,32 @@
 //! of bases. Packages are shown from a folder that nobody changes, read-only
 //! and executable, since compiled modules are mapped from it.
 
+mod furnish;
 mod host;
 mod packages;
 
 use std::{
     collections::BTreeMap,
+    io,
     path::{Path, PathBuf},
     sync::{Mutex, PoisonError},
 };
 
+use super::{
+    Dependencies, Imaged, RuntimeError, beside,
+    home::Home,
+    interpreter,
+    shipped::{self, Kit},
+};
+use crate::log::Events;
 use serde_json::json;
 use strongroom_core::{
     digest::Digest,
     json,
     plan::RuntimePin,
-    runtime::{Definition, FunctionFiles, RuntimeName, Start, Way},
+    runtime::{Answer, Definition, FunctionFiles, RuntimeName, Start, Way},
     tree::TreePath,
 };
-use strongroom_jail::{Jail, Limits, Open, Waiting};
-
-use super::{
-    Dependencies, Imaged, RuntimeError, beside, interpreter,
-    shipped::{self, Kit},
-};
-use crate::{job::VARIABLES, log::Events};
 
 pub use packages::Brought;
 
@@ -38,22 +40,10 @@ pub const PACKAGES: &str = "/packages";
 
 /// Where the packages lie that a function brings.
 pub const DEPENDENCIES: &str = "/deps";
-
+/// Where a function that is a program lies for the guest.
+pub(crate) const PROGRAM: &str = "/program";
 /// Where a program that is shipped beside ours lies for the guest.
 const BESIDE: &str = "/runtime";
-
-/// Says to a main program that it is a zygote, and what to load.
-const PRELOAD: &str = "STRONGROOM_PRELOAD";
-/// What a zygote may use. Its copies have their own limits.
-const OF_ZYGOTES: Limits = Limits {
-    cpu_milli: 1000,
-    memory_bytes: 2 << 30,
-    wall_ms: 3_600_000,
-    processes: 16,
-    out_bytes: 4096,
-    out_files: 1,
-    tmp_bytes: 16 << 20,
-};
 
 /// The files that say who a guest is.
 pub(crate) const IDENTITY: [(&str, &str); 3] = [
@@ -100,6 +90,8 @@ pub struct Furniture {
     environment: BTreeMap<String, String>,
     /// What is the guest's root, in place of the host's folders.
     image: Option<Imaged>,
+    /// Where a template of OpenFaaS is at home.
+    home: Option<Home>,
     /// What stands in the pin beside the interpreter.
     content: serde_json::Value,
     known: Mutex<Option<(interpreter::Stamp, RuntimePin)>>,
@@ -137,6 +129,7 @@ impl Furniture {
             preload: definition.preload,
             environment: definition.environment,
             image: None,
+            home: None,
             content,
             known: Mutex::default(),
         }
@@ -164,7 +157,9 @@ impl Furniture {
         base: Option<&Self>,
         folder: &Path,
         digest: Digest,
-    ) -> Self {
+    ) -> io::Result<Self> {
+        let home = definition.handler_folder.as_ref();
+        let home = home.map(|handler| Home::of(folder, handler)).transpose()?;
         let mut environment = base.map_or_else(BTreeMap::new, |base| base.environment.clone());
         if !definition.preload.is_empty() {
             let one = ONE_THREAD.map(|(name, value)| (name.to_owned(), value.to_owned()));
@@ -183,7 +178,7 @@ impl Furniture {
             "base": base.map(|base| &base.content),
             "environment": environment,
         });
-        Self {
+        Ok(Self {
             name,
             description: definition.description,
             base: base.map(|base| base.name.clone()),
@@ -197,9 +192,10 @@ impl Furniture {
             preload: definition.preload,
             environment,
             image: None,
+            home,
             content,
             known: Mutex::default(),
-        }
+        })
     }
 
     /// The image that is the guest's root, if it is not the host.
@@ -259,7 +255,20 @@ impl Furniture {
         each.map(|(name, value)| (name.as_str(), value.as_str()))
     }
 
+    /// Whether functions on it are programs themselves.
+    pub fn runs_programs(&self) -> bool {
+        self.way.files.is_program
+    }
+
+    /// Where a function with this entry says what it returns.
+    pub(crate) fn answer_of(&self, entry: &TreePath) -> Answer {
+        self.way.files.answer_of(entry)
+    }
+
     pub(super) fn pin(&self, root: &Path) -> Result<RuntimePin, RuntimeError> {
+        if self.runs_programs() {
+            return Ok(self.pin_of(&json!({ "runtime": self.content })));
+        }
         if self.image.is_some() && self.beside.is_none() {
             // The program is one of the image's files, and those are named.
             self.interpreter(root)?;
@@ -295,82 +304,16 @@ impl Furniture {
         }
     }
 
-    /// Puts the runtime into `jail`, with the command that runs `entry`.
-    pub(crate) fn furnish(
-        &self,
-        root: &Path,
-        jail: Jail<Open>,
-        entry: &TreePath,
-    ) -> Result<Jail<Open>, RuntimeError> {
-        let command = self.command(root, entry)?;
-        Ok(self.show(root, jail).command(command, FUNCTION.into()))
-    }
-
-    /// A jail whose guest waits for work on this runtime: with the interpreter
-    /// running, if its main program knows how to wait, or else at the gate.
-    pub(crate) fn furnish_ahead(&self, root: &Path) -> Result<Jail<Open>, RuntimeError> {
-        if !shipped::can_wait(&self.main_program) {
-            return Ok(self.show(root, Jail::waiting(Waiting::AtTheGate)));
-        }
-        let program = self.interpreter(root)?.display().to_string();
-        let command = self.way.command_ahead(&program, &self.main_program);
-        let jail = self.show(root, Jail::waiting(Waiting::Launched));
-        let variables = VARIABLES.into_iter().chain(self.environment());
-        let jail = variables.fold(jail, |jail, (name, value)| {
-            jail.env(name.to_owned(), value.to_owned())
-        });
-        Ok(jail.command(command, "/".into()))
-    }
-
-    /// Whether its main program can stand still, to be copied.
-    pub(crate) fn can_stand_still(&self) -> bool {
-        shipped::can_wait(&self.main_program)
-    }
-
-    /// The jail of a zygote: the runtime, and nothing of anybody.
-    pub(crate) fn furnish_zygote(&self, root: &Path) -> Result<Jail<Open>, RuntimeError> {
-        let program = self.interpreter(root)?.display().to_string();
-        let command = self.way.command_ahead(&program, &self.main_program);
-        let jail = self.show(root, Jail::new(OF_ZYGOTES));
-        let jail = jail.env(PRELOAD.to_owned(), self.preload.join(","));
-        let variables = VARIABLES.into_iter().chain(self.environment());
-        let jail = variables.fold(jail, |jail, (name, value)| {
-            jail.env(name.to_owned(), value.to_owned())
-        });
-        Ok(jail.command(command, "/".into()).zygote())
-    }
-
-    fn show(&self, root: &Path, jail: Jail<Open>) -> Jail<Open> {
-        let mut jail = match &self.image {
-            Some(image) => image.show(jail),
-            None => self.show_host(root, jail),
-        };
-        if let Some(packages) = &self.packages {
-            jail = jail.runtime(packages.clone(), PACKAGES.into());
-        }
-        if let Some(dependencies) = &self.dependencies {
-            jail = jail.runtime(dependencies.folder.clone(), DEPENDENCIES.into());
-            // Where Node looks for packages, above the function's folder.
-            jail = jail.symlink("/node_modules".into(), "deps/node_modules".into());
-        }
-        if let Some(program) = self.beside
-            && let Ok(folder) = self.folder_beside(program)
-        {
-            jail = jail.runtime(folder, BESIDE.into());
-        }
-        for (path, text) in self.kit {
-            jail = jail.file(path.into(), text.as_bytes().to_vec());
-        }
-        jail
-    }
-
     /// The command that runs `entry`.
     pub(crate) fn command(
         &self,
         root: &Path,
         entry: &TreePath,
     ) -> Result<Vec<String>, RuntimeError> {
-        let program = self.interpreter(root)?.display().to_string();
+        let program = match self.runs_programs() {
+            true => format!("{PROGRAM}/{}", entry.file_name()),
+            false => self.interpreter(root)?.display().to_string(),
+        };
         Ok(self.way.command(&program, &self.main_program, entry))
     }
 

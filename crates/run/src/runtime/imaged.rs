@@ -15,7 +15,7 @@ use rustix::fs::{FileType, Mode};
 use strongroom_core::{digest::Digest, manifest::Files, runtime::RuntimeName, tree::TreePath};
 use strongroom_jail::{Jail, Open};
 
-use super::{FUNCTION, Furniture, PACKAGES, RuntimeError};
+use super::{FUNCTION, Furniture, PACKAGES, PROGRAM, RuntimeError};
 use crate::{
     image::{Addition, BELONGS_TO_THE_JAIL, HeldRoot, ImageError, Packed, Start, in_root},
     job::VARIABLES,
@@ -148,6 +148,9 @@ impl Furniture {
         let mut function = Packed::default();
         for (path, bytes) in files {
             function.text(&format!("{FUNCTION}/{path}"), bytes.clone());
+        }
+        if let Some(bytes) = files.get(entry).filter(|_| self.runs_programs()) {
+            function.program(&format!("{PROGRAM}/{}", entry.file_name()), bytes.clone());
         }
         let stage = [("STRONGROOM_STAGE", "transform")];
         let variables = VARIABLES.into_iter().chain(stage).chain(self.environment());

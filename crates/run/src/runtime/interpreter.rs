@@ -50,7 +50,7 @@ pub(super) fn digest(path: &Path) -> io::Result<Digest> {
 }
 
 /// The path that the guest has for the program it calls `asked`.
-pub(super) fn find(
+pub(crate) fn find(
     root: &Path,
     folders: &[String],
     runtime: &RuntimeName,

@@ -11,6 +11,7 @@ use strongroom_core::{digest::Digest, runtime::Definition};
 use super::{Brought, Furniture};
 
 const PYTHON_MAIN_PROGRAM: &str = include_str!("../../runtimes/python3/main_program.py");
+const NODE_MAIN_PROGRAM: &str = include_str!("../../runtimes/node/main_program.js");
 
 /// The program of the runtime `starlark`, which is shipped beside our own.
 pub(super) const STAR: &str = "strongroom-star";
@@ -51,11 +52,15 @@ pub(super) fn all() -> Vec<Arc<Furniture>> {
     let starlark = shipped("starlark", starlark, None, &[]);
     let python3 = shipped("python3", python3, Some(PYTHON_MAIN_PROGRAM), PYTHON_KIT);
     let data = data(&python3);
+    let node = include_str!("../../runtimes/node/runtime.toml");
+    let binary = include_str!("../../runtimes/binary/runtime.toml");
     [
         python3,
         shipped("sh", sh, None, &[]),
         starlark.with_program_beside_ours(STAR),
         data,
+        shipped("node", node, Some(NODE_MAIN_PROGRAM), &[]),
+        shipped("binary", binary, None, &[]),
     ]
     .map(Arc::new)
     .to_vec()
@@ -69,14 +74,15 @@ fn data(python3: &Furniture) -> Furniture {
         lock: include_str!("../../runtimes/python3-data/strongroom.lock").to_owned(),
     };
     let all = [text, &brought.requirements, &brought.lock].concat();
-    Furniture::of_folder(
+    let furniture = Furniture::of_folder(
         "python3-data".parse().expect("a constant, plain name"),
         Definition::parse(text).expect("the file of a shipped runtime"),
         (None, Some(brought)),
         Some(python3),
         Path::new("/"),
         Digest::of(all.as_bytes()),
-    )
+    );
+    furniture.expect("only a template's home is read from a folder")
 }
 
 fn shipped(name: &str, text: &str, main_program: Option<&str>, kit: Kit) -> Furniture {

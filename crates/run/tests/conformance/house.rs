@@ -165,6 +165,8 @@ impl House {
             dependencies: None,
             secrets: std::collections::BTreeMap::new(),
             stage_dir: None,
+            program_dir: None,
+            terminal: None,
         }
     }
 

@@ -49,6 +49,8 @@ pub struct Task {
     pub tenant: &'static str,
     pub reach: Reach,
     pub secrets: BTreeMap<String, String>,
+    /// The entry is this program, whatever its text says.
+    pub program: Option<PathBuf>,
 }
 
 /// What a run left.
@@ -69,6 +71,7 @@ impl Task {
             tenant: "tester",
             reach: Reach::Nothing,
             secrets: BTreeMap::new(),
+            program: None,
         }
     }
 
@@ -103,6 +106,13 @@ impl Task {
     pub fn runs_on(mut self, runtime: &str) -> Self {
         self.runtime = Some(runtime.parse().unwrap());
         self
+    }
+
+    /// A function that is a program, built by `compiled`.
+    pub fn program(name: &str, program: &Path) -> Self {
+        let mut task = Self::file(name, "").runs_on("binary");
+        task.program = Some(program.to_owned());
+        task
     }
 
     fn runtime(&self) -> RuntimeName {
@@ -176,6 +186,17 @@ impl House {
     }
 
     pub fn job(&self, task: &Task) -> Job {
+        let mut job = self.job_of_files(task);
+        if let Some(program) = &task.program {
+            fs::copy(program, job.function_dir.join(job.entry.as_str())).unwrap();
+            let folder = tempfile::tempdir_in(self.dir.path()).unwrap().keep();
+            strongroom_run::lay_program(&job.function_dir, &job.entry, &folder).unwrap();
+            job.program_dir = Some(folder);
+        }
+        job
+    }
+
+    fn job_of_files(&self, task: &Task) -> Job {
         let place = |files: &[(String, String)]| {
             let dir = tempfile::tempdir_in(self.dir.path()).unwrap().keep();
             write_files(&dir, files);
@@ -210,6 +231,8 @@ impl House {
             dependencies: None,
             secrets: task.secrets.clone(),
             stage_dir: None,
+            program_dir: None,
+            terminal: None,
         }
     }
 
@@ -310,6 +333,20 @@ pub async fn until(what: &str, is: impl Fn() -> bool) {
         assert!(Instant::now() < latest, "never came to be: {what}");
         tokio::time::sleep(Duration::from_millis(5)).await;
     }
+}
+
+/// A static program from a text in C, in a folder of its own.
+pub fn compiled(source: &str) -> (tempfile::TempDir, PathBuf) {
+    let folder = tempfile::tempdir().unwrap();
+    let (from, to) = (folder.path().join("main.c"), folder.path().join("main"));
+    fs::write(&from, source).unwrap();
+    let built = std::process::Command::new("cc")
+        .args(["-static", "-O1", "-w", "-o"])
+        .args([&to, &from])
+        .output()
+        .unwrap();
+    assert!(built.status.success(), "{built:?}");
+    (folder, to)
 }
 
 fn write_files(dir: &Path, files: &[(String, String)]) {

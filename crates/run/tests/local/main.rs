@@ -12,6 +12,7 @@ mod ends;
 mod gateway;
 mod house;
 mod images;
+mod kinds;
 mod leaving;
 mod logs;
 mod outputs;

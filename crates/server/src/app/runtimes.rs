@@ -12,7 +12,8 @@ use strongroom_core::{
     limits::MIB,
     plan::RuntimePin,
     runtime::{
-        Definition, FILE_NAME, MAIN_PROGRAM_LEN_MAX, RuntimeName, TOML_LEN_MAX, main_program_text,
+        Definition, MAIN_PROGRAM_LEN_MAX, RuntimeName, TOML_LEN_MAX, described_by,
+        main_program_text,
     },
     tree::{Tree, TreeFile, TreePath},
 };
@@ -147,11 +148,13 @@ impl App {
         files: &Tree,
     ) -> Result<Option<Digest>, AppError> {
         let wrong = |error: &dyn std::error::Error| AppError::invalid("bad_runtime", error);
-        let path: TreePath = FILE_NAME.parse().expect("a constant, plain name");
-        let text = self.runtime_file(actor, files, &path, TOML_LEN_MAX).await?;
-        let definition = Definition::parse(&String::from_utf8_lossy(&text));
+        let mut texts = BTreeMap::new();
+        for path in described_by(files) {
+            let text = self.runtime_file(actor, files, &path, TOML_LEN_MAX).await?;
+            texts.insert(path, String::from_utf8_lossy(&text).into_owned());
+        }
+        let definition = Definition::of_folder(files, &texts);
         let definition = definition.map_err(|error| wrong(&error))?;
-        definition.fits(files).map_err(|error| wrong(&error))?;
         if let Some(path) = &definition.main_program {
             let text = self
                 .runtime_file(actor, files, path, MAIN_PROGRAM_LEN_MAX)

@@ -79,6 +79,26 @@ pub(super) fn view(path: &Path, folder: &Path) -> Result<PathBuf, TrialError> {
     Ok(folder.to_owned())
 }
 
+/// The digest of a folder's content, as a station has it once it is pushed.
+pub(super) fn digest(folder: &Path) -> Result<Digest, TrialError> {
+    let (found, _) = find(folder)?;
+    let mut entries = Vec::new();
+    for file in found {
+        let mut from = fs::File::open(&file.host).map_err(reading(&file.host))?;
+        let digest = super::keep::copy(&mut from, &mut io::sink());
+        let tree_file = TreeFile {
+            digest: digest.map_err(reading(&file.host))?,
+            size_bytes: file.meta.len(),
+        };
+        entries.push((file.path, tree_file));
+    }
+    let tree = Tree::new(entries).map_err(|source| TrialError::Tree {
+        path: folder.to_owned(),
+        source,
+    })?;
+    Ok(tree.digest())
+}
+
 /// All files at `path` in order, and whether everyone may read all of it.
 fn find(path: &Path) -> Result<(Vec<Found>, bool), TrialError> {
     // The path itself may be a link; what lies below may not.

@@ -34,7 +34,7 @@ pub(super) fn keep(
     Ok(digest)
 }
 
-fn copy(from: &mut dyn Read, to: &mut dyn Write) -> io::Result<Digest> {
+pub(super) fn copy(from: &mut dyn Read, to: &mut dyn Write) -> io::Result<Digest> {
     let mut hash = Sha256::new();
     let mut buffer = vec![0; 64 * 1024];
     loop {

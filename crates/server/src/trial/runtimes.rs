@@ -66,13 +66,22 @@ impl Found {
         })
     }
 
-    /// Shows the guest what a station would show it of this runtime.
+    /// Whether functions on this runtime are programs themselves.
+    pub(super) fn runs_programs(&self, name: &RuntimeName) -> bool {
+        let all = self.runtimes.all();
+        all.iter()
+            .any(|one| one.name() == name && one.runs_programs())
+    }
+
+    /// Shows the guest what a station would show it of this runtime, under the
+    /// digest that it has on a station.
     pub(super) fn lay_out(&self, name: &RuntimeName, at: &Path) -> Result<(), TrialError> {
         let Some(folder) = self.folders.get(name) else {
             return Ok(());
         };
         let view = files::view(folder, at)?;
-        self.add(name, &view)
+        let content = files::digest(&view)?;
+        Ok(self.runtimes.add(name.clone(), &view, content)?)
     }
 
     fn all_below(&mut self, below: &Path) -> Result<(), TrialError> {
@@ -102,7 +111,7 @@ impl Found {
     }
 }
 
-/// What stands for a folder's content in a plan that is shown to nobody.
+/// What stands for a folder's content until it is the one that is used.
 fn of(folder: &Path) -> Digest {
     Digest::of(folder.as_os_str().as_encoded_bytes())
 }

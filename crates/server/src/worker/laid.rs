@@ -3,7 +3,10 @@
 //! The same for all stages of a run, except that a stage without data is given
 //! none of the inputs.
 
-use std::{collections::BTreeMap, path::PathBuf};
+use std::{
+    collections::BTreeMap,
+    path::{Path, PathBuf},
+};
 
 use serde_json::json;
 use strongroom_core::{
@@ -35,6 +38,8 @@ pub struct Laid {
     plan: Plan,
     entry: TreePath,
     function_dir: PathBuf,
+    /// The entry alone, where it is a program; gone when this is.
+    program: Option<tempfile::TempDir>,
     inputs: Inputs<PathBuf>,
     dependencies: Option<Dependencies>,
     /// What each stage is told, unsealed.
@@ -57,6 +62,7 @@ impl Laid {
         let blobs = app.store.blobs();
         let function_dir = blobs.view(&content.tree).await.map_err(wrong)?;
         let dependencies = app.dependencies_of(&content).await.map_err(not_installed)?;
+        let program = program(app, &claimed.plan, &content.manifest.entry, &function_dir).await?;
         let mut folders = Vec::new();
         for (_, version) in claimed.plan.inputs.iter() {
             let mut tree = app.store.dataset_tree(version).await.map_err(wrong)?;
@@ -84,6 +90,7 @@ impl Laid {
             plan: claimed.plan.clone(),
             entry: content.manifest.entry.clone(),
             function_dir,
+            program,
             inputs,
             dependencies,
         })
@@ -101,6 +108,8 @@ impl Laid {
                 false => Inputs::None,
             },
             stage_dir,
+            program_dir: self.program.as_ref().map(|folder| folder.path().into()),
+            terminal: None,
             reach: match stage.has_network() && self.plan.download.is_some() {
                 true => Reach::Gateway,
                 false => Reach::Nothing,
@@ -156,6 +165,34 @@ async fn with_told(app: &App, version: &Digest, tree: Tree) -> Result<Tree, Stor
     let files = tree.files().map(|(path, file)| (path.clone(), *file));
     // One more than there may be, or a name like it, and it is not told.
     Ok(Tree::new(files.chain([(path, file)])).unwrap_or(tree))
+}
+
+/// The entry alone, where the runtime of the plan runs programs.
+async fn program(
+    app: &App,
+    plan: &Plan,
+    entry: &TreePath,
+    function_dir: &Path,
+) -> Result<Option<tempfile::TempDir>, Reason> {
+    let attempt = "could not lay out the function's program";
+    let runtime = app.runtimes.all().into_iter();
+    let mut runtime = runtime.filter(|one| *one.name() == plan.runtime.name);
+    if !runtime.next().is_some_and(|one| one.runs_programs()) {
+        return Ok(None);
+    }
+    let folder = app.store.blobs().scratch();
+    let folder = folder.map_err(|error| host_error(attempt, &error))?;
+    let (function_dir, entry) = (function_dir.to_owned(), entry.clone());
+    let laying = tokio::task::spawn_blocking(move || {
+        strongroom_run::lay_program(&function_dir, &entry, folder.path()).map(|()| folder)
+    });
+    let failed = |error: &dyn std::error::Error| {
+        tracing::error!(error = chain(error), "{attempt}");
+        let what = attempt.to_owned();
+        Reason::HostError { what }
+    };
+    let laid = laying.await.map_err(|error| failed(&error))?;
+    laid.map(Some).map_err(|error| failed(&error))
 }
 
 /// Why a run that wants secrets does not begin.

@@ -180,10 +180,7 @@ pub fn manifest(content: &str) -> Manifest {
     let files = Files::from([("main.py".parse().unwrap(), content.as_bytes().to_vec())]);
     let kinds = Kinds::new([runtime::Kind {
         runtime: RuntimeName::python3(),
-        files: FunctionFiles {
-            suffix: ".py".to_owned(),
-            main: "main.py".parse().unwrap(),
-        },
+        files: FunctionFiles::new(".py", "main.py".parse().unwrap()),
         implied: true,
     }]);
     Manifest::of_files(&files, &kinds).unwrap()

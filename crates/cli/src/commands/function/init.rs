@@ -15,8 +15,8 @@ use crate::{
 
 /// Begin a function: a folder with code that works, and a test of it
 ///
-/// The test runs inside the sandbox as well, where the package `strongroom` is there without being
-/// installed: `strongroom run ./NAME --entry test_main.py`.
+/// The test runs inside the sandbox where the language lets it, as in Python, where the package
+/// `strongroom` is there without being installed: `strongroom run ./NAME --entry test_main.py`.
 #[derive(Debug, clap::Args)]
 pub struct InitArgs {
     /// The function's name, which is that of the folder
@@ -29,20 +29,52 @@ pub struct InitArgs {
     within: PathBuf,
 }
 
-/// The runtimes that there is a start for.
+/// The runtimes that are shipped, each with the start in its folder.
 #[derive(Debug, Clone, Copy, clap::ValueEnum)]
 enum Start {
     Python3,
+    Node,
+    Sh,
+    Starlark,
+    Binary,
+}
+
+macro_rules! start {
+    ($runtime:literal: $($file:literal)*) => {
+        &[$((
+            $file,
+            include_str!(concat!("../../../../run/runtimes/", $runtime, "/function/", $file)),
+        )),*]
+    };
 }
 
 impl Start {
-    fn files(self) -> [(&'static str, &'static str); 3] {
+    fn files(self) -> &'static [(&'static str, &'static str)] {
         match self {
-            Self::Python3 => [
-                ("strongroom.toml", include_str!("start/python3.toml")),
-                ("main.py", include_str!("start/main.py")),
-                ("test_main.py", include_str!("start/test_main.py")),
-            ],
+            Self::Python3 => start!("python3": "strongroom.toml" "main.py" "test_main.py"),
+            Self::Node => start!("node": "strongroom.toml" "package.json" "main.js" "test_main.js"),
+            Self::Sh => start!("sh": "strongroom.toml" "main.sh" "test_main.sh"),
+            Self::Starlark => start!("starlark": "strongroom.toml" "main.star" "test.sh"),
+            Self::Binary => start!("binary": "strongroom.toml" "main.c" "build.sh" "test.sh"),
+        }
+    }
+
+    /// What has to be done before it can be tried.
+    fn first(self, folder: &str) -> String {
+        match self {
+            Self::Binary => format!("build it: sh {folder}/build.sh\n"),
+            _ => String::new(),
+        }
+    }
+
+    /// How it is tested.
+    fn test(self, folder: &str) -> String {
+        let inside = |file| format!("strongroom run {folder} --entry {file}");
+        match self {
+            Self::Python3 => inside("test_main.py"),
+            Self::Node => inside("test_main.js"),
+            Self::Sh => inside("test_main.sh"),
+            Self::Starlark | Self::Binary => format!("sh {folder}/test.sh"),
         }
     }
 }
@@ -65,9 +97,11 @@ pub fn run(ui: &mut Ui, args: &InitArgs) -> Result<Outcome, CliError> {
     };
     writeln!(ui.out, "{shown}")?;
     ui.say(format_args!(
-        "try it:  strongroom run {shown} --on FILE.csv --arg by=COLUMN --watch\n\
-         test it: strongroom run {shown} --entry test_main.py\n\
+        "{}try it:  strongroom run {shown} --on FILE.csv --arg by=COLUMN --watch\n\
+         test it: {}\n\
          push it: strongroom function push YOU/{} {shown}",
+        args.runtime.first(&shown),
+        args.runtime.test(&shown),
         args.name
     ))?;
     Ok(Outcome::Yes)

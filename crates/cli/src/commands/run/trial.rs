@@ -12,7 +12,7 @@ use strongroom_server::{
     trial::{self, Trial, TrialEnded},
 };
 
-use super::{RunArgs, ending::Ending, guest_line, steps, watch};
+use super::{RunArgs, ending::Ending, guest_line, shell, steps, watch};
 use crate::{
     arguments,
     error::{CliError, Outcome},
@@ -41,13 +41,16 @@ pub fn run(ui: &mut Ui, args: RunArgs) -> Result<Outcome, CliError> {
     let images = Some(image::Images::folder_of(&home));
     let config = Config::load(home, None)?;
     let expose = args.expose();
+    let is_timed = args.limit.iter().any(|limit| limit.starts_with("time="));
+    let time = (args.shell && !is_timed).then(|| shell::TIME.to_owned());
+    let limits: Vec<String> = args.limit.into_iter().chain(time).collect();
     let trial = Trial {
         packages: Some(config.clone()),
         expose,
         function: args.function.into(),
         on: args.on,
         args: arguments::arguments(args.args_json.as_deref(), &args.arg)?,
-        limits: arguments::limits(&args.limit)?,
+        limits: arguments::limits(&limits)?,
         entry: args.entry,
         out: args.out,
         runtimes,
@@ -61,10 +64,12 @@ pub fn run(ui: &mut Ui, args: RunArgs) -> Result<Outcome, CliError> {
         backend: args.backend.unwrap_or(config.backend),
         engine: config.engine,
         jail: config.jail,
+        terminal: None,
     };
-    match args.watch {
-        true => watch::run(ui, &trial),
-        false => once(ui, &trial),
+    match (args.shell, args.watch) {
+        (true, _) => shell::run(ui, trial),
+        (false, true) => watch::run(ui, &trial),
+        (false, false) => once(ui, &trial),
     }
 }
 
@@ -86,6 +91,9 @@ pub(super) fn once(ui: &mut Ui, trial: &Trial) -> Result<Outcome, CliError> {
         };
         tell_network(ui, trial, &ended)?;
         ending.tell(ui, trial.out.as_deref())?;
+        // What a station calls by the same digest is the same.
+        let runtime = &ended.plan.runtime;
+        ui.say(format_args!("  on {} {}", runtime.name, runtime.digest))?;
         if !ended.files.is_empty() && trial.out.is_none() {
             ui.say("`--out DIR` keeps the files")?;
         }
@@ -127,6 +135,7 @@ fn as_json(ended: &TrialEnded) -> serde_json::Value {
     json!({
         "id": ended.run,
         "plan": ended.plan.digest(),
+        "runtime": ended.plan.runtime,
         "state": "ended",
         "reason": ended.reason,
         "usage": ended.usage,

@@ -1,10 +1,11 @@
-//! Why a folder is no runtime.
+//! Why a runtime cannot be taken: which file, and where it can be told, which line.
 
 use super::{FOLDERS, MAIN_PROGRAM_LEN_MAX};
 use crate::{
     dependency::LockError,
     digest::DigestError,
     name::NameError,
+    runtime::{dockerfile::DockerfileError, openfaas::TemplateError},
     text::shown,
     tree::{TreeError, TreePath},
 };
@@ -57,4 +58,10 @@ pub enum DefinitionError {
     MainProgramNoText,
     #[error("there is no file below `{0}` in the folder")]
     NoPackages(TreePath),
+    #[error("there is no file `runtime.toml` in the folder, and no `template.yml`")]
+    Nothing,
+    #[error(transparent)]
+    Dockerfile(#[from] DockerfileError),
+    #[error(transparent)]
+    Template(#[from] TemplateError),
 }

@@ -47,6 +47,7 @@ impl Furniture {
             brought: self.brought.clone(),
             dependencies: Some(dependencies.clone()),
             image: self.image.clone(),
+            home: self.home.clone(),
             preload,
             environment,
             content: self.content.clone(),

@@ -1,0 +1,20 @@
+#!/bin/sh
+# Tests the program in the sandbox; `strongroom` is on the PATH or $STRONGROOM.
+set -eu
+cd "$(dirname "$0")"
+sh ./build.sh
+table=$(mktemp)
+trap 'rm -f "$table"' EXIT
+printf 'species,island\nAdelie,Dream\nGentoo,Biscoe\nAdelie,Biscoe\n' > "$table"
+
+is() {
+    wanted=$1
+    shift
+    got=$("${STRONGROOM:-strongroom}" run . --on "$table" "$@" 2> /dev/null | tr -d ' \n')
+    [ "$got" = "$wanted" ] || { echo "$*: got $got, wanted $wanted"; exit 1; }
+    echo "ok $*"
+}
+
+is '{"Adelie":2,"Gentoo":1}' --arg by=species
+is '{"Adelie":2}' --arg by=species --arg least=2
+is '' --arg by=wing
