@@ -40,7 +40,7 @@ pub enum RuntimeCommand {
     /// Install the packages that functions on a runtime are run with, as an admin
     ///
     /// The first push of such a function does it otherwise.
-    Build {
+    Install {
         /// The runtime
         name: RuntimeName,
     },
@@ -80,7 +80,7 @@ pub fn run(ui: &mut Ui, client: &Client, command: RuntimeCommand) -> Result<Outc
         RuntimeCommand::Add(args) => add(ui, client, args)?,
         RuntimeCommand::List => list(ui, client)?,
         RuntimeCommand::Show { name } => one(ui, client, &name)?,
-        RuntimeCommand::Build { name } => build(ui, client, &name)?,
+        RuntimeCommand::Install { name } => install(ui, client, &name)?,
         RuntimeCommand::Remove { name, force } => {
             let query = if force { "?force=true" } else { "" };
             client.delete(&format!("/v1/runtimes/{name}{query}"))?;
@@ -92,7 +92,7 @@ pub fn run(ui: &mut Ui, client: &Client, command: RuntimeCommand) -> Result<Outc
     Ok(Outcome::Yes)
 }
 
-fn build(ui: &mut Ui, client: &Client, name: &RuntimeName) -> Result<(), CliError> {
+fn install(ui: &mut Ui, client: &Client, name: &RuntimeName) -> Result<(), CliError> {
     let path = format!("/v1/runtimes/{name}/build");
     let installed: Installed = client.post_patiently(&path, &serde_json::json!({}))?;
     if ui.json {
