@@ -37,7 +37,7 @@ impl Spec {
         if self.waiting.is_some() || self.origin != Origin::Program || self.gateway {
             return Err(SealError::TerminalAhead);
         }
-        if !side.is_some_and(|side| rustix::termios::isatty(side)) {
+        if !side.is_some_and(rustix::termios::isatty) {
             return Err(SealError::NoTerminal);
         }
         match kernel.tier {
