@@ -6,8 +6,10 @@ use strongroom_core::{digest::Digest, name::Name, rule::RuleSet};
 use crate::{Connection, Store, Tx, error::StoreError, event::Note, question::query};
 
 const PUT: &str = "
-    INSERT INTO rule (owner, content, at_ms) VALUES ($1, $2, $3)
-    ON CONFLICT (owner) DO UPDATE SET content = excluded.content, at_ms = excluded.at_ms";
+    INSERT INTO rule (owner, content, at_ms, put_seq)
+    VALUES ($1, $2, $3, (SELECT COALESCE(MAX(seq), 0) + 1 FROM audit))
+    ON CONFLICT (owner) DO UPDATE SET content = excluded.content, at_ms = excluded.at_ms,
+                                      put_seq = excluded.put_seq";
 
 const GET: &str = "SELECT content FROM rule WHERE owner = $1";
 

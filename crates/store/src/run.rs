@@ -138,7 +138,7 @@ const FIND: &str = "
              WHERE v.request = r.request AND a.revoked <> 0) AS taken_back,
            (SELECT COUNT(*) FROM verdict v LEFT JOIN rule u ON u.owner = v.owner
              WHERE v.request = r.request AND v.owner <> r.caller
-               AND ((u.owner IS NULL AND v.approval IS NULL) OR r.at_ms <= u.at_ms))
+               AND ((u.owner IS NULL AND v.approval IS NULL) OR q.asked_seq < u.put_seq))
                AS rules_changed,
            (SELECT COUNT(*) FROM run_stage s WHERE s.run = r.id) AS stages, q.inputs, q.labels
       FROM run r JOIN request q ON q.id = r.request WHERE r.id = $1";
@@ -151,7 +151,7 @@ const LIST: &str = "
              WHERE v.request = r.request AND a.revoked <> 0) AS taken_back,
            (SELECT COUNT(*) FROM verdict v LEFT JOIN rule u ON u.owner = v.owner
              WHERE v.request = r.request AND v.owner <> r.caller
-               AND ((u.owner IS NULL AND v.approval IS NULL) OR r.at_ms <= u.at_ms))
+               AND ((u.owner IS NULL AND v.approval IS NULL) OR q.asked_seq < u.put_seq))
                AS rules_changed
       FROM run r JOIN request q ON q.id = r.request
      WHERE r.caller = $1 AND ($2 = '' OR r.state = $2) AND ($3 = '' OR r.id < $3)

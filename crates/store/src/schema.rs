@@ -14,7 +14,9 @@ const FOUND: &str = "SELECT COALESCE(MAX(version), 0) AS number FROM schema_vers
 const RECORD: &str = "INSERT INTO schema_version (version) VALUES ($1)";
 
 /// Step `n` leads from version `n` to `n + 1`.
-const STEPS: [&[&str]; 8] = [FIRST, SECOND, THIRD, FOURTH, FIFTH, SIXTH, SEVENTH, EIGHTH];
+const STEPS: [&[&str]; 9] = [
+    FIRST, SECOND, THIRD, FOURTH, FIFTH, SIXTH, SEVENTH, EIGHTH, NINTH,
+];
 
 const FIRST: &[&str] = &[
     "CREATE TABLE station_user (
@@ -238,6 +240,13 @@ const EIGHTH: &[&str] = &["CREATE TABLE dataset_maker (
         version TEXT NOT NULL,
         run TEXT NOT NULL,
         PRIMARY KEY (version, run))"];
+
+/// Where in the record rules were put, and where it was when they were asked.
+/// What was asked before this step is always judged anew.
+const NINTH: &[&str] = &[
+    "ALTER TABLE rule ADD COLUMN put_seq BIGINT NOT NULL DEFAULT 0",
+    "ALTER TABLE request ADD COLUMN asked_seq BIGINT NOT NULL DEFAULT -1",
+];
 
 /// Brings the tables to what this program knows.
 pub(crate) async fn migrate(connections: &Connections) -> Result<(), StoreError> {

@@ -90,8 +90,9 @@ const OPEN: &str = "
 
 const ADD_REQUEST: &str = "
     INSERT INTO request (id, state, caller, run, function, function_version, plan, inputs, purpose,
-                         at_ms, labels)
-    VALUES ($1, $2, $3, $4, $5, $6, $7, $8, $9, $10, $11)";
+                         at_ms, labels, asked_seq)
+    VALUES ($1, $2, $3, $4, $5, $6, $7, $8, $9, $10, $11,
+            (SELECT COALESCE(MAX(seq), 0) FROM audit))";
 
 const ADD_RUN: &str = "
     INSERT INTO run (id, request, caller, kind, plan, state, at_ms, ended_ms, reason, boot)

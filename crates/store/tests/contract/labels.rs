@@ -476,3 +476,21 @@ async fn rules_that_come_to_fail_stop_and_withhold_what_was_approved_before_them
     })
     .await;
 }
+
+#[tokio::test]
+async fn rules_that_change_withhold_whatever_the_clock_says() {
+    each_store(async |world| {
+        let data = dataset(world, "lab/a", "1").await;
+        let mean = function(world, "devs/mean", "print(1)").await;
+        let run = world.ask(&mean, &[&data], 1).await;
+        world.approve("lab", &run).await.unwrap();
+        run_next(world, &run).await;
+        is_shown(&world.run(&run).await);
+        // The host's clock was set back before the owner forbade it.
+        let lab = name("lab");
+        world.store.rule_put(&lab, FORBID_GUEST, 1).await.unwrap();
+        is_withheld(&world.run(&run).await);
+        assert!(listed(world).await.is_withheld);
+    })
+    .await;
+}

@@ -377,7 +377,7 @@ async fn one_caller_has_a_bounded_number_of_open_runs() {
             &format!(
                 "INSERT INTO request SELECT 'req-x' || n.i, r.state, r.caller, 'run-x' || n.i,
                         r.function, r.function_version, r.plan, r.inputs, r.purpose, r.at_ms,
-                        r.labels
+                        r.labels, r.asked_seq
                    FROM request r, ({ids} SELECT i FROM n) n WHERE r.id = '{}'",
                 run.request
             ),
