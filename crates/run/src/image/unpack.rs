@@ -238,7 +238,8 @@ impl Tree {
         let name = OsStr::from_bytes(place.name);
         let file = rustix::fs::openat(&folder, name, flags, Mode::from_raw_mode(0o600));
         let mut file = File::from(file.map_err(writing(path))?);
-        let (mut piece, mut count) = (vec![0; PIECE_BYTES.min(size as usize + 1)], 0);
+        let room = usize::try_from(size.saturating_add(1)).unwrap_or(PIECE_BYTES);
+        let (mut piece, mut count) = (vec![0; PIECE_BYTES.min(room)], 0);
         loop {
             let read = entry.read(&mut piece).map_err(not_tar)?;
             if read == 0 {
