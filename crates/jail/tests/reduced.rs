@@ -252,7 +252,7 @@ print(os.getgroups() if os.getuid() != 65534 else [], sorted(set(os.environ) - {
         );
             assert_eq!(
                 text,
-                "{'EAFNOSUPPORT'}\nEPERM EPERM EPERM EPERM EPERM\nEPERM EPERM EPERM\nEPERM ENOLCK\n\
+                "{'EAFNOSUPPORT'}\nEPERM EPERM EPERM EPERM EPERM\nEPERM EPERM EPERM\nEPERM ENOTSUP\n\
              EPERM EPERM EPERM\n[] True"
             );
         },
