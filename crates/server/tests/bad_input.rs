@@ -409,10 +409,10 @@ async fn a_function_that_breaks_a_law_leaves_no_version() {
         "strongroom.toml: line 1",
     );
     refused(
-        &push(toml("runtime = \"node\"")).await,
+        &push(toml("runtime = \"ruby\"")).await,
         422,
         "bad_manifest",
-        "node",
+        "ruby",
     );
     refused(
         &push(toml("entry = \"x.py\"")).await,
