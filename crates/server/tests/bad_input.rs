@@ -460,8 +460,8 @@ async fn a_function_that_breaks_a_law_leaves_no_version() {
     refused(
         &push(json!({ "a.py": inline })).await,
         422,
-        "bad_manifest",
-        "dependencies",
+        "no_installer",
+        "installs no packages",
     );
     refused(
         &push(json!({ "a.py": { "base64": "*" } })).await,

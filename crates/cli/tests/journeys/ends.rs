@@ -109,7 +109,7 @@ fn ctrl_c_cancels_a_trial_run() {
     snapshot!(rest(trying), @r"
     ---- stderr
     cancelled(you): USAGE, 0 B out
-     on python3 sha256:DIGEST
+      on python3 sha256:DIGEST
     ---- exit code 1
     ");
 }
