@@ -10,6 +10,7 @@
 //! Deliberately absent: undoing; the warden kills the slot and its group.
 
 mod attach;
+pub(crate) mod command;
 mod gateway;
 #[cfg(target_arch = "x86_64")]
 mod graft;

@@ -5,23 +5,17 @@
 //! last. Then it says that it is ready and waits for one frame.
 
 use std::convert::Infallible;
-use std::ffi::CString;
 use std::os::fd::{AsFd as _, BorrowedFd, OwnedFd};
 
-use rustix::fs::{Access, AtFlags, CWD};
-
+use super::command::{COMMAND, Command, NOT_EXECUTED};
 use super::keeper::Filters;
 use super::{landlock, privileges};
-use crate::jail::{Origin, Program, Waiting};
+use crate::jail::{Origin, Waiting};
 use crate::mutation::{Part, stands};
 use crate::protocol::{Build, OrRefuse as _, Refusal, Report, ToWorker};
 use crate::wire::{self, Received};
 use crate::{kernel, syscall};
 
-/// What a shell answers when a program cannot be executed.
-const NOT_EXECUTED: i32 = 127;
-/// Not a wall of the host but a fault in the jail's description.
-const COMMAND: &str = "command";
 /// The guest's own: input, output, errors, result; a zygote has one more.
 const GUEST_DESCRIPTORS_MAX: usize = 5;
 
@@ -40,7 +34,7 @@ pub(super) fn live(
     rustix::process::umask(rustix::fs::Mode::from_raw_mode(0o077));
     let program = match spec.waiting {
         Some(Waiting::AtTheGate) => None,
-        Some(Waiting::Launched) | None => Some(Command::from(&spec.program)?),
+        Some(Waiting::Launched) | None => Some(Command::of(&spec.program, COMMAND)?),
     };
     let kept = descriptors.len().min(GUEST_DESCRIPTORS_MAX);
     let talk = arrange(socket, gate, descriptors)?;
@@ -87,37 +81,6 @@ pub(super) fn live(
 struct Talk {
     socket: OwnedFd,
     gate: OwnedFd,
-}
-
-/// The strings of an exec, made while allocation is unremarkable.
-struct Command {
-    argv: Vec<CString>,
-    env: Vec<CString>,
-}
-
-impl Command {
-    fn from(program: &Program) -> Result<Self, Refusal> {
-        rustix::process::chdir(&program.cwd).or_refuse(COMMAND, "enter the working directory")?;
-        if let Some(path) = program.argv.first() {
-            rustix::fs::accessat(CWD, path, Access::EXEC_OK, AtFlags::EACCESS)
-                .or_refuse(COMMAND, &format!("find the program {path}"))?;
-        }
-        let text = |text: String| CString::new(text).or_refuse(COMMAND, "pass a text");
-        let argv = program
-            .argv
-            .iter()
-            .cloned()
-            .map(text)
-            .collect::<Result<_, _>>()?;
-        let pairs = program
-            .env
-            .iter()
-            .map(|(name, value)| format!("{name}={value}"));
-        Ok(Self {
-            argv,
-            env: pairs.map(text).collect::<Result<_, _>>()?,
-        })
-    }
 }
 
 /// Puts the guest's descriptors at 0 and up, and ours out of their way.
@@ -174,7 +137,7 @@ fn hear_start(talk: &Talk, known: Option<Command>) -> Result<Command, Refusal> {
                 syscall::duplicate_onto(input, 0)
                     .or_refuse(kernel::DESCRIPTORS, "place the input")?;
             }
-            match Command::from(&program) {
+            match Command::of(&program, COMMAND) {
                 Ok(command) => Ok(command),
                 Err(refusal) => not_executed(talk, refusal.detail),
             }
@@ -183,12 +146,8 @@ fn hear_start(talk: &Talk, known: Option<Command>) -> Result<Command, Refusal> {
     }
 }
 
-fn become_guest(talk: &Talk, program: &Command) -> Result<Infallible, Refusal> {
-    let Some(path) = program.argv.first() else {
-        syscall::exit_now(super::REFUSED)
-    };
-    let error = syscall::execute(path, &program.argv, &program.env);
-    not_executed(talk, error.to_string())
+fn become_guest(talk: &Talk, command: &Command) -> Result<Infallible, Refusal> {
+    not_executed(talk, command.execute().to_string())
 }
 
 fn not_executed(talk: &Talk, why: String) -> ! {

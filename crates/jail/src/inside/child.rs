@@ -4,27 +4,22 @@
 //! filter last. Then it says that it is ready and waits for the start.
 
 use std::convert::Infallible;
-use std::ffi::CString;
 use std::os::fd::OwnedFd;
 use std::path::Path;
 
 use landlock::{ABI, AccessFs, AccessNet, NetPort, RulesetCreated, RulesetCreatedAttr as _};
-use rustix::fs::{Access, AtFlags, CWD};
 
 use super::look::WRITABLE;
 use super::words::Order;
+use crate::cage::command::{COMMAND, Command};
 use crate::cage::landlock::{allow, enforce, everything, writing};
 use crate::cage::privileges;
 use crate::kernel::LANDLOCK;
-use crate::protocol::{OrRefuse as _, Refusal, Report, ToWorker};
+use crate::protocol::{OrRefuse as _, Refusal};
 use crate::reduced::arrange;
 use crate::seccomp::Filter;
-use crate::wire::{self, Received};
-use crate::{cage, kernel, syscall};
+use crate::{kernel, syscall};
 
-/// What a shell answers when a program cannot be executed.
-const NOT_EXECUTED: i32 = 127;
-const COMMAND: &str = "command";
 const DEVICES: [&str; 5] = [
     "/dev/null",
     "/dev/zero",
@@ -51,7 +46,7 @@ pub(super) fn live(
     let _ = std::fs::write("/proc/self/oom_score_adj", "1000");
     let socket = arrange(std::os::fd::AsFd::as_fd(socket), descriptors)?;
     let rules = rules(order, landlock_abi)?;
-    let program = Command::from(order)?;
+    let command = Command::of(&order.program, COMMAND)?;
     privileges::set_limits(&privileges::resource_rows(&order.limits, NO_COUNT))?;
     privileges::drop_held()?;
     privileges::stop_speculation();
@@ -65,7 +60,7 @@ pub(super) fn live(
         true => Filter::client().install()?,
         false => Filter::guest().install()?,
     }
-    become_guest(&socket, &program)
+    command.execute_when_told(&socket)
 }
 
 /// What can be opened. Not `/proc`, which tells paths of the host, nor `/sys`.
@@ -101,50 +96,4 @@ fn rules(order: &Order, abi: u32) -> Result<RulesetCreated, Refusal> {
             .or_refuse(LANDLOCK, "allow the gateway's port"),
         false => Ok(rules),
     }
-}
-
-/// The strings of an exec, made while allocation is unremarkable.
-struct Command {
-    argv: Vec<CString>,
-    env: Vec<CString>,
-}
-
-impl Command {
-    fn from(order: &Order) -> Result<Self, Refusal> {
-        let program = &order.program;
-        rustix::process::chdir(&program.cwd).or_refuse(COMMAND, "enter the working directory")?;
-        if let Some(path) = program.argv.first() {
-            rustix::fs::accessat(CWD, path, Access::EXEC_OK, AtFlags::EACCESS)
-                .or_refuse(COMMAND, &format!("find the program {path}"))?;
-        }
-        let text = |text: String| CString::new(text).or_refuse(COMMAND, "pass a text");
-        let pairs = program
-            .env
-            .iter()
-            .map(|(name, value)| format!("{name}={value}"));
-        let argv = program.argv.iter().cloned().map(text);
-        Ok(Self {
-            argv: argv.collect::<Result<_, _>>()?,
-            env: pairs.map(text).collect::<Result<_, _>>()?,
-        })
-    }
-}
-
-fn become_guest(socket: &OwnedFd, program: &Command) -> Result<Infallible, Refusal> {
-    say(socket, &Report::Ready).or_refuse(COMMAND, "say that all walls stand")?;
-    match wire::receive::<ToWorker>(socket).or_refuse(COMMAND, "hear the start")? {
-        Received::Frame(ToWorker::Begin { program: None }, _) => {}
-        _ => syscall::exit_now(cage::REFUSED),
-    }
-    let Some(path) = program.argv.first() else {
-        syscall::exit_now(cage::REFUSED)
-    };
-    let error = syscall::execute(path, &program.argv, &program.env);
-    let _ = say(socket, &Report::ExecFailed(error.to_string()));
-    syscall::exit_now(NOT_EXECUTED)
-}
-
-fn say(socket: &OwnedFd, report: &Report) -> std::io::Result<()> {
-    rustix::io::write(socket, &wire::encode(report)?)?;
-    Ok(())
 }

@@ -5,33 +5,27 @@
 //! before the filter that forbids it, the filters last.
 
 use std::convert::Infallible;
-use std::ffi::CString;
 use std::os::fd::{AsFd as _, BorrowedFd, OwnedFd};
 use std::os::unix::fs::MetadataExt as _;
 
-use rustix::fs::{Access, AtFlags, CWD};
 use rustix::process::Resource;
 use rustix::thread::CpuSet;
 
 use super::folder::Folder;
 use super::keeper::Order;
 use super::{filter, rules, walls};
+use crate::cage::command::Command;
 use crate::cage::{die_with_parent, landlock, privileges};
-use crate::jail::Spec;
 use crate::limits::Limits;
-use crate::protocol::{OrRefuse as _, Refusal, Report, ToWorker};
-use crate::wire::{self, Received};
-use crate::{cage, kernel, syscall};
+use crate::protocol::{OrRefuse as _, Refusal};
+use crate::{kernel, syscall};
 
-/// What a shell answers when a program cannot be executed.
-const NOT_EXECUTED: i32 = 127;
-const COMMAND: &str = "command";
 /// Guests give way to whoever watches them.
 const NICE: i32 = 5;
-/// A second fence around memory, for what happens between two looks: address
-/// space for data, which may be far larger than what is used of it.
 /// Threads of the station and other runs that may come while this one runs.
 const OTHERS: u64 = 256;
+/// A second fence around memory, for what happens between two looks: address
+/// space for data, which may be far larger than what is used of it.
 const DATA_TIMES: u64 = 4;
 const DATA_MORE_BYTES: u64 = 1 << 30;
 
@@ -52,7 +46,7 @@ pub(super) fn live(
     change_user(order)?;
     die_with_parent()?;
     privileges::stop_speculation();
-    let program = Program::from(&told)?;
+    let command = Command::of(&told.program, walls::PRIVATE_FOLDER)?;
     landlock::enforce(rules)?;
     let kept = syscall::number(&socket);
     syscall::close_between(4, kept - 1, 0)
@@ -61,7 +55,7 @@ pub(super) fn live(
     privileges::hide_memory()?;
     filter::install(order.user, order.landlock_abi)?;
     order.filter.install()?;
-    become_guest(&socket, &program)
+    command.execute_when_told(&socket)
 }
 
 /// Puts the guest's descriptors at 0 to 3 and the socket out of their way.
@@ -131,56 +125,4 @@ fn change_user(order: &Order) -> Result<(), Refusal> {
         .and_then(|()| syscall::set_ids(order.user.uid, order.user.gid))
         .or_refuse(walls::OWN_USER, "become the user of the slot")?;
     privileges::drop_all()
-}
-
-/// The strings of an exec, made while allocation is unremarkable.
-struct Program {
-    argv: Vec<CString>,
-    env: Vec<CString>,
-}
-
-impl Program {
-    fn from(spec: &Spec) -> Result<Self, Refusal> {
-        rustix::process::chdir(&spec.program.cwd).or_refuse(walls::PRIVATE_FOLDER, "enter it")?;
-        if let Some(program) = spec.program.argv.first() {
-            rustix::fs::accessat(CWD, program, Access::EXEC_OK, AtFlags::EACCESS)
-                .or_refuse(COMMAND, &format!("find the program {program}"))?;
-        }
-        let text = |text: String| CString::new(text).or_refuse(COMMAND, "pass a text");
-        let pairs = spec
-            .program
-            .env
-            .iter()
-            .map(|(name, value)| format!("{name}={value}"));
-        Ok(Self {
-            argv: spec
-                .program
-                .argv
-                .iter()
-                .cloned()
-                .map(text)
-                .collect::<Result<_, _>>()?,
-            env: pairs.map(text).collect::<Result<_, _>>()?,
-        })
-    }
-}
-
-fn become_guest(socket: &OwnedFd, program: &Program) -> Result<Infallible, Refusal> {
-    say(socket, &Report::Ready).or_refuse(COMMAND, "say that all walls stand")?;
-    match wire::receive::<ToWorker>(socket).or_refuse(COMMAND, "hear the start")? {
-        Received::Frame(ToWorker::Begin { program: None }, _) => {}
-        _ => syscall::exit_now(cage::REFUSED),
-    }
-    let Some(path) = program.argv.first() else {
-        syscall::exit_now(cage::REFUSED)
-    };
-    let error = syscall::execute(path, &program.argv, &program.env);
-    let _ = say(socket, &Report::ExecFailed(error.to_string()));
-    syscall::exit_now(NOT_EXECUTED)
-}
-
-/// Behind the filter no message may carry descriptors, and this call cannot.
-fn say(socket: &OwnedFd, report: &Report) -> std::io::Result<()> {
-    rustix::io::write(socket, &wire::encode(report)?)?;
-    Ok(())
 }
