@@ -20,7 +20,7 @@ use crate::{http::Http, tools};
 
 const PUSH_MOST_MS: f64 = 20.0;
 const RUN_MOST_MS: f64 = 60.0;
-const INDEX: &str = include_str!("../../../crates/server/tests/dependencies/index.py");
+const INDEX: &str = include_str!("../../../crates/server/tests/http/dependencies/index.py");
 
 pub fn measure(bench: &Bench<'_>, report: &mut Report) -> anyhow::Result<()> {
     let uv = tools::install()?;

@@ -1,10 +1,7 @@
 //! Secrets over HTTP: they go in, and come out over no door.
-#![allow(clippy::unwrap_used)]
 
-mod support;
-
+use crate::support::{self, Station, text};
 use serde_json::{Value, json};
-use support::{Station, text};
 
 const SECRET: &str = "s3cr3t-\u{e4}-value";
 

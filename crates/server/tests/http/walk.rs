@@ -1,12 +1,9 @@
 //! The whole walk through the router, in the real jail: a stranger's function
 //! runs on an owner's data, and only what was approved happens.
-#![allow(clippy::unwrap_used)]
 
-mod support;
-
+use crate::support::{self, Sent, Station, text};
 use axum::http::header;
 use serde_json::{Value, json};
-use support::{Sent, Station, text};
 
 const FUNCTION: &str = r#"
 import csv, sys

@@ -2,7 +2,6 @@
 //!
 //! Hosts are listeners of the test on the loopback, which the gateway is told
 //! to open; the guest is a client of raw text.
-#![allow(clippy::unwrap_used)]
 
 use std::{
     future::Future,

@@ -1,15 +1,12 @@
 //! A host that lacks something for a while: it is named, and when it is mended
 //! everything goes on.
-#![allow(clippy::unwrap_used)]
-
-mod support;
 
 use std::fs::File;
 
+use crate::support::{Reply, Station, text};
 use rustix::process::{Resource, Rlimit, getrlimit, setrlimit};
 use serde_json::{Value, json};
 use strongroom_core::digest::Digest;
-use support::{Reply, Station, text};
 
 /// All the descriptors that this process may have, until it is dropped.
 struct NoDescriptors {

@@ -1,13 +1,10 @@
 //! Archives from strangers: each trick is refused with the entry's name, and
 //! leaves no version behind.
-#![allow(clippy::unwrap_used)]
-
-mod support;
 
 use std::io::Write as _;
 
+use crate::support::{Reply, Sent, Station};
 use serde_json::json;
-use support::{Reply, Sent, Station};
 use tar::{Builder, EntryType, Header};
 
 fn entry(archive: &mut Builder<Vec<u8>>, kind: EntryType, name: &[u8], bytes: &[u8]) {

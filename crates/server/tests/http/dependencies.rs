@@ -1,8 +1,5 @@
 //! Functions that bring packages: locked and installed when they are pushed,
 //! from an index that the test starts, in the real jail.
-#![allow(clippy::unwrap_used)]
-
-mod support;
 
 use std::{
     io::{BufRead as _, BufReader},
@@ -11,6 +8,7 @@ use std::{
     sync::{Arc, Mutex},
 };
 
+use crate::support::{self, Reply, Station, text};
 use serde_json::{Value, json};
 use strongroom_server::{
     Config,
@@ -18,7 +16,6 @@ use strongroom_server::{
     dependencies::Uv,
     trial::{self, Trial},
 };
-use support::{Reply, Station, text};
 
 /// A package index on the loopback. It ends with the test.
 struct Index {

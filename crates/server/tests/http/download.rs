@@ -1,13 +1,10 @@
 //! A stage that downloads, through the router, in the real jail and by the
 //! gateway of a station, from a host that the test starts and opens.
-#![allow(clippy::unwrap_used)]
-
-mod support;
 
 use std::{net::SocketAddr, sync::Arc};
 
+use crate::support::{self, Station, text};
 use serde_json::{Value, json};
-use support::{Station, text};
 use tokio::{
     io::{AsyncReadExt as _, AsyncWriteExt as _},
     net::TcpListener,

@@ -1,12 +1,9 @@
 //! The owner's desk, through the router: who is asked, what he sees, and what
 //! each of his answers leads to. The worker is off; runs stop at `queued`.
-#![allow(clippy::unwrap_used)]
 
-mod support;
-
+use crate::support::{self, Station, text};
 use serde_json::{Value, json};
 use strongroom_core::run::Enforced;
-use support::{Station, text};
 
 /// A station with two datasets of two owners and a function of `devs`.
 async fn station() -> Station {

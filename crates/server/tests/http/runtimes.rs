@@ -1,11 +1,8 @@
 //! Runtimes over HTTP: added by an admin, used by everyone, refused with a
 //! reason.
-#![allow(clippy::unwrap_used)]
 
-mod support;
-
+use crate::support::{self, Sent, Station, text};
 use serde_json::{Value, json};
-use support::{Sent, Station, text};
 
 const TOML: &[u8] = b"base = \"python3\"\npackages = \"packages\"\npreload = [\"bird\"]\n";
 

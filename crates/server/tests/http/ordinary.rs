@@ -1,14 +1,12 @@
 //! A whole station of an ordinary user, with control groups handed to it.
-#![allow(clippy::unwrap_used)]
 
-#[path = "../../jail/tests/cell/delegated.rs"]
+#[path = "../../../jail/tests/cell/delegated.rs"]
 mod delegated;
-mod support;
 
 use std::path::PathBuf;
 
+use crate::support::{Station, text};
 use serde_json::{Value, json};
-use support::{Station, text};
 
 const FUNCTION: &str = "def transform(data, ctx): return len(list(data.rows()))";
 /// Tries what must not be possible, and fails if any of it was.
@@ -70,7 +68,7 @@ async fn walk(groups: Vec<PathBuf>) {
 
 #[test]
 fn an_ordinary_user_runs_a_whole_station_that_leaves_nothing() {
-    let test = "an_ordinary_user_runs_a_whole_station_that_leaves_nothing";
+    let test = "ordinary::an_ordinary_user_runs_a_whole_station_that_leaves_nothing";
     delegated::as_nobody(test, true, |groups| {
         let runtime = tokio::runtime::Builder::new_multi_thread()
             .enable_all()

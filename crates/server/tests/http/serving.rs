@@ -1,5 +1,4 @@
 //! A station from its first start to its stop, as the command line starts it.
-#![allow(clippy::unwrap_used)]
 
 use std::{
     io::{Read as _, Write as _},

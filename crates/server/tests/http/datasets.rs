@@ -1,16 +1,12 @@
 //! Datasets over HTTP: what versions say, what their rows are, and their names.
 
-#![allow(clippy::unwrap_used)]
-
-mod support;
-
+use crate::support::{self, Station, text};
 use serde_json::{Value, json};
 use strongroom_core::{
     tree::{Tree, TreeFile},
     version::{Changes, MadeBy},
 };
 use strongroom_server::app::versions::NewFiles;
-use support::{Station, text};
 
 const PENGUINS: &str = "id,species,mass_g\n1,Adelie,3750\n2,Gentoo,5000\n3,Adelie,\n";
 const VERSIONS: &str = "/v1/datasets/lab/penguins/versions";

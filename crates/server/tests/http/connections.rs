@@ -1,14 +1,11 @@
 //! Slow, hung and broken clients, on real connections: each is cut off, and
 //! others are served meanwhile.
-#![allow(clippy::unwrap_used)]
-
-mod support;
 
 use std::net::SocketAddr;
 
+use crate::support::{PATIENCE, Sent, Station};
 use strongroom_core::digest::Digest;
 use strongroom_server::http::connection;
-use support::{PATIENCE, Sent, Station};
 use tokio::{
     io::{AsyncReadExt as _, AsyncWriteExt as _},
     net::{TcpListener, TcpStream},

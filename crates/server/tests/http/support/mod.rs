@@ -1,5 +1,5 @@
 //! A station for tests: a real store in a temporary folder, and the router.
-#![allow(clippy::unwrap_used, dead_code)]
+#![allow(dead_code)]
 
 use std::{collections::BTreeMap, sync::Arc, time::Duration};
 

@@ -1,12 +1,9 @@
 //! Bad input: each gets one clear refusal with the right status and code,
 //! that says what and where, and nothing is half done.
-#![allow(clippy::unwrap_used)]
 
-mod support;
-
+use crate::support::{Reply, Sent, Station};
 use serde_json::{Value, json};
 use strongroom_core::digest::Digest;
-use support::{Reply, Sent, Station};
 
 /// Expects a refusal whose detail names `what`.
 #[track_caller]

@@ -1,11 +1,9 @@
 //! Every route, tried as nobody, as a stranger and as its owner, from one
 //! table that must name exactly the routes of the document.
-#![allow(clippy::unwrap_used)]
-
-mod support;
 
 use std::collections::BTreeSet;
 
+use crate::support::{self, NOBODY, STRANGER, Sent, Station, text};
 use serde_json::{Value, json};
 use strongroom_core::{
     digest::Digest,
@@ -14,7 +12,6 @@ use strongroom_core::{
     stage::Stage,
 };
 use strongroom_store::{Finish, LogLine, StageBegin, StageEnd};
-use support::{NOBODY, STRANGER, Sent, Station, text};
 
 /// What a stranger gets.
 #[derive(Debug, Clone, Copy, PartialEq)]

@@ -1,8 +1,6 @@
 //! What came out of a run, at every door, once an owner allows it no more.
-#![allow(clippy::unwrap_used)]
 
-mod support;
-
+use crate::support::{self, Sent, Station, text};
 use serde_json::{Value, json};
 use strongroom_core::{
     digest::Digest,
@@ -12,7 +10,6 @@ use strongroom_core::{
     version::{Change, Changes, MadeBy},
 };
 use strongroom_server::app::versions::NewFiles;
-use support::{Sent, Station, text};
 
 /// In whatever a guest says, and nowhere else.
 const CANARY: &str = "4711canary";

@@ -1,5 +1,4 @@
 //! The trial run: no station, the same jail, the same view, the same limits.
-#![allow(clippy::unwrap_used)]
 
 use std::{
     fs::{self, Permissions},

@@ -1,13 +1,10 @@
 //! A long queue, in the real jail: everything in it ends right, whoever comes
 //! late has his turn, and the station stays small.
-#![allow(clippy::unwrap_used)]
-
-mod support;
 
 use std::time::{Duration, Instant};
 
+use crate::support::{Station, text};
 use serde_json::{Value, json};
-use support::{Station, text};
 
 /// Runs of one caller, queued at once.
 const RUNS: usize = 1000;

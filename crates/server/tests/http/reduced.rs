@@ -1,10 +1,7 @@
 //! A whole station in the tier `reduced`: the same walk, with the tier told.
-#![allow(clippy::unwrap_used)]
 
-mod support;
-
+use crate::support::{Station, text};
 use serde_json::{Value, json};
-use support::{Station, text};
 
 const FUNCTION: &str = r#"
 import os, sys

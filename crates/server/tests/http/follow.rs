@@ -1,11 +1,9 @@
 //! Following a run: waiting for its end and listening to its events. The
 //! worker is played by the test, so that each step is seen by itself.
-#![allow(clippy::unwrap_used)]
-
-mod support;
 
 use std::time::Duration;
 
+use crate::support::{PATIENCE, Sent, Station, text};
 use axum::{
     body::{Body, BodyDataStream},
     http::{Request, header},
@@ -17,7 +15,6 @@ use strongroom_core::{
     run::{Enforced, Reason, Stream},
 };
 use strongroom_store::{Finish, LogLine};
-use support::{PATIENCE, Sent, Station, text};
 use tower::ServiceExt as _;
 
 async fn queued(station: &Station) -> RunId {

@@ -1,11 +1,8 @@
 //! A function in stages, through the router and in the real jail: what each
 //! stage sees, who lets data be exposed, and who sees what came out.
-#![allow(clippy::unwrap_used)]
 
-mod support;
-
+use crate::support::{self, Station, text};
 use serde_json::{Value, json};
-use support::{Station, text};
 
 const ALL_THREE: &str = r#"
 import os, sys

@@ -1,10 +1,7 @@
 //! Plain settings of a function, from its manifest and its caller to its guest.
-#![allow(clippy::unwrap_used)]
 
-mod support;
-
+use crate::support::{self, Station, text};
 use serde_json::{Value, json};
-use support::{Station, text};
 
 const TELLS: &str = r#"
 import json, os

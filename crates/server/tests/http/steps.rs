@@ -1,17 +1,14 @@
 //! What a guest tells of its steps: kept in one order with its lines, told to
 //! late listeners again, and shown to nobody who may not read the log. The
 //! worker is played by the test.
-#![allow(clippy::unwrap_used)]
 
-mod support;
-
+use crate::support::{Sent, Station, text};
 use serde_json::{Value, json};
 use strongroom_core::{
     id::RunId,
     run::{Enforced, Reason, Stream},
 };
 use strongroom_store::{Finish, LogLine};
-use support::{Sent, Station, text};
 
 const TOLD: [(Stream, &str); 6] = [
     (Stream::Event, r#"{"event":"start","steps":2}"#),

@@ -1,13 +1,10 @@
 //! Runs that make versions, through the router, in the real jail: saved whole
 //! or not at all, after the version that they read or not at all.
-#![allow(clippy::unwrap_used)]
 
-mod support;
-
+use crate::support::{self, Station, text};
 use serde_json::{Value, json};
 use strongroom_core::run::{Enforced, OutputFile, Reason};
 use strongroom_store::Finish;
-use support::{Station, text};
 
 const DATA: &[u8] = b"species,mass\na,1\nb,2\nc,3\n";
 /// Keeps the rows above a mass, under the name that they had.
