@@ -43,7 +43,8 @@ async fn walk(groups: Vec<PathBuf>) {
     let run = ended(&station, &asked).await;
     assert_eq!(
         (&run["reason"]["code"], &run["value"]),
-        (&json!("succeeded"), &json!(2))
+        (&json!("succeeded"), &json!(2)),
+        "{run}"
     );
     assert_eq!(run["enforced"]["tier"], "full");
     for (source, code) in [
