@@ -20,9 +20,10 @@ pub(super) fn walk(root: &OwnedFd, path: &[u8]) -> Result<OwnedFd, Errno> {
     step(root, path, |_, _| Err(Errno::NOENT))
 }
 
-/// The same, and makes what is not there.
-pub(super) fn make(root: &OwnedFd, path: &[u8]) -> Result<OwnedFd, Errno> {
+/// The same, and makes what is not there; `made` counts that.
+pub(super) fn make(root: &OwnedFd, path: &[u8], made: &mut u64) -> Result<OwnedFd, Errno> {
     step(root, path, |folder, name| {
+        *made += 1;
         rustix::fs::mkdirat(folder, name, Mode::from_raw_mode(0o755))
     })
 }
@@ -30,7 +31,7 @@ pub(super) fn make(root: &OwnedFd, path: &[u8]) -> Result<OwnedFd, Errno> {
 fn step(
     root: &OwnedFd,
     path: &[u8],
-    missing: impl Fn(&OwnedFd, &OsStr) -> Result<(), Errno>,
+    mut missing: impl FnMut(&OwnedFd, &OsStr) -> Result<(), Errno>,
 ) -> Result<OwnedFd, Errno> {
     let mut folder = rustix::fs::openat(root, c".", FOLDER, Mode::empty())?;
     for part in path

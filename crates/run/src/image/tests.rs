@@ -537,11 +537,21 @@ fn absolute_links_lead_to_the_image_and_not_to_the_host() {
     assert_eq!(size, "the image's".len() as i64);
 }
 
-/// An archive of `count` entries, written as they are read.
+/// An archive of entries that are all the same, written as they are read.
 struct Entries {
     left: u64,
-    block: [u8; 512],
+    block: Vec<u8>,
     at: usize,
+}
+
+impl Entries {
+    fn new(count: u64, block: Vec<u8>) -> Self {
+        Self {
+            left: count,
+            at: block.len(),
+            block,
+        }
+    }
 }
 
 impl std::io::Read for Entries {
@@ -565,11 +575,7 @@ fn a_million_files_are_refused_where_the_bound_is() {
     let folder = tempfile::tempdir().unwrap();
     let unpacked = |count: u64, bound: u64| {
         let one = Layer::new().file("same", "").bytes();
-        let entries = Entries {
-            left: count,
-            block: one[..512].try_into().unwrap(),
-            at: 512,
-        };
+        let entries = Entries::new(count, one[..512].to_vec());
         let mut tree = Tree::new(super::layer::folder(folder.path()).unwrap());
         let mut allowance = Allowance {
             entries: bound,
@@ -609,6 +615,77 @@ fn zeros_without_end_are_refused_long_before_they_end() {
     let error = unpacked(u64::MAX, 1 << 20);
     assert!(matches!(error, LayerError::TooLarge), "{error}");
     assert!(UNPACKED_BYTES_MAX < ten_gigabytes);
+}
+
+#[test]
+fn what_is_left_out_of_a_layer_counts_as_what_is_kept() {
+    // Each by itself is short enough for what comes between two files.
+    let content = vec![0; 1 << 19];
+    for (kind, name) in [
+        (EntryType::Char, "dev/null"),
+        (EntryType::Fifo, "pipe"),
+        (EntryType::XGlobalHeader, "pax"),
+        (EntryType::Directory, "folder"),
+        (EntryType::Regular, ".wh.gone"),
+        (EntryType::Regular, ".wh..wh.plnk"),
+    ] {
+        let mut block = Layer::new().entry(kind, name, "", &content).bytes();
+        block.truncate(512 + content.len());
+        let unpacked = |packed: u64, bytes: u64| {
+            let folder = tempfile::tempdir().unwrap();
+            let mut tree = Tree::new(super::layer::folder(folder.path()).unwrap());
+            let mut allowance = Allowance {
+                bytes,
+                ..Allowance::default()
+            };
+            let entries = Entries::new(1000, block.clone());
+            tree.unpack(entries, || packed, &mut allowance).unwrap_err()
+        };
+        let error = unpacked(10_000, UNPACKED_BYTES_MAX);
+        assert!(matches!(error, LayerError::Bomb(_)), "{name}: {error}");
+        let error = unpacked(u64::MAX, 2 << 20);
+        assert!(matches!(error, LayerError::TooLarge), "{name}: {error}");
+    }
+}
+
+#[test]
+fn folders_on_the_way_to_a_file_count_as_files_do() {
+    let deep = |first: &str| format!("{first}{}/file", "/d".repeat(40));
+    let layer = Layer::new().file(&deep("a"), "").file(&deep("b"), "");
+    let bytes = layer.folder("c").folder("c/c").bytes();
+    let unpacked = |entries: u64| {
+        let folder = tempfile::tempdir().unwrap();
+        let mut tree = Tree::new(super::layer::folder(folder.path()).unwrap());
+        let mut allowance = Allowance {
+            entries,
+            ..Allowance::default()
+        };
+        tree.unpack(bytes.as_slice(), || u64::MAX, &mut allowance)
+    };
+    let all = 2 * 42 + 2;
+    unpacked(all).unwrap();
+    let error = unpacked(all - 1).unwrap_err();
+    assert!(matches!(error, LayerError::TooManyEntries), "{error}");
+}
+
+#[test]
+fn a_layer_that_removes_without_end_is_refused() {
+    let name = format!(".wh.{}", "n".repeat(95));
+    let block = Layer::new().file(&name, "").bytes()[..512].to_vec();
+    let removed = |count: u64| {
+        let folder = tempfile::tempdir().unwrap();
+        let mut tree = Tree::new(super::layer::folder(folder.path()).unwrap());
+        let mut allowance = Allowance::default();
+        let entries = Entries::new(count, block.clone());
+        tree.unpack(entries, || u64::MAX, &mut allowance)
+    };
+    let most = (16 << 20) / name.len() as u64;
+    removed(most).unwrap();
+    let error = removed(most + 1).unwrap_err().to_string();
+    assert!(
+        error.contains("is one more than a layer may remove"),
+        "{error}"
+    );
 }
 
 #[test]

@@ -8,7 +8,6 @@
 //! not a file, a folder or a link is refused.
 
 use std::{
-    cell::Cell,
     ffi::OsStr,
     fs::File,
     io::{self, Read, Write as _},
@@ -28,7 +27,7 @@ use tar::EntryType;
 
 use super::{
     ENTRIES_MAX, LayerError, UNPACKED_BYTES_MAX,
-    bounded::Bounded,
+    bounded::{Bound, Bounded},
     path::{Place, climbs, joined, lossy, place, plain},
     steps::{make, walk},
 };
@@ -39,9 +38,8 @@ const HEADERS_BYTES_MAX: u64 = 1 << 20;
 const PADDING_BYTES_MAX: u64 = 1 << 20;
 /// The longest target of a link, in bytes.
 const TARGET_LEN_MAX: usize = 4095;
-/// How much a layer may grow when it is unpacked; asked beyond the first bytes.
-const GROWTH_MAX: u64 = 200;
-const GROWTH_FREE_BYTES: u64 = 64 << 20;
+/// What the paths that a layer removes may come to, in bytes.
+const REMOVED_BYTES_MAX: usize = 16 << 20;
 const PIECE_BYTES: usize = 128 * 1024;
 
 const WHITEOUT: &[u8] = b".wh.";
@@ -52,7 +50,9 @@ const OF_AUFS: &[u8] = b".wh..wh.";
 /// What may still be unpacked of one image.
 #[derive(Clone, Debug)]
 pub(crate) struct Allowance {
+    /// Files, links and folders, also those that only lie on the way.
     pub(crate) entries: u64,
+    /// Of the archives, with all headers and all that is left out.
     pub(crate) bytes: u64,
 }
 
@@ -76,6 +76,7 @@ impl Allowance {
         Ok(())
     }
 
+    /// Spends what a layer took that is unpacked already.
     pub(super) fn spend_bytes(&mut self, count: u64) -> Result<(), LayerError> {
         self.bytes = self.bytes.checked_sub(count).ok_or(LayerError::TooLarge)?;
         Ok(())
@@ -97,7 +98,10 @@ pub(crate) struct Tree {
     root: OwnedFd,
     /// The folder of the entry before, which is mostly that of the next.
     last: Option<(Vec<u8>, OwnedFd)>,
+    /// Folders that the present entry made.
+    made: u64,
     pub(crate) removed: Removed,
+    removed_bytes: usize,
 }
 
 impl Tree {
@@ -106,7 +110,9 @@ impl Tree {
         Self {
             root,
             last: None,
+            made: 0,
             removed: Removed::default(),
+            removed_bytes: 0,
         }
     }
 
@@ -123,33 +129,36 @@ impl Tree {
         packed: impl Fn() -> u64,
         allowance: &mut Allowance,
     ) -> Result<(), LayerError> {
-        let left = Rc::new(Cell::new(HEADERS_BYTES_MAX));
-        let mut archive = tar::Archive::new(Bounded::new(from, Rc::clone(&left)));
-        let mut unpacked = 0;
+        let bound = Bound::new(allowance.bytes, HEADERS_BYTES_MAX);
+        let from = Bounded::new(from, packed, Rc::clone(&bound));
+        let unpacked = self.entries(from, &bound, allowance);
+        allowance.bytes = bound.left();
+        match bound.fault() {
+            Some(fault) => Err(fault),
+            None => unpacked,
+        }
+    }
+
+    fn entries(
+        &mut self,
+        from: impl Read,
+        bound: &Bound,
+        allowance: &mut Allowance,
+    ) -> Result<(), LayerError> {
+        let mut archive = tar::Archive::new(from);
         for entry in archive.entries().map_err(not_tar)? {
             let mut entry = entry.map_err(not_tar)?;
             allowance.entry()?;
-            let size = entry.size();
-            left.set(size.saturating_add(HEADERS_BYTES_MAX));
-            self.entry(&mut entry, |count| {
-                allowance.spend_bytes(count)?;
-                unpacked += count;
-                let most = GROWTH_FREE_BYTES.max(packed().saturating_mul(GROWTH_MAX));
-                match unpacked <= most {
-                    true => Ok(()),
-                    false => Err(LayerError::Bomb(GROWTH_MAX)),
-                }
-            })?;
-            left.set(HEADERS_BYTES_MAX);
+            bound.renew(entry.size().saturating_add(HEADERS_BYTES_MAX));
+            self.entry(&mut entry)?;
+            allowance.spend_entries(std::mem::take(&mut self.made))?;
+            bound.renew(HEADERS_BYTES_MAX);
         }
-        drain(archive.into_inner().into_inner())
+        bound.renew(u64::MAX);
+        drain(archive.into_inner())
     }
 
-    fn entry<R: Read>(
-        &mut self,
-        entry: &mut tar::Entry<'_, R>,
-        spend: impl FnMut(u64) -> Result<(), LayerError>,
-    ) -> Result<(), LayerError> {
+    fn entry<R: Read>(&mut self, entry: &mut tar::Entry<'_, R>) -> Result<(), LayerError> {
         let kind = entry.header().entry_type();
         if kind == EntryType::XGlobalHeader {
             return Ok(());
@@ -178,7 +187,7 @@ impl Tree {
                 let mode = entry.header().mode().map_err(not_tar)?;
                 self.folder(&path, mode)
             }
-            EntryType::Regular | EntryType::Continuous => self.file(&path, entry, spend),
+            EntryType::Regular | EntryType::Continuous => self.file(&path, entry),
             EntryType::Symlink => {
                 let target = target(entry).ok_or_else(|| wrong("is a link that leads nowhere"))?;
                 if climbs(&path, &target) {
@@ -200,6 +209,10 @@ impl Tree {
 
     /// Writes down what the layers below lose.
     fn removes(&mut self, place: &Place<'_>) -> Result<(), &'static str> {
+        self.removed_bytes += place.folder.len() + place.name.len();
+        if REMOVED_BYTES_MAX < self.removed_bytes {
+            return Err("is one more than a layer may remove");
+        }
         if place.name == OPAQUE {
             self.removed.opaque.push(place.folder.to_vec());
             return Ok(());
@@ -217,6 +230,8 @@ impl Tree {
 
     fn folder(&mut self, path: &[u8], mode: u32) -> Result<(), LayerError> {
         let folder = self.open_folder(path)?;
+        // It is an entry itself, and counted as that.
+        self.made = self.made.saturating_sub(1);
         let mode = Mode::from_raw_mode(mode & 0o755 | 0o700);
         rustix::fs::fchmod(&folder, mode).map_err(writing(path))
     }
@@ -225,7 +240,6 @@ impl Tree {
         &mut self,
         path: &[u8],
         entry: &mut tar::Entry<'_, R>,
-        mut spend: impl FnMut(u64) -> Result<(), LayerError>,
     ) -> Result<(), LayerError> {
         let size = entry.size();
         let mode = entry.header().mode().map_err(not_tar)? & 0o755 | 0o400;
@@ -245,7 +259,6 @@ impl Tree {
             if read == 0 {
                 break;
             }
-            spend(read as u64)?;
             count += read as u64;
             let written = file.write_all(&piece[..read]);
             written.map_err(|source| LayerError::Write {
@@ -313,7 +326,7 @@ impl Tree {
         {
             return again(folder);
         }
-        let made = make(&self.root, path).map_err(|errno| match errno {
+        let made = make(&self.root, path, &mut self.made).map_err(|errno| match errno {
             Errno::NOTDIR | Errno::LOOP => LayerError::Through { name: lossy(path) },
             errno => writing(path)(errno),
         })?;
