@@ -149,11 +149,15 @@ impl Images {
     ///
     /// What is wrong with it; then nothing is found that was not before.
     pub fn admit(&self, digest: &Digest, names: &[ImageName]) -> Result<(), ImageError> {
-        let (manifest, _) = self.image(digest)?;
+        let (manifest, config) = self.image(digest)?;
         for blob in &manifest.layers {
             self.blob_open(blob)?;
         }
         self.root(digest)?;
+        // Its root may be another image's, and its blobs anything.
+        for (blob, diff_id) in manifest.layers.iter().zip(&config.rootfs.diff_ids) {
+            self.compare(blob, diff_id)?;
+        }
         let size = self.manifest_bytes(digest)?.len() as u64;
         let entry = Descriptor::new(manifest.media_type(), *digest, size);
         self.change(|index| {

@@ -13,11 +13,12 @@ use std::{
 
 use rustix::fs::{Mode, OFlags};
 use serde::{Deserialize, Serialize};
-use strongroom_core::digest::Digest;
+use strongroom_core::{digest::Digest, text::shown};
 
 use super::{
-    Descriptor, ImageError, Images, LayerError,
+    Descriptor, ImageError, Images, LayerError, UNPACKED_BYTES_MAX,
     blob::{Hashing, sync_folder_of},
+    bounded::{Bound, Bounded},
     media::Compression,
     unpack::{Allowance, Removed, Tree},
 };
@@ -25,6 +26,8 @@ use super::{
 /// In a layer's folder: its files, and what is known of them.
 pub(super) const TREE: &str = "tree";
 const NOTE: &str = "layer.json";
+/// And below this the stored layers that were seen to be it, by digest.
+const SEEN: &str = "seen";
 
 /// What is known of an unpacked layer.
 #[derive(Debug, Serialize, Deserialize)]
@@ -88,6 +91,39 @@ impl Images {
         })
     }
 
+    /// Sees to it that a stored layer is what the image says that it is
+    /// unpacked, also where that was unpacked out of another.
+    pub(super) fn compare(&self, blob: &Descriptor, diff_id: &Digest) -> Result<(), ImageError> {
+        let attempt = ImageError::host("compare a layer");
+        let seen = self.layer_folder(diff_id).join(SEEN);
+        let mark = seen.join(blob.digest.hex());
+        if blob.digest == *diff_id || mark.exists() {
+            return Ok(());
+        }
+        let wrong = |source| ImageError::Layer {
+            digest: blob.digest,
+            source: Box::new(source),
+        };
+        let compression = blob.compression()?;
+        let found = hash(self.blob_open(blob)?, compression).map_err(wrong)?;
+        if found != *diff_id {
+            let expected = *diff_id;
+            return Err(wrong(LayerError::DiffId { expected, found }));
+        }
+        // Where the layer is gone, as its root alone is needed, nothing is made.
+        let made = fs::create_dir(&seen).and_then(|()| File::create(&mark).map(drop));
+        let made = match made {
+            Err(error) if error.kind() == io::ErrorKind::AlreadyExists => {
+                File::create(&mark).map(drop)
+            }
+            made => made,
+        };
+        match made {
+            Err(error) if error.kind() == io::ErrorKind::NotFound => Ok(()),
+            made => made.map_err(&attempt),
+        }
+    }
+
     fn unpack_layer(
         &self,
         blob: &Descriptor,
@@ -117,6 +153,9 @@ impl Images {
         };
         let text = serde_json::to_vec(&note).expect("a note is plain data");
         fs::write(staging.path().join(NOTE), text).map_err(&attempt)?;
+        let seen = staging.path().join(SEEN);
+        fs::create_dir(&seen).map_err(&attempt)?;
+        File::create(seen.join(blob.digest.hex())).map_err(&attempt)?;
         settle(staging, &self.layer_folder(diff_id)).map_err(&attempt)
     }
 }
@@ -128,6 +167,29 @@ fn read(
     into: &mut Tree,
     allowance: &mut Allowance,
 ) -> Result<Digest, LayerError> {
+    let (archive, count) = opened(file, compression)?;
+    let mut hashing = Hashing::new(archive);
+    into.unpack(&mut hashing, || count.get(), allowance)?;
+    Ok(hashing.finish().0)
+}
+
+/// The digest of a stored layer's archive, of which nothing is kept.
+fn hash(file: File, compression: Compression) -> Result<Digest, LayerError> {
+    let (archive, count) = opened(file, compression)?;
+    let bound = Bound::new(UNPACKED_BYTES_MAX, u64::MAX);
+    let mut hashing = Hashing::new(Bounded::new(archive, || count.get(), Rc::clone(&bound)));
+    let read = io::copy(&mut hashing, &mut io::sink());
+    match (read, bound.fault()) {
+        (_, Some(fault)) => Err(fault),
+        (Err(error), None) => Err(LayerError::NotTar(shown(&error.to_string(), 200))),
+        (Ok(_), None) => Ok(hashing.finish().0),
+    }
+}
+
+/// A layer's archive, and how much of what is stored was read for it.
+type Opened = (Box<dyn Read>, Rc<Cell<u64>>);
+
+fn opened(file: File, compression: Compression) -> Result<Opened, LayerError> {
     let count = Rc::new(Cell::new(0));
     let stored = Counting {
         from: BufReader::new(file),
@@ -140,9 +202,7 @@ fn read(
             zstd::Decoder::new(stored).map_err(|error| LayerError::NotTar(error.to_string()))?,
         ),
     };
-    let mut hashing = Hashing::new(archive);
-    into.unpack(&mut hashing, || count.get(), allowance)?;
-    Ok(hashing.finish().0)
+    Ok((archive, count))
 }
 
 /// What is known of the layer in `folder`, if it is there.

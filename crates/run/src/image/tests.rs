@@ -304,6 +304,30 @@ fn a_layer_is_unpacked_once_and_shared() {
 }
 
 #[test]
+fn a_layer_is_compared_with_its_digest_also_where_that_is_unpacked_already() {
+    let known = Layer::new().file("usr/known", "known").bytes();
+    let other = Layer::new().file("usr/other", "other").bytes();
+    let house = House::new();
+    house
+        .import(
+            &Draft::of(std::slice::from_ref(&known)).archive(),
+            &["known"],
+        )
+        .unwrap();
+    let gzip = format!("{LAYER}+gzip");
+    for stored in [(LAYER, other.clone()), (gzip.as_str(), gzipped(&other))] {
+        // Another layer under the name of one that is here.
+        let draft = Draft::packed(&[stored], std::slice::from_ref(&known));
+        let error = told(&house.import(&draft.archive(), &["other"]).unwrap_err());
+        assert!(error.contains("and the image says"), "{error}");
+        assert_eq!(house.installed(), (1, 1));
+    }
+    let packed = Draft::packed(&[(&gzip, gzipped(&known))], &[known]);
+    house.import(&packed.archive(), &["packed"]).unwrap();
+    assert_eq!(house.installed(), (2, 1));
+}
+
+#[test]
 fn packed_layers_and_packed_archives_are_read() {
     let layer = Layer::new().file("usr/a", "a").bytes();
     let gzip = gzipped(&layer);
