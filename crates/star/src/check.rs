@@ -17,7 +17,7 @@ use starlark_syntax::codemap::Span;
 use crate::{
     failure::Failure,
     host::Stage,
-    script::{Script, Step},
+    script::{Last, Script, Step},
     source::{Place, Source},
 };
 
@@ -80,11 +80,19 @@ pub fn check(name: &str, text: &str) -> Report {
     };
     let stages = script.stages().into_iter().map(Stage::name).collect();
     let mut parts = Vec::new();
+    let answers = matches!(
+        script,
+        Script::Functions {
+            last: Last::Handler,
+            ..
+        }
+    );
     for (source, step) in parts_of(&script) {
         match source.parse() {
             Ok(module) => parts.push(Part {
                 source,
                 step,
+                answers,
                 module,
             }),
             Err(failure) => return syntax(&failure),
@@ -107,6 +115,8 @@ struct Part {
     source: Source,
     /// Absent in a file of functions.
     step: Option<Step>,
+    /// Whether it is a file with a handler.
+    answers: bool,
     module: AstModule,
 }
 

@@ -14,6 +14,7 @@ pub mod events;
 pub mod failure;
 pub mod gateway;
 pub mod guest;
+mod handler;
 pub mod host;
 pub mod input;
 pub mod loader;

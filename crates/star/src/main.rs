@@ -55,11 +55,11 @@ fn run_file(file: &Path) -> Result<(), Failure> {
     };
     let text = read(&path)?;
     let name = path.file_name().unwrap_or_default().to_string_lossy();
-    let value = run::run(guest, &name, &text, gateway::of_environment)?;
-    match value {
-        Some(value) => send(&value),
-        None => Ok(()),
+    let returned = run::run(guest, &name, &text, gateway::of_environment)?;
+    if let Some(value) = returned.value {
+        send(&value)?;
     }
+    returned.failure.map_or(Ok(()), Err)
 }
 
 /// Tells what was found in a file. Ends with 1 where a run would fail on it.

@@ -19,13 +19,14 @@ use crate::{
     events::{self, Event},
     failure::Failure,
     guest::Guest,
+    handler::{self, AskError},
     host::{Host, Reach, Stage},
     input::Input,
     loader::StandardModules,
     modules::json,
     network::Network,
     output,
-    script::{Script, Step},
+    script::{Last, Script, Step},
     source::Source,
     value,
 };
@@ -37,7 +38,16 @@ const STACK_BYTES: usize = 512 << 20;
 /// Makes the way to the world, when a stage has one.
 pub type MakeNetwork = fn() -> Box<dyn Network>;
 
-/// Runs one stage of a file. The value is JSON; a lone step has none.
+/// What a stage came to.
+#[derive(Debug, Default)]
+pub struct Returned {
+    /// JSON; a lone step has none.
+    pub value: Option<Vec<u8>>,
+    /// Why the run fails although there is a value: a handler said so.
+    pub failure: Option<Failure>,
+}
+
+/// Runs one stage of a file.
 ///
 /// # Errors
 ///
@@ -47,26 +57,39 @@ pub fn run(
     name: &str,
     text: &str,
     network: MakeNetwork,
-) -> Result<Option<Vec<u8>>, Failure> {
+) -> Result<Returned, Failure> {
     let (name, text) = (name.to_owned(), text.to_owned());
     on_large_stack(move || {
         let script = Script::parse(&name, &text)?;
         let host = Host::of_guest(guest, network());
         match &script {
-            Script::Functions { source, stages } => {
+            Script::Functions {
+                source,
+                stages,
+                last,
+            } => {
                 let name = host.stage.name();
                 Event::of_stage(name).iter().for_each(events::emit);
-                let done = functions(&host, source, stages);
+                let done = functions(&host, source, stages, *last);
                 if let Err(failure) = &done {
                     events::emit(&Event::error(&failure.to_string()));
                 }
                 let over = Event::stage_stop(name, status(&done));
                 over.iter().for_each(events::emit);
-                done.map(Some)
+                done
             }
-            Script::Steps(all) => steps(&host, all),
+            Script::Steps(all) => steps(&host, all).map(Returned::of),
         }
     })
+}
+
+impl Returned {
+    fn of(value: Option<Vec<u8>>) -> Self {
+        Self {
+            value,
+            failure: None,
+        }
+    }
 }
 
 /// Does something that may need much stack, or panic.
@@ -116,7 +139,12 @@ fn evaluator<'v, 'a>(module: &'a Module<'v>, host: &'a Host) -> Evaluator<'v, 'a
     eval
 }
 
-fn functions(host: &Host, source: &Source, stages: &[Stage]) -> Result<Vec<u8>, Failure> {
+fn functions(
+    host: &Host,
+    source: &Source,
+    stages: &[Stage],
+    last: Last,
+) -> Result<Returned, Failure> {
     let stage = host.stage;
     if !stages.contains(&stage) {
         // A file may well do without `transform`.
@@ -125,7 +153,7 @@ fn functions(host: &Host, source: &Source, stages: &[Stage]) -> Result<Vec<u8>, 
             stage.name()
         );
         return match stage {
-            Stage::Transform => Ok(b"null".to_vec()),
+            Stage::Transform => Ok(Returned::of(Some(b"null".to_vec()))),
             Stage::Download | Stage::Expose => Err(Failure::plain(why)),
         };
     }
@@ -136,12 +164,16 @@ fn functions(host: &Host, source: &Source, stages: &[Stage]) -> Result<Vec<u8>, 
         let mut eval = evaluator(&module, host);
         eval.eval_module(ast, &globals).map_err(told)?;
         let heap = module.heap();
-        let function = module.get(stage.name()).ok_or_else(|| {
-            Failure::plain(format!(
-                "the file has no function {} any more",
-                stage.name()
-            ))
-        })?;
+        let called = match (stage, last) {
+            (Stage::Transform, Last::Handler) => handler::NAME,
+            _ => stage.name(),
+        };
+        let function = module
+            .get(called)
+            .ok_or_else(|| Failure::plain(format!("the file has no function {called} any more")))?;
+        if called == handler::NAME {
+            return answer(host, function, &mut eval, source);
+        }
         let context = Context::alloc(&host.guest, heap)?;
         let plain = |error: anyhow::Error| Failure::plain(format!("{error:#}"));
         let value = match stage {
@@ -164,7 +196,27 @@ fn functions(host: &Host, source: &Source, stages: &[Stage]) -> Result<Vec<u8>, 
                 Ok(value)
             }
         };
-        returned(stage, value.map_err(told)?, heap)
+        let value = returned(stage, value.map_err(told)?, heap)?;
+        Ok(Returned::of(Some(value)))
+    })
+}
+
+/// The last stage of a file that answers a request.
+fn answer<'v>(
+    host: &Host,
+    function: Value<'v>,
+    eval: &mut Evaluator<'v, '_, '_>,
+    source: &Source,
+) -> Result<Returned, Failure> {
+    host.set_reach(Reach::Data);
+    let raw = handler::ask(function, &host.guest, eval).map_err(|error| match error {
+        AskError::Plain(failure) => failure,
+        AskError::Script(error) => Failure::of_starlark(&error, std::slice::from_ref(source)),
+    })?;
+    let answer = handler::answered(raw, eval.heap())?;
+    Ok(Returned {
+        value: Some(answer.value),
+        failure: answer.failure,
     })
 }
 

@@ -1,13 +1,13 @@
 //! A file's generation: functions found by name, or steps.
 //!
 //! A line `---` splits a file into steps. A file without such a line that
-//! defines `download`, `expose` or `transform` is of functions; any other is a
-//! lone step. The lines of comment at the top of a step may say its name and
+//! defines `download`, `expose`, `transform` or `handle(event, context)` is of
+//! functions; any other is a lone step. The lines of comment at the top of a step may say its name and
 //! category: `# name: fetch`, `# category: download`.
 
 use starlark_syntax::syntax::ast::{AstStmt, StmtP};
 
-use crate::{failure::Failure, host::Stage, source::Source};
+use crate::{failure::Failure, handler, host::Stage, source::Source};
 
 /// The most steps of a file.
 const STEPS_MAX: usize = 100;
@@ -19,8 +19,17 @@ pub enum Script {
     Functions {
         source: Source,
         stages: Vec<Stage>,
+        last: Last,
     },
     Steps(Vec<Step>),
+}
+
+/// What a file of functions has in its last stage.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum Last {
+    Transform,
+    /// It answers a request.
+    Handler,
 }
 
 /// One step.
@@ -54,9 +63,12 @@ impl Script {
         let separators = Source::separators(text);
         if separators.is_empty() {
             let source = Source::new(name, text)?;
-            let stages = defined(source.parse()?.statement());
-            if !stages.is_empty() {
-                return Ok(Self::Functions { source, stages });
+            if let Some((stages, last)) = functions(&source)? {
+                return Ok(Self::Functions {
+                    source,
+                    stages,
+                    last,
+                });
             }
             return Ok(Self::Steps(vec![Step::new(1, text, source)?]));
         }
@@ -131,6 +143,45 @@ impl Step {
             source,
         })
     }
+}
+
+/// What a file of functions has to run; `None` for a file of another kind.
+fn functions(source: &Source) -> Result<Option<(Vec<Stage>, Last)>, Failure> {
+    let module = source.parse()?;
+    let statement = module.statement();
+    let mut stages = defined(statement);
+    let must_answer = source.name == handler::FILE_NAME;
+    if !answers(statement, must_answer) {
+        if must_answer && !stages.contains(&Stage::Transform) {
+            let why = "handler.star defines no function handle(event, context)";
+            return Err(Failure::plain(why));
+        }
+        return Ok((!stages.is_empty()).then_some((stages, Last::Transform)));
+    }
+    if stages.contains(&Stage::Transform) {
+        let why = "the file defines both transform and handle; keep one of them";
+        return Err(Failure::plain(why));
+    }
+    stages.push(Stage::Transform);
+    Ok(Some((stages, Last::Handler)))
+}
+
+/// Whether a file defines a handler: by the names of what it is given, since a
+/// step may well have a function of this name; in a file of its name, by any.
+fn answers(statement: &AstStmt, by_name: bool) -> bool {
+    let mut found = false;
+    top_level(statement, &mut |statement| match &statement.node {
+        StmtP::Def(def) if def.name.node.ident == handler::NAME => {
+            let names: Vec<_> = def
+                .params
+                .iter()
+                .filter_map(|one| one.node.ident().map(|name| name.node.ident.as_str()))
+                .collect();
+            found |= by_name || names == handler::PARAMETERS;
+        }
+        _ => {}
+    });
+    found
 }
 
 /// The special functions that a file defines, in the order in which they run.

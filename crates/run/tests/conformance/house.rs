@@ -17,7 +17,8 @@ use strongroom_core::{
     runtime::RuntimeName,
 };
 use strongroom_run::{
-    Backend, Docker, DockerConfig, Job, Local, LocalConfig, LogChunk, PrepareError, Prepared, Reach,
+    Backend, Dependencies, Docker, DockerConfig, Job, Local, LocalConfig, LogChunk, PrepareError,
+    Prepared, Reach, Runtimes,
 };
 use tempfile::TempDir;
 use tokio::sync::{mpsc, oneshot};
@@ -41,6 +42,11 @@ pub struct Task {
     pub args: Value,
     pub limits: Limits,
     pub reach: Reach,
+    /// Another than the file's name says.
+    pub runtime: Option<RuntimeName>,
+    /// The entry is this program, whatever its text says.
+    pub program: Option<PathBuf>,
+    pub dependencies: Option<Dependencies>,
 }
 
 /// What a run left, as far as it has to be the same everywhere.
@@ -62,6 +68,9 @@ impl Task {
             args: json!({}),
             limits: Limits::DEFAULT,
             reach: Reach::Nothing,
+            runtime: None,
+            program: None,
+            dependencies: None,
         }
     }
 
@@ -88,10 +97,17 @@ impl Task {
         self
     }
 
+    pub fn runs_on(mut self, runtime: &str) -> Self {
+        self.runtime = Some(runtime.parse().unwrap());
+        self
+    }
+
     fn runtime(&self) -> RuntimeName {
+        if let Some(runtime) = &self.runtime {
+            return runtime.clone();
+        }
         match self.files[0].0.rsplit_once('.') {
             Some((_, "py")) => RuntimeName::python3(),
-            Some((_, "star")) => "starlark".parse().unwrap(),
             _ => RuntimeName::sh(),
         }
     }
@@ -100,7 +116,12 @@ impl Task {
 impl House {
     /// In the jail of this host.
     pub fn local() -> Self {
+        Self::local_with(Arc::default())
+    }
+
+    pub fn local_with(runtimes: Arc<Runtimes>) -> Self {
         let config = LocalConfig {
+            runtimes,
             program: jail_program(),
             slots_max: 2,
             // Tests run beside each other; guests of two never share a user.
@@ -115,8 +136,15 @@ impl House {
 
     /// In containers of this engine.
     pub async fn docker(engine: &Engine) -> Self {
+        Self::docker_with(engine, Arc::default()).await
+    }
+
+    pub async fn docker_with(engine: &Engine, runtimes: Arc<Runtimes>) -> Self {
         let folder = tempfile::tempdir().unwrap();
-        let config = docker_config(engine, folder.path());
+        let config = DockerConfig {
+            runtimes,
+            ..docker_config(engine, folder.path())
+        };
         let docker = Docker::start(config).await.unwrap();
         Self {
             backend: Backend::Docker(docker),
@@ -125,6 +153,17 @@ impl House {
     }
 
     pub fn job(&self, task: &Task) -> Job {
+        let mut job = self.job_of_files(task);
+        if let Some(program) = &task.program {
+            fs::copy(program, job.function_dir.join(job.entry.as_str())).unwrap();
+            let folder = tempfile::tempdir_in(self.folder.path()).unwrap().keep();
+            strongroom_run::lay_program(&job.function_dir, &job.entry, &folder).unwrap();
+            job.program_dir = Some(folder);
+        }
+        job
+    }
+
+    fn job_of_files(&self, task: &Task) -> Job {
         let place = |files: &[(&'static str, String)]| {
             let below = self.folder.path();
             let dir = tempfile::tempdir_in(below).unwrap().keep();
@@ -162,7 +201,7 @@ impl House {
             function_dir: place(&task.files),
             inputs: inputs.try_map(|files| Ok::<_, ()>(place(&files))).unwrap(),
             reach: task.reach,
-            dependencies: None,
+            dependencies: task.dependencies.clone(),
             secrets: std::collections::BTreeMap::new(),
             stage_dir: None,
             program_dir: None,

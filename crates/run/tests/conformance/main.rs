@@ -10,4 +10,7 @@ mod containers;
 mod engine;
 mod gateway;
 mod house;
+#[path = "../both/image.rs"]
+mod image;
+mod kinds;
 mod programs;

@@ -335,20 +335,6 @@ pub async fn until(what: &str, is: impl Fn() -> bool) {
     }
 }
 
-/// A static program from a text in C, in a folder of its own.
-pub fn compiled(source: &str) -> (tempfile::TempDir, PathBuf) {
-    let folder = tempfile::tempdir().unwrap();
-    let (from, to) = (folder.path().join("main.c"), folder.path().join("main"));
-    fs::write(&from, source).unwrap();
-    let built = std::process::Command::new("cc")
-        .args(["-static", "-O1", "-w", "-o"])
-        .args([&to, &from])
-        .output()
-        .unwrap();
-    assert!(built.status.success(), "{built:?}");
-    (folder, to)
-}
-
 fn write_files(dir: &Path, files: &[(String, String)]) {
     for (path, text) in files {
         let path: TreePath = path.parse().unwrap();

@@ -1,10 +1,6 @@
 //! Runtimes whose root is an image and not the host.
 
-use std::{
-    fs,
-    path::{Path, PathBuf},
-    process::Command,
-};
+use std::{fs, path::PathBuf, process::Command};
 
 use serde_json::json;
 use strongroom_core::digest::Digest;
@@ -13,19 +9,10 @@ use strongroom_run::{
     image::{Addition, Images, Packed},
 };
 
-use crate::house::{House, Task};
-
-/// A program of the host and the libraries that it loads.
-fn program(packed: &mut Packed, at: &str, program: &str) {
-    let real = fs::canonicalize(program).unwrap();
-    packed.file(at, real.clone(), true);
-    let listed = Command::new("ldd").arg(&real).output().unwrap();
-    for word in String::from_utf8_lossy(&listed.stdout).split_whitespace() {
-        if word.starts_with('/') {
-            packed.file(word, fs::canonicalize(word).unwrap(), true);
-        }
-    }
-}
+use crate::{
+    house::{House, Task},
+    image::{program, python},
+};
 
 /// An image with the host's shell and nothing else, but for `marker`.
 fn shell(marker: &str) -> Packed {
@@ -38,24 +25,6 @@ fn shell(marker: &str) -> Packed {
     packed.text("etc/passwd", "root:x:0:0::/root:/bin/sh\n");
     packed.text("opt/tool/readme", "in the image alone");
     packed.text("proc/version", "not the jail's");
-    packed
-}
-
-/// An image with the host's Python.
-fn python() -> Packed {
-    let asked = "import sys, sysconfig; print(sysconfig.get_path('stdlib'))";
-    let mut python = Command::new("/usr/bin/python3");
-    let said = python.args(["-I", "-c", asked]).output().unwrap();
-    let library = String::from_utf8(said.stdout).unwrap();
-    let library = library.trim();
-    let mut packed = Packed::folder(Path::new(library), library).unwrap();
-    // Not where the base has it, as in images that others build.
-    program(&mut packed, "usr/local/bin/python3", "/usr/bin/python3");
-    for module in fs::read_dir(Path::new(library).join("lib-dynload")).unwrap() {
-        let path = module.unwrap().path();
-        let name = path.display().to_string();
-        program(&mut packed, &name, &name);
-    }
     packed
 }
 

@@ -1,88 +1,13 @@
-//! Each shipped runtime under one contract, and what only one of them has.
-//!
-//! The same hello, the same question about data and the same handler, each
-//! written as its language is written: what comes out is the same.
+//! What only one of the shipped runtimes has. What all of them have in common
+//! is in the suite `conformance`.
 
 use serde_json::{Value, json};
-use strongroom_core::{plan::Inputs, run::Reason};
+use strongroom_core::run::Reason;
 
-use crate::house::{House, Outcome, Task, compiled, files};
-
-/// One program that is a hello, a data function or a handler by its name.
-const IN_C: &str = r#"
-#include <stdio.h>
-#include <stdlib.h>
-#include <string.h>
-#include <unistd.h>
-static void hello(void) {
-    char args[200] = {0};
-    read(0, args, sizeof args - 1);
-    puts("hello");
-    dprintf(3, "{\"args\":%s}", args);
-}
-static void data(void) {
-    FILE *birds = fopen("/data/birds.csv", "r");
-    char line[200];
-    int rows = -1;
-    while (fgets(line, sizeof line, birds)) rows++;
-    FILE *out = fopen("/out/rows.txt", "w");
-    fprintf(out, "%d\n", rows);
-    fclose(out);
-    dprintf(3, "{\"rows\":%d}", rows);
-}
-int main(int count, char **words) {
-    char *name = strrchr(words[0], '/') + 1;
-    if (!strcmp(name, "handler")) {
-        char body[200] = {0};
-        read(0, body, sizeof body - 1);
-        fputs("asked\n", stderr);
-        printf("got %s", body);
-    } else if (!strcmp(name, "data")) data();
-    else hello();
-    return 0;
-}
-"#;
-
-/// The function of each runtime, as its file's name and its text.
-const HELLO: [(&str, &str); 3] = [
-    (
-        "main.py",
-        "print('hello')\ndef transform(data, ctx):\n    return {'args': ctx.args}\n",
-    ),
-    (
-        "main.sh",
-        "echo hello\nprintf '{\"args\":%s}' \"$(cat)\" >&3\n",
-    ),
-    (
-        "main.mjs",
-        "console.log('hello')\nexport function transform(data, ctx) { return { args: ctx.args } }\n",
-    ),
-];
-const DATA: [(&str, &str); 3] = [
-    (
-        "main.py",
-        "def transform(data, ctx):\n    rows = len(list(data.rows()))\n    (ctx.out / 'rows.txt').write_text(f'{rows}\\n')\n    return {'rows': rows}\n",
-    ),
-    (
-        "main.sh",
-        "rows=$(($(wc -l < /data/birds.csv) - 1))\necho $rows > /out/rows.txt\nprintf '{\"rows\":%s}' $rows >&3\n",
-    ),
-    (
-        "main.cjs",
-        "exports.transform = async (data, ctx) => {\n  const rows = data.rows().length\n  ctx.write('rows.txt', `${rows}\\n`)\n  return { rows }\n}\n",
-    ),
-];
-const HANDLER: [(&str, &str); 3] = [
-    (
-        "handler.py",
-        "import sys\ndef handle(event, context):\n    print('asked', file=sys.stderr)\n    return {'body': 'got ' + event.body.decode()}\n",
-    ),
-    ("handler.sh", "echo asked >&2\nprintf 'got %s' \"$(cat)\"\n"),
-    (
-        "handler.js",
-        "module.exports = async (event, context) => {\n  console.error('asked')\n  return context.succeed(`got ${event.bytes}`)\n}\n",
-    ),
-];
+use crate::{
+    house::{House, Task},
+    image::compiled,
+};
 
 fn runtime(file: &str) -> &str {
     match file.rsplit('.').next() {
@@ -95,61 +20,6 @@ fn runtime(file: &str) -> &str {
 
 fn task(file: &str, code: &str) -> Task {
     Task::file(file, code).runs_on(runtime(file))
-}
-
-fn birds(task: Task) -> Task {
-    task.on(Inputs::Only(files(&[(
-        "birds.csv",
-        "species,mass\nAdelie,3700\nGentoo,5000\n",
-    )])))
-}
-
-/// Runs each, and the program under that name.
-async fn each(name: &str, all: &[(&str, &str)], ready: impl Fn(Task) -> Task) -> Vec<Outcome> {
-    let house = House::new();
-    let (_kept, program) = compiled(IN_C);
-    let mut outcomes = vec![house.run(ready(Task::program(name, &program))).await];
-    for (file, code) in all {
-        outcomes.push(house.run(ready(task(file, code))).await);
-    }
-    outcomes
-}
-
-#[tokio::test(flavor = "multi_thread")]
-async fn a_hello_is_the_same_on_every_runtime() {
-    let args = json!({"by": "species", "n": 1});
-    let asked = args.clone();
-    let outcomes = each("hello", &HELLO, |task| task.args(asked.clone())).await;
-    for outcome in outcomes {
-        assert_eq!(outcome.stdout(), "hello", "{outcome:?}");
-        assert_eq!(outcome.value(), json!({ "args": args }));
-    }
-}
-
-#[tokio::test(flavor = "multi_thread")]
-async fn data_is_read_and_outputs_are_written_the_same_on_every_runtime() {
-    for outcome in each("data", &DATA, birds).await {
-        let value = outcome.ended.value.clone();
-        assert_eq!(value, Some(json!({"rows": 2})), "{outcome:?}");
-        let limits = strongroom_core::limits::Limits::DEFAULT;
-        let files = outcome.collect(&limits).unwrap();
-        let files: Vec<_> = files
-            .iter()
-            .map(|(file, text)| (file.path.as_str(), text.as_str()))
-            .collect();
-        assert_eq!(files, [("rows.txt", "2\n")]);
-    }
-}
-
-#[tokio::test(flavor = "multi_thread")]
-async fn a_handler_answers_the_same_on_every_runtime() {
-    let ready = |task: Task| task.args(json!({"a": 1}));
-    for outcome in each("handler", &HANDLER, ready).await {
-        assert_eq!(outcome.stderr(), "asked", "{outcome:?}");
-        assert_eq!(outcome.stdout(), "");
-        let answer = json!({"statusCode": 200, "headers": {}, "body": "got {\"a\":1}"});
-        assert_eq!(outcome.value(), answer);
-    }
 }
 
 #[tokio::test(flavor = "multi_thread")]

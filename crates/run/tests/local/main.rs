@@ -11,6 +11,8 @@ mod disks;
 mod ends;
 mod gateway;
 mod house;
+#[path = "../both/image.rs"]
+mod image;
 mod images;
 mod kinds;
 mod leaving;

@@ -80,7 +80,8 @@ pub(super) fn look(parts: &[Part], found: &mut Found) {
         statements(statement, &mut |statement| match &statement.node {
             StmtP::Def(def) => {
                 let name = def.name.node.ident.as_str();
-                let special = matches!(name, "download" | "expose" | "transform");
+                let special = matches!(name, "download" | "expose" | "transform")
+                    || (part.answers && name == "handle");
                 let is_called = read.contains(name) || (special && part.step.is_none());
                 if !is_called {
                     let message = format!("the function `{name}` is never used");

@@ -5,7 +5,7 @@ use starlark_syntax::syntax::ast::{AstNoPayload, AstParameter, DefP, ParameterP,
 use super::{Found, Part, Rule};
 use crate::script::top_level;
 
-/// Looks at the parameters of `download`, `expose` and `transform`.
+/// Looks at the parameters of `download`, `expose`, `transform` and `handle`.
 pub(super) fn look(parts: &[Part], found: &mut Found) {
     for part in parts.iter().filter(|part| part.step.is_none()) {
         top_level(part.module.statement(), &mut |statement| {
@@ -22,6 +22,7 @@ fn signature(part: &Part, def: &DefP<AstNoPayload>, found: &mut Found) {
         "download" => (1, "download(ctx)"),
         "expose" => (2, "expose(ds, ctx)"),
         "transform" => (2, "transform(ds, ctx)"),
+        "handle" if part.answers => (2, "handle(event, context)"),
         _ => return,
     };
     let needed = def.params.iter().filter(|one| is_needed(one)).count();

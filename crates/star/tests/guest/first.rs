@@ -261,3 +261,63 @@ def transform(ds, ctx):
     let wrong = "load('assert.star', 'assert')\ndef transform(ds, ctx):\n\tassert.eq(1, 2)\n";
     Trial::of(wrong).run().failed("t.star:3:2: 1 != 2");
 }
+
+const BY_NAME: &str = "def handle(event, context):\n    print(event.method, event.path)\n    return {\"statusCode\": 201, \"body\": \"got \" + event.body, \"headers\": {\"a\": 1}}\n";
+
+#[test]
+fn a_handler_is_asked_and_its_answer_has_every_part() {
+    let ended = Trial::of(BY_NAME).arguments("[1]").run();
+    let answer = json!({"statusCode": 201, "headers": {"a": "1"}, "body": "got [1]"});
+    assert_eq!(ended.succeeded().value, Some(answer));
+    assert_eq!(ended.stdout, "POST /\n");
+    let nothing = Trial::of("def handle(event, context): pass\n").run();
+    let answer = json!({"statusCode": 200, "headers": {}, "body": ""});
+    assert_eq!(nothing.succeeded().value, Some(answer));
+    let kept =
+        Trial::of("def handle(event, context): return {\"body\": {\"n\": [1, None]}}\n").run();
+    assert_eq!(
+        kept.succeeded().value.clone().expect("an answer")["body"],
+        json!({"n": [1, null]})
+    );
+}
+
+#[test]
+fn a_handler_that_answers_with_a_fault_fails_its_run_and_is_heard() {
+    let ended = Trial::of("def handle(event, context): return {\"statusCode\": 404}\n").run();
+    assert_eq!(ended.code, Some(1));
+    assert!(ended.stderr.contains("handle answered 404"), "{ended:?}");
+    assert_eq!(ended.value.expect("an answer")["statusCode"], json!(404));
+    for (returned, why) in [
+        ("1", "returns None or a dict, not int"),
+        (
+            "{\"statusCode\": 99}",
+            "statusCode is a number from 100 to 599, not 99",
+        ),
+        (
+            "{\"statusCode\": True}",
+            "statusCode is a number from 100 to 599, not True",
+        ),
+        ("{\"statusCode\": \"200\"}", "statusCode is a number"),
+        ("{\"headers\": 1}", "headers are a dict"),
+        ("{\"body\": [print]}", "JSON cannot carry"),
+    ] {
+        let script = format!("def handle(event, context): return {returned}\n");
+        let ended = Trial::of(&script).run();
+        assert_eq!((ended.code, ended.value), (Some(1), None), "{returned}");
+        assert!(ended.stderr.contains(why), "{returned}: {}", ended.stderr);
+    }
+}
+
+#[test]
+fn a_handler_is_told_by_its_parameters_or_by_its_file() {
+    let helper = "def handle(a, b):\n    return a + b\nprint(handle(1, 2))\n";
+    let step = Trial::of(helper).run();
+    assert_eq!(step.succeeded().value, None);
+    let both = format!("{BY_NAME}def transform(ds, ctx): pass\n");
+    assert!(
+        Trial::of(&both)
+            .run()
+            .stderr
+            .contains("both transform and handle")
+    );
+}
