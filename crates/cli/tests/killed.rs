@@ -1,11 +1,14 @@
 //! Any process between a client and his guest may be killed at any moment, and
 //! nothing of the guest lives on.
 //!
-//! A guest makes a tree that would live for an hour. At a random moment of its
-//! run one of the station, the warden, a keeper, an init or a guest's process
-//! gets SIGKILL, or the station and the warden at once. Then the guest is gone,
-//! the run has an end that says why, the next run works, and once a station has
-//! started again, no control group and no file is left of the one before.
+//! A guest makes a tree that would live for an hour, in a stage with data or in
+//! one that downloads and waits for its host. At a random moment of its run one
+//! of the station, the warden, a keeper, an init or a guest's process gets
+//! SIGKILL, or the station and the warden at once. A second later every process
+//! is dead that lived by the one that was killed, and the gateway has hung up on
+//! the host. The run has an end that says why, the next run works, and once a
+//! station has started again, no control group and no file is left of the one
+//! before.
 
 #![allow(clippy::unwrap_used)]
 
@@ -15,9 +18,14 @@ mod lives;
 
 use std::{
     collections::{BTreeMap, BTreeSet},
-    fs,
+    fs, io,
+    net::{SocketAddr, TcpListener},
     path::PathBuf,
     process::Command,
+    sync::{
+        Arc, Mutex,
+        atomic::{AtomicU32, Ordering},
+    },
     thread,
     time::{Duration, Instant},
 };
@@ -27,8 +35,9 @@ use lives::{Door, Life, wait_until};
 use rustix::process::{Pid, Signal, kill_process};
 use serde_json::{Value, json};
 
-/// Rounds of each victim.
-const ROUNDS: usize = 4;
+/// Rounds of each victim, of either work: one at a random moment, one when the
+/// guest's tree stands.
+const ROUNDS: usize = 2;
 /// How soon nothing of a guest lives, counted from the kill.
 const PROMISED: Duration = Duration::from_secs(1);
 /// How long all that is not promised to the second may take on a busy machine.
@@ -50,41 +59,108 @@ use Victim::*;
 
 const VICTIMS: [Victim; 6] = [Station, Warden, StationAndWarden, Keeper, Init, Guest];
 
+/// What a guest does when it is struck.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+enum Work {
+    Compute,
+    Download,
+}
+
 /// A tree that can be found on the host by its mark, whatever became of its parents.
 fn tree(mark: &str) -> String {
     format!(
         "import os
 def live():
     os.execv('/bin/sh', ['sh', '-c', 'echo up; while :; do sleep 3600; done; : {mark}'])
-for _ in range(3):
-    if os.fork() == 0:
-        os.setsid()
+def grow():
+    for _ in range(3):
         if os.fork() == 0:
             os.setsid()
-        live()
-live()
+            if os.fork() == 0:
+                os.setsid()
+            live()
+    live()
 "
     )
+}
+
+/// The same in a stage that downloads, every process with its hand on a request
+/// that a host never answers.
+fn waiting_tree(mark: &str, host: SocketAddr) -> String {
+    format!(
+        "import socket
+{}
+def download(ctx):
+    way = socket.create_connection(('127.0.0.1', 3128))
+    way.sendall(b'GET http://{host}/ HTTP/1.1\\r\\nHost: {host}\\r\\n\\r\\n')
+    way.set_inheritable(True)
+    grow()
+def transform(data, ctx):
+    pass
+",
+        tree(mark)
+    )
+}
+
+/// A host that hears requests and never answers: its connections, by whether
+/// the other side has hung up.
+struct Host {
+    address: SocketAddr,
+    open: Arc<Mutex<BTreeSet<usize>>>,
+}
+
+impl Host {
+    fn start() -> Self {
+        let listener = TcpListener::bind("127.0.0.1:0").unwrap();
+        let address = listener.local_addr().unwrap();
+        let open = Arc::new(Mutex::new(BTreeSet::new()));
+        let opened = Arc::clone(&open);
+        thread::spawn(move || {
+            for (number, stream) in listener.incoming().map_while(Result::ok).enumerate() {
+                let open = Arc::clone(&opened);
+                open.lock().unwrap().insert(number);
+                thread::spawn(move || {
+                    let _ = io::copy(&mut &stream, &mut io::sink());
+                    open.lock().unwrap().remove(&number);
+                });
+            }
+        });
+        Self { address, open }
+    }
+
+    /// The connections that nobody has hung up on.
+    fn held(&self) -> BTreeSet<usize> {
+        self.open.lock().unwrap().clone()
+    }
 }
 
 /// A home with its station, which is started again whenever it was killed.
 struct Place {
     folder: tempfile::TempDir,
     uid_base: u32,
+    host: Host,
     life: Option<Life>,
 }
 
 impl Place {
     fn new() -> Self {
         let folder = tempfile::tempdir().unwrap();
-        let uid_base = 1_560_000_000 + (std::process::id() % 10_000) * 4096;
+        static PLACES: AtomicU32 = AtomicU32::new(0);
+        let place = PLACES.fetch_add(1, Ordering::Relaxed) % 2;
+        let uid_base = 1_560_000_000 + (std::process::id() % 10_000 * 2 + place) * 4096;
         fs::create_dir_all(folder.path().join("home")).unwrap();
         fs::create_dir_all(folder.path().join("tmp")).unwrap();
-        let config = format!("workers = 2\n[jail]\nuid_base = {uid_base}\n");
+        let host = Host::start();
+        let config = format!(
+            "workers = 2\n[jail]\nuid_base = {uid_base}\n\
+             [gateway]\nallow_private = [\"{}\"]\n",
+            host.address
+        );
         fs::write(folder.path().join("home/config.toml"), config).unwrap();
         Self {
             folder,
             uid_base,
+            host,
             life: None,
         }
     }
@@ -118,16 +194,14 @@ impl Place {
         }
     }
 
-    /// Processes of guests, and of slots that wait for one. The dead among them
-    /// that the host's first process has not reaped do not count.
-    fn guest_users(&self) -> usize {
+    /// Processes of guests, and of slots that wait for one.
+    fn guest_users(&self) -> Vec<u32> {
         use std::os::unix::fs::MetadataExt as _;
         let range = self.uid_base..self.uid_base + 4096;
         let ours = |pid: &u32| {
             fs::metadata(format!("/proc/{pid}")).is_ok_and(|meta| range.contains(&meta.uid()))
-                && state_and_parent(*pid).is_some_and(|(state, _)| state != "Z")
         };
-        pids().iter().filter(|pid| ours(pid)).count()
+        living(ours)
     }
 
     /// What a run leaves beside content, where it may.
@@ -181,12 +255,35 @@ fn below(station: u32) -> BTreeMap<usize, Vec<u32>> {
     found
 }
 
+/// Processes that this is true of. The dead among them that the host's first
+/// process has not reaped do not count.
+fn living(is_meant: impl Fn(&u32) -> bool) -> Vec<u32> {
+    let lives = |pid: &u32| state_and_parent(*pid).is_some_and(|(state, _)| state != "Z");
+    let meant = pids().into_iter().filter(is_meant);
+    meant.filter(lives).collect()
+}
+
 fn with_mark(mark: &str) -> Vec<u32> {
-    let marked = |pid: &u32| {
+    living(|pid| {
         let line = fs::read(format!("/proc/{pid}/cmdline")).unwrap_or_default();
         String::from_utf8_lossy(&line).contains(mark)
-    };
-    pids().into_iter().filter(marked).collect()
+    })
+}
+
+/// A process in the words of the kernel, for who wonders why it lives.
+fn described(pid: u32) -> String {
+    let of = |file| fs::read_to_string(format!("/proc/{pid}/{file}")).unwrap_or_default();
+    let (stat, place) = (of("stat"), of("wchan"));
+    format!("{stat} in {place}: {} {}", of("cmdline"), group(pid))
+}
+
+fn group(pid: u32) -> String {
+    fs::read_to_string(format!("/proc/{pid}/cgroup")).unwrap_or_default()
+}
+
+/// In the control groups of guests of this warden, which bear its process id.
+fn guests_of(warden: u32) -> Vec<u32> {
+    living(|pid| group(*pid).contains(&mark_of(warden)))
 }
 
 fn kill(pid: u32) -> bool {
@@ -194,28 +291,76 @@ fn kill(pid: u32) -> bool {
     kill_process(pid, Signal::KILL).is_ok()
 }
 
-/// Kills a victim, if there is one now. Says which warden lived before.
-fn strike(victim: Victim, station: u32, random: u64) -> (bool, Option<u32>) {
+/// What was killed, and what has to end with it.
+struct Struck {
+    pid: Option<u32>,
+    warden: Option<u32>,
+    /// The control group that the victim's end is the end of.
+    group: Option<String>,
+    /// Connections of the guests that have to end.
+    held: BTreeSet<usize>,
+}
+
+impl Struck {
+    /// What lives of all that must not outlive the victim: processes, and
+    /// connections that the gateway still holds for them.
+    fn left(&self, place: &Place) -> Vec<String> {
+        let processes = match (&self.group, self.warden) {
+            (Some(of), _) => living(|pid| group(*pid) == *of),
+            (None, Some(warden)) => guests_of(warden),
+            (None, None) => Vec::new(),
+        };
+        let held = place.host.held();
+        let held = held.intersection(&self.held);
+        let held = held.map(|number| format!("connection {number}"));
+        processes.into_iter().map(described).chain(held).collect()
+    }
+}
+
+/// Kills a victim, if there is one now.
+fn strike(victim: Victim, place: &Place, mark: &str, random: u64) -> Struck {
+    let station = place.station();
     let generations = below(station);
     let warden = generations[&1].first().copied();
     let pick = |depth: usize| {
         let all = generations.get(&depth).filter(|all| !all.is_empty())?;
         all.get(random as usize % all.len()).copied()
     };
-    let struck = match victim {
-        Station => kill(station),
-        Warden => warden.is_some_and(kill),
-        StationAndWarden => warden.is_some_and(kill) & kill(station),
-        Keeper => pick(2).is_some_and(kill),
-        Init => pick(3).is_some_and(kill),
-        Guest => pick(4 + random as usize % 2).is_some_and(kill),
+    let pid = match victim {
+        Station => Some(station),
+        Warden | StationAndWarden => warden,
+        Keeper => pick(2),
+        Init => pick(3),
+        Guest => pick(4 + random as usize % 2),
     };
-    (struck, warden)
+    let ends_warden = [Station, Warden, StationAndWarden].contains(&victim);
+    let own = pid.map(group).filter(|_| [Keeper, Init].contains(&victim));
+    // Of a spare keeper nobody's request hangs, nor of one process of a tree.
+    let ends_all = match &own {
+        Some(of) => with_mark(mark).iter().any(|pid| group(*pid) == *of),
+        None => victim != Guest,
+    };
+    let held = match ends_all {
+        true => place.host.held(),
+        false => BTreeSet::new(),
+    };
+    let hit = pid.is_some_and(kill) && (victim != StationAndWarden || kill(station));
+    Struck {
+        pid: pid.filter(|_| hit),
+        warden: warden.filter(|_| ends_warden),
+        // A spare keeper is in no guest's group yet.
+        group: own.filter(|of| warden.is_some_and(|warden| of.contains(&mark_of(warden)))),
+        held,
+    }
+}
+
+fn mark_of(warden: u32) -> String {
+    format!("-{warden}-")
 }
 
 /// The control groups that a warden made: they bear its process id.
 fn groups_of(warden: u32) -> Vec<PathBuf> {
-    let mark = format!("-{warden}-");
+    let mark = mark_of(warden);
     let mut open = vec![PathBuf::from("/sys/fs/cgroup")];
     let mut found = Vec::new();
     while let Some(folder) = open.pop() {
@@ -232,8 +377,15 @@ fn groups_of(warden: u32) -> Vec<PathBuf> {
     found
 }
 
-fn ask(door: &Door, mark: &str, time: &str) -> String {
-    let files = json!({ "files": { "main.py": tree(mark) } });
+fn ask(door: &Door, mark: &str, time: &str, work: Work, host: SocketAddr) -> String {
+    let files = match work {
+        Work::Compute => json!({ "main.py": format!("{}grow()\n", tree(mark)) }),
+        Work::Download => json!({
+            "main.py": waiting_tree(mark, host),
+            "strongroom.toml": format!("[download]\nhosts = [\"{host}\"]\n"),
+        }),
+    };
+    let files = json!({ "files": files });
     let path = format!("/v1/functions/admin/{mark}/versions");
     assert_eq!(door.post(&path, &files).unwrap().0, 201);
     let body = json!({ "function": format!("admin/{mark}"), "limits": { "time": time } });
@@ -264,10 +416,10 @@ fn tells(victim: Victim, reason: &Value) -> bool {
     }
 }
 
-fn round(place: &mut Place, victim: Victim, number: usize, random: u64) -> bool {
-    let mark = format!("killed-{}-{number}", std::process::id());
+fn round(place: &mut Place, work: Work, victim: Victim, number: usize, random: u64) -> bool {
+    let mark = format!("killed-{}-{number}-{work:?}", std::process::id()).to_lowercase();
     let door = place.door();
-    let id = ask(&door, &mark, "2s");
+    let id = ask(&door, &mark, "2s", work, place.host.address);
     if number.is_multiple_of(2) {
         thread::park_timeout(Duration::from_millis(random % SPAN_MS));
     } else {
@@ -278,21 +430,23 @@ fn round(place: &mut Place, victim: Victim, number: usize, random: u64) -> bool 
         });
     }
     let lag = Lag::watch();
-    let (struck, warden) = strike(victim, place.station(), random >> 16);
     let begun = Instant::now();
+    let struck = strike(victim, place, &mark, random >> 16);
+    let hit = struck.pid.is_some();
     if [Station, StationAndWarden].contains(&victim) {
         place.bury();
-        within_a_second(begun, &lag, || {
-            with_mark(&mark).is_empty() && place.guest_users() == 0
+        within_a_second(victim, begun, &lag, || {
+            let others = place.guest_users().into_iter().map(described);
+            struck.left(place).into_iter().chain(others).collect()
         });
-    } else if victim == Warden {
-        within_a_second(begun, &lag, || with_mark(&mark).is_empty());
+    } else if hit {
+        within_a_second(victim, begun, &lag, || struck.left(place));
     }
     drop(lag);
     let door = place.door();
     let reason = ended(&door, &id);
     assert!(
-        !struck || tells(victim, &reason),
+        !hit || tells(victim, &reason),
         "{victim:?} was killed: {reason}"
     );
     wait_until("the end of the guest", SOON, || with_mark(&mark).is_empty());
@@ -302,21 +456,27 @@ fn round(place: &mut Place, victim: Victim, number: usize, random: u64) -> bool 
         // has reaped the dead; it looks when it has nothing else to do.
         wait_until("the end of a dead warden's groups", SOON, || {
             the_next_run_works(&door);
-            warden.is_none_or(|warden| !struck || groups_of(warden).is_empty())
+            let groups = struck.warden.map(groups_of).unwrap_or_default();
+            !hit || groups.is_empty()
         });
     }
-    struck
+    hit
 }
 
 /// Looks until nothing of a guest is left, for as long as is promised.
 #[track_caller]
-fn within_a_second(begun: Instant, lag: &Lag, is_over: impl Fn() -> bool) {
-    while !is_over() {
-        let allowed = lag.allowed(PROMISED);
+fn within_a_second(victim: Victim, begun: Instant, lag: &Lag, left: impl Fn() -> Vec<String>) {
+    loop {
+        // What is seen was there when the look began.
         let took = begun.elapsed();
+        let left = left();
+        if left.is_empty() {
+            return;
+        }
+        let allowed = lag.allowed(PROMISED);
         assert!(
             took < allowed,
-            "not over after {took:?}; allowed are {allowed:?}"
+            "{victim:?}: after {took:?} of {allowed:?} there are {left:#?}"
         );
         thread::yield_now();
     }
@@ -331,7 +491,17 @@ fn the_next_run_works(door: &Door) {
 }
 
 #[test]
-fn whoever_is_killed_in_the_middle_of_a_run_nothing_of_the_guest_lives_on() {
+fn whoever_is_killed_in_the_middle_of_a_run_nothing_of_the_guest_lives_a_second() {
+    everyone_is_killed(Work::Compute);
+}
+
+#[test]
+fn whoever_is_killed_in_a_download_neither_guest_nor_request_lives_a_second() {
+    everyone_is_killed(Work::Download);
+}
+
+#[track_caller]
+fn everyone_is_killed(work: Work) {
     let mut place = Place::new();
     let mut random = 0x9e37_79b9_7f4a_7c15_u64 ^ u64::from(std::process::id());
     let mut struck = BTreeSet::new();
@@ -341,7 +511,7 @@ fn whoever_is_killed_in_the_middle_of_a_run_nothing_of_the_guest_lives_on() {
             random ^= random >> 7;
             random ^= random << 17;
             let serial = number * VICTIMS.len() + victim as usize;
-            if round(&mut place, victim, serial * 2 + number % 2, random) {
+            if round(&mut place, work, victim, serial * 2 + number % 2, random) {
                 struck.insert(victim);
             }
         }
