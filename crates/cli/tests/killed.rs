@@ -42,6 +42,8 @@ const ROUNDS: usize = 2;
 const PROMISED: Duration = Duration::from_secs(1);
 /// How long all that is not promised to the second may take on a busy machine.
 const SOON: Duration = Duration::from_secs(20);
+/// The kernel's mark on a process that it is ending.
+const EXITING: u64 = 0x4;
 /// The moments between asking and killing are spread over this.
 const SPAN_MS: u64 = 300;
 
@@ -231,18 +233,30 @@ fn pids() -> Vec<u32> {
         .collect()
 }
 
-fn state_and_parent(pid: u32) -> Option<(String, u32)> {
+/// What the kernel tells of a process after its name: its state, its parent and so on.
+fn told(pid: u32) -> Option<Vec<String>> {
     let text = fs::read_to_string(format!("/proc/{pid}/stat")).ok()?;
     let (_, after) = text.rsplit_once(')')?;
-    let mut words = after.split_whitespace();
-    Some((words.next()?.to_owned(), words.next()?.parse().ok()?))
+    Some(after.split_whitespace().map(str::to_owned).collect())
+}
+
+fn parent(pid: u32) -> Option<u32> {
+    told(pid)?.get(1)?.parse().ok()
+}
+
+/// Whether a process may ever run again. One that the kernel is ending will not,
+/// though its entry stays until its parent looks, and that of the first of a
+/// sandbox until all others of the sandbox have been looked at.
+fn lives(pid: &u32) -> bool {
+    let flags = told(*pid).and_then(|told| told.get(6)?.parse::<u64>().ok());
+    flags.is_some_and(|flags| flags & EXITING == 0)
 }
 
 /// The living processes below the station, by how far below.
 fn below(station: u32) -> BTreeMap<usize, Vec<u32>> {
     let mut children: BTreeMap<u32, Vec<u32>> = BTreeMap::new();
     for pid in pids() {
-        if let Some((_, parent)) = state_and_parent(pid) {
+        if let Some(parent) = parent(pid).filter(|_| lives(&pid)) {
             children.entry(parent).or_default().push(pid);
         }
     }
@@ -255,12 +269,12 @@ fn below(station: u32) -> BTreeMap<usize, Vec<u32>> {
     found
 }
 
-/// Processes that this is true of. The dead among them that the host's first
-/// process has not reaped do not count.
+/// Living processes that this is true of.
 fn living(is_meant: impl Fn(&u32) -> bool) -> Vec<u32> {
-    let lives = |pid: &u32| state_and_parent(*pid).is_some_and(|(state, _)| state != "Z");
-    let meant = pids().into_iter().filter(is_meant);
-    meant.filter(lives).collect()
+    pids()
+        .into_iter()
+        .filter(|pid| is_meant(pid) && lives(pid))
+        .collect()
 }
 
 fn with_mark(mark: &str) -> Vec<u32> {
