@@ -7,6 +7,7 @@
 mod advice;
 mod fix;
 mod host;
+mod users;
 
 use std::path::{Path, PathBuf};
 
@@ -31,7 +32,7 @@ pub fn doctor(config: &Config) -> Vec<Wall> {
     };
     let mut rows = match config.backend {
         BackendKind::Local => match Local::start(local) {
-            Ok(local) => jail_rows(&config.jail, &local, &host),
+            Ok(local) => jail_rows(config, &local, &host),
             Err(error) => vec![row("warden", false, true, chain(&error), None)],
         },
         BackendKind::Docker => engine_rows(config),
@@ -99,14 +100,15 @@ fn packages_row(config: &Config) -> Wall {
     row("packages", good, false, found, Some(fix))
 }
 
-fn jail_rows(jail: &JailConfig, local: &Local, host: &Host) -> Vec<Wall> {
+fn jail_rows(config: &Config, local: &Local, host: &Host) -> Vec<Wall> {
     let mut rows = walls_of(local.walls());
     for row in rows.iter_mut().filter(|row| !row.enforced) {
         if let Some(better) = fix::of(&row.name, host) {
             row.fix = Some(better);
         }
     }
-    rows.push(tier_row(jail, local, &rows));
+    rows.push(tier_row(&config.jail, local, &rows));
+    rows.extend(users::row_of(config, host));
     rows.push(large_outputs(local));
     rows.extend(runtime_rows(local.runtimes()));
     rows

@@ -285,6 +285,10 @@ fn the_doctor_says_of_every_wall_whether_it_stands() {
     ] {
         assert!(stands(wall), "{wall}: {}", said.out);
     }
+    let users = rows.iter().find(|row| row["name"] == "users").unwrap();
+    let is_root = rustix::process::geteuid().is_root();
+    assert!(!is_root || users["enforced"] == true, "{users}");
+    assert!(is_root || users["fix"].is_string(), "{users}");
     let all = rows
         .iter()
         .all(|row| row["enforced"] == true || row["required"] == false);

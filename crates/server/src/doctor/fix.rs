@@ -19,6 +19,11 @@ const USER_UNIT: &str = "cp deploy/systemd/user/strongroom.service ~/.config/sys
      systemctl --user enable --now strongroom; or systemd-run --user --scope -p Delegate=yes \
      strongroom serve";
 
+/// What gives each guest a host user of its own.
+pub(super) const OWN_USERS: &str = "run the station as root: sudo cp \
+     deploy/systemd/strongroom.service /etc/systemd/system/ && sudo systemctl enable --now \
+     strongroom";
+
 /// A better fix than the jail's own, if this kind of host has one.
 pub(super) fn of(wall: &str, host: &Host) -> Option<String> {
     let fix = match (wall, host.container) {
