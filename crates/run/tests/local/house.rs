@@ -20,7 +20,8 @@ use strongroom_core::{
     tree::TreePath,
 };
 use strongroom_run::{
-    CollectError, Ended, Job, Local, LocalConfig, LogChunk, PrepareError, Prepared, Reach, Runtimes,
+    CollectError, Ended, Job, Local, LocalConfig, LogChunk, PrepareError, Prepared, Reach,
+    Runtimes, Tier,
 };
 use tokio::sync::{mpsc, oneshot};
 
@@ -148,6 +149,22 @@ impl House {
         )
     }
 
+    /// Where no namespace can be made.
+    pub fn reduced() -> Self {
+        use std::os::unix::fs::PermissionsExt as _;
+        let disk = tempfile::tempdir_in("/var/tmp").unwrap();
+        let folder = disk.path().join("reduced");
+        fs::create_dir(&folder).unwrap();
+        for path in [disk.path(), &folder] {
+            fs::set_permissions(path, fs::Permissions::from_mode(0o755)).unwrap();
+        }
+        Self::by(disk, |config| {
+            config.tier = Tier::Reduced;
+            config.folder = folder;
+            config.slots_max = 2;
+        })
+    }
+
     pub fn with_disk(disk: tempfile::TempDir) -> Self {
         Self::with((2, 0, 0), disk, Runtimes::default())
     }
@@ -167,17 +184,23 @@ impl House {
         disk: tempfile::TempDir,
         runtimes: Runtimes,
     ) -> Self {
-        let config = LocalConfig {
-            runtimes: std::sync::Arc::new(runtimes),
-            pool_max,
-            zygotes_max,
+        Self::by(disk, |config| {
+            config.runtimes = std::sync::Arc::new(runtimes);
+            config.pool_max = pool_max;
+            config.zygotes_max = zygotes_max;
+            config.slots_max = slots_max;
+        })
+    }
+
+    fn by(disk: tempfile::TempDir, change: impl FnOnce(&mut LocalConfig)) -> Self {
+        let mut config = LocalConfig {
             disk: disk.path().to_owned(),
             program: jail_program(),
-            slots_max,
             // Tests run beside each other; guests of two never share a user.
             uid_base: 1_000_000_000 + std::process::id() % 100_000 * 64,
             ..LocalConfig::default()
         };
+        change(&mut config);
         Self {
             local: Local::start(config).unwrap(),
             dir: tempfile::tempdir().unwrap(),

@@ -15,7 +15,7 @@ use crate::house::{House, Task, run_id};
 
 /// What came of a run of several stages.
 #[derive(Debug)]
-struct Through {
+pub struct Through {
     reason: Reason,
     value: Option<Value>,
     carried: Vec<Carried>,
@@ -25,19 +25,19 @@ struct Through {
 impl Through {
     /// The value of a run that succeeded.
     #[track_caller]
-    fn value(&self) -> &Value {
+    pub fn value(&self) -> &Value {
         assert_eq!(self.reason, Reason::Succeeded, "{self:?}");
         self.value.as_ref().unwrap()
     }
 
-    fn said(&self) -> String {
+    pub fn said(&self) -> String {
         let lines = self.lines.iter().map(|line| line.text.as_str());
         lines.collect::<Vec<_>>().join("\n")
     }
 }
 
 /// Runs all of a plan's stages, as a station does.
-async fn through(house: &House, task: &Task, stages: &[Stage]) -> Through {
+pub async fn through(house: &House, task: &Task, stages: &[Stage]) -> Through {
     let mut whole = house.job(task);
     whole.plan.stages = stages.to_vec();
     let mut course = Course::new(Permits::trial(run_id(), &whole.plan));
