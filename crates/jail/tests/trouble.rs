@@ -138,6 +138,42 @@ fn descriptors(warden: &Warden, more: Option<u64>) {
     prlimit(Some(pid), Resource::Nofile, limit).unwrap();
 }
 
+/// Gives a warden more and more room, until a guest can be prepared.
+#[track_caller]
+fn is_refused_for_want_of_files(warden: &Warden) {
+    let mut first = None;
+    for more in 0..64 {
+        descriptors(warden, Some(more));
+        let seal = shell(LIMITS, "true").seal(warden.kernel()).unwrap();
+        warden.prepare(SLOT, seal).unwrap();
+        match event(warden) {
+            Event::Refused { wall, detail, .. } => {
+                assert!(detail.contains("files"), "{more} more: {wall}: {detail}");
+                first.get_or_insert(wall);
+            }
+            Event::Ready { .. } => {
+                warden.kill(SLOT).unwrap();
+                assert!(matches!(event(warden), Event::Exited { .. }));
+                break;
+            }
+            other => panic!("{other:?}"),
+        }
+    }
+    // Which step is the first to find no room depends on numbers that are free.
+    assert!(first.is_some(), "there was always room");
+    descriptors(warden, None);
+}
+
+#[test]
+fn a_reduced_warden_without_descriptors_names_it_and_the_next_run_works() {
+    let folder = tempfile::tempdir().unwrap();
+    let open = std::os::unix::fs::PermissionsExt::from_mode(0o755);
+    std::fs::set_permissions(folder.path(), open).unwrap();
+    let warden = Warden::start(config(folder.path())).unwrap();
+    is_refused_for_want_of_files(&warden);
+    assert_eq!(run_in(&warden, shell(LIMITS, "echo fine")).text(), "fine");
+}
+
 #[test]
 fn a_warden_without_descriptors_refuses_one_guest_by_name_and_keeps_the_others() {
     let warden = cell::warden();
@@ -146,27 +182,7 @@ fn a_warden_without_descriptors_refuses_one_guest_by_name_and_keeps_the_others()
     let mut other = Guest::prepare(&warden, SlotId(1), jail);
     other.start();
     other.wait_for("up");
-    let mut first = None;
-    for more in 0..64 {
-        descriptors(&warden, Some(more));
-        let seal = shell(LIMITS, "true").seal(warden.kernel()).unwrap();
-        warden.prepare(SLOT, seal).unwrap();
-        match event(&warden) {
-            Event::Refused { wall, detail, .. } => {
-                assert!(detail.contains("files"), "{more} more: {wall}: {detail}");
-                first.get_or_insert(wall);
-            }
-            Event::Ready { .. } => {
-                warden.kill(SLOT).unwrap();
-                assert!(matches!(event(&warden), Event::Exited { .. }));
-                break;
-            }
-            other => panic!("{other:?}"),
-        }
-    }
-    // Which step is the first to find no room depends on numbers that are free.
-    assert!(first.is_some(), "there was always room");
-    descriptors(&warden, None);
+    is_refused_for_want_of_files(&warden);
     assert_eq!(run_in(&warden, shell(LIMITS, "echo fine")).text(), "fine");
     assert!(
         !processes_with(&marker).is_empty(),
