@@ -7,8 +7,8 @@ use base64::{Engine as _, engine::general_purpose::STANDARD};
 use serde::Deserialize;
 use strongroom_run::image::ImageError;
 use ureq::{
-    Agent, Body, SendBody,
-    http::{Method, Request, Response, StatusCode},
+    Agent, AsSendBody, Body, ResponseExt as _, SendBody,
+    http::{Method, Request, Response, StatusCode, Uri},
 };
 
 use super::{
@@ -20,12 +20,20 @@ use super::{
 const CONNECT_MAX: Duration = Duration::from_secs(15);
 /// How long a registry may be silent.
 const SILENCE_MAX: Duration = Duration::from_secs(60);
+/// How long one answer may take that is a document or a token.
+const DOCUMENT_MAX: Duration = Duration::from_secs(300);
+/// The slowest that a blob may come or go, on the whole.
+const BLOB_BYTES_PER_SECOND_MIN: u64 = 16 * 1024;
 /// The longest answer that is a token, and the longest token, in bytes.
 const TOKEN_BYTES_MAX: u64 = 64 * 1024;
 
 /// What is sent along.
 pub(super) enum Sent<'a> {
     Nothing,
+    /// Nothing either, and a blob of this size is to come.
+    NothingFor {
+        size: u64,
+    },
     Bytes(&'a [u8]),
     File {
         path: &'a std::path::Path,
@@ -42,6 +50,7 @@ pub(super) struct Conversation<'a> {
     login: Option<Login>,
     /// What is sent as `Authorization` since it was asked for.
     authorization: RefCell<Option<String>>,
+    pub(super) document_max: Duration,
 }
 
 #[derive(Deserialize)]
@@ -63,13 +72,21 @@ impl<'a> Conversation<'a> {
             .timeout_per_write(Some(SILENCE_MAX))
             // Blobs are compared with their length, so nobody packs them.
             .accept_encoding("identity")
+            // Nor does one that is reached over TLS lead us to where there is none.
+            .https_only(!about.is_here())
             .user_agent(concat!("strongroom/", env!("CARGO_PKG_VERSION")));
+        // What is for this machine is shown to no other, so to no proxy.
+        let config = match about.is_here() {
+            true => config.proxy(None),
+            false => config,
+        };
         Ok(Self {
             agent: config.build().into(),
             about,
             actions,
             login: credentials::find(about.host(), about.repository())?,
             authorization: RefCell::default(),
+            document_max: DOCUMENT_MAX,
         })
     }
 
@@ -92,12 +109,38 @@ impl<'a> Conversation<'a> {
         what: &str,
     ) -> Result<Response<Body>, RegistryError> {
         let answer = self.once(&method, url, headers, sent)?;
-        if answer.status() != StatusCode::UNAUTHORIZED {
+        // Another host, which the registry led us to, does not learn who we are.
+        if answer.status() != StatusCode::UNAUTHORIZED || !self.is_its_own(answer.get_uri()) {
             return self.told(answer, what);
         }
         self.answer_challenge(&answer, what)?;
         let answer = self.once(&method, url, headers, sent)?;
         self.told(answer, what)
+    }
+
+    /// Whether something lies on the registry itself.
+    fn is_its_own(&self, uri: &Uri) -> bool {
+        let base = self.about.base().parse::<Uri>();
+        base.is_ok_and(|base| (base.scheme(), base.authority()) == (uri.scheme(), uri.authority()))
+    }
+
+    /// How long it may take until everything has come or gone.
+    fn patience(&self, sent: &Sent<'_>) -> Duration {
+        let size = match sent {
+            Sent::NothingFor { size } | Sent::File { size, .. } => *size,
+            Sent::Nothing | Sent::Bytes(_) => 0,
+        };
+        self.document_max + Duration::from_secs(size / BLOB_BYTES_PER_SECOND_MIN)
+    }
+
+    fn run<B: AsSendBody>(
+        &self,
+        request: Request<B>,
+        patience: Duration,
+    ) -> Result<Response<Body>, ureq::Error> {
+        let request = self.agent.configure_request(request);
+        self.agent
+            .run(request.timeout_global(Some(patience)).build())
     }
 
     fn once(
@@ -118,18 +161,21 @@ impl<'a> Conversation<'a> {
             request = request.header(*name, *value);
         }
         let nonsense = |_| self.nonsense("it leads to what is no URL");
+        let patience = self.patience(sent);
         let answer = match sent {
-            Sent::Nothing => self.agent.run(request.body(()).map_err(nonsense)?),
+            Sent::Nothing | Sent::NothingFor { .. } => {
+                self.run(request.body(()).map_err(nonsense)?, patience)
+            }
             Sent::Bytes(bytes) => {
                 request = request.header("content-length", bytes.len());
-                self.agent.run(request.body(*bytes).map_err(nonsense)?)
+                self.run(request.body(*bytes).map_err(nonsense)?, patience)
             }
             Sent::File { path, size } => {
                 let mut file = File::open(path).map_err(|source| ImageError::Source { source })?;
                 let mut exact = io::Read::take(&mut file, *size);
                 request = request.header("content-length", *size);
                 let body = SendBody::from_reader(&mut exact);
-                self.agent.run(request.body(body).map_err(nonsense)?)
+                self.run(request.body(body).map_err(nonsense)?, patience)
             }
         };
         answer.map_err(|source| RegistryError::Unreachable {
@@ -190,13 +236,13 @@ impl<'a> Conversation<'a> {
     fn token(&self, challenge: &str, what: &str) -> Result<String, RegistryError> {
         let realm = parameter(challenge, "realm");
         let realm = realm.ok_or_else(|| self.nonsense("it names no service for tokens"))?;
-        let plain = realm.strip_prefix("http://");
-        let plain_host = plain.map(|rest| rest.split('/').next().unwrap_or_default());
-        if !realm.starts_with("https://") && !plain_host.is_some_and(is_here) {
+        if !self.may_be_told(&realm) {
             return Err(self.nonsense("its service for tokens is not reached over TLS"));
         }
         let scope = format!("repository:{}:{}", self.about.repository(), self.actions);
-        let mut request = self.agent.get(&realm).query("scope", scope);
+        let request = self.agent.get(&realm).config();
+        let request = request.timeout_global(Some(self.document_max)).build();
+        let mut request = request.query("scope", scope);
         if let Some(service) = parameter(challenge, "service") {
             request = request.query("service", service);
         }
@@ -217,6 +263,22 @@ impl<'a> Conversation<'a> {
         let token = token.token.or(token.access_token);
         let token = token.filter(|token| token.bytes().all(|byte| (0x21..0x7f).contains(&byte)));
         token.ok_or_else(|| self.nonsense("its token cannot be read"))
+    }
+
+    /// Whether credentials may go to a service for tokens: over TLS, or without
+    /// leaving a machine that the registry is on as well.
+    fn may_be_told(&self, realm: &str) -> bool {
+        let Ok(uri) = realm.parse::<Uri>() else {
+            return false;
+        };
+        let authority = uri.authority().map_or("", |authority| authority.as_str());
+        match uri.scheme_str() {
+            // Before an `@` may stand what looks like another host.
+            _ if authority.contains('@') => false,
+            Some("https") => true,
+            Some("http") => self.about.is_here() && is_here(authority),
+            _ => false,
+        }
     }
 
     pub(super) fn nonsense(&self, why: &'static str) -> RegistryError {

@@ -28,12 +28,20 @@ pub fn pull(
     from: &RegistryReference,
     names: &[ImageName],
 ) -> Result<Digest, RegistryError> {
-    let conversation = Conversation::new(from, "pull")?;
+    pull_by(&Conversation::new(from, "pull")?, images, names)
+}
+
+pub(super) fn pull_by(
+    conversation: &Conversation<'_>,
+    images: &Images,
+    names: &[ImageName],
+) -> Result<Digest, RegistryError> {
+    let from = conversation.about;
     let _incoming = images.incoming()?;
     let mut wanted = from.wanted();
     let mut expected = from.digest();
     for _ in 0..INDEXES_MAX {
-        let (media, bytes) = document(&conversation, &wanted, expected)?;
+        let (media, bytes) = document(conversation, &wanted, expected)?;
         if image::is_index(&media) {
             let chosen = image::chosen(&bytes)?;
             wanted = chosen.digest.to_string();
@@ -42,7 +50,7 @@ pub fn pull(
         }
         let manifest = Manifest::parse(&bytes)?;
         for blob in std::iter::once(&manifest.config).chain(&manifest.layers) {
-            take(&conversation, images, blob)?;
+            take(conversation, images, blob)?;
         }
         let digest = images.document_put(&bytes)?;
         images.admit(&digest, names)?;
@@ -100,6 +108,7 @@ fn take(
     }
     let url = conversation.url(&format!("blobs/{}", blob.digest));
     let what = format!("the blob {}", blob.digest);
-    let answer = conversation.ask(Method::GET, &url, &[], &Sent::Nothing, &what)?;
+    let sent = Sent::NothingFor { size: blob.size };
+    let answer = conversation.ask(Method::GET, &url, &[], &sent, &what)?;
     Ok(images.blob_put(blob, answer.into_body().into_reader())?)
 }

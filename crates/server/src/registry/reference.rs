@@ -54,7 +54,7 @@ impl RegistryReference {
     }
 
     /// Whether it is a registry of this very machine, which needs no TLS.
-    fn is_here(&self) -> bool {
+    pub(super) fn is_here(&self) -> bool {
         is_here(&self.host)
     }
 }
@@ -65,7 +65,8 @@ pub(super) fn is_here(authority: &str) -> bool {
         .strip_prefix('[')
         .and_then(|rest| rest.split_once(']'))
     {
-        Some((inside, _)) => inside,
+        Some((inside, rest)) if rest.is_empty() || rest.starts_with(':') => inside,
+        Some(_) => return false,
         None => authority.split(':').next().unwrap_or_default(),
     };
     let address = host.parse::<std::net::IpAddr>();

@@ -380,6 +380,14 @@ fn a_token_is_asked_for_where_the_registry_says_and_nowhere_unsafe() {
         "is not reached over TLS",
     );
     refuses(challenge("file:///etc/passwd"), "is not reached over TLS");
+    for other in [
+        "http://localhost:80@tokens.example.org/t",
+        "http://[::1]@tokens.example.org/t",
+        "https://localhost@tokens.example.org/t",
+        "http://[::1]tokens.example.org/t",
+    ] {
+        refuses(challenge(other), "is not reached over TLS");
+    }
     let tokens = Liar::start(vec![(
         "GET /t?".to_owned(),
         answer("200 OK", "", br#"{"token":"let-me-in"}"#),
@@ -402,6 +410,59 @@ fn a_token_is_asked_for_where_the_registry_says_and_nowhere_unsafe() {
             || scope.contains("scope=repository:lab/base:pull"),
         "{scope}"
     );
+}
+
+#[test]
+fn a_host_that_a_registry_leads_to_does_not_learn_who_asks() {
+    let tokens = Liar::start(vec![(
+        "GET /t?".to_owned(),
+        answer("200 OK", "", br#"{"token":"let-me-in"}"#),
+    )]);
+    let realm = format!(
+        "WWW-Authenticate: Bearer realm=\"http://{}/t\"\r\n",
+        tokens.address
+    );
+    let store = Liar::start(vec![(
+        "GET /blob ".to_owned(),
+        answer("401 Unauthorized", &realm, b""),
+    )]);
+    let (mut answers, _) = honest();
+    let there = format!("Location: http://{}/blob\r\n", store.address);
+    answers[1].1 = answer("307 Temporary Redirect", &there, b"");
+    let error = Liar::start(answers).pull(&Home::new()).unwrap_err();
+    assert!(matches!(error, RegistryError::Unknown { .. }), "{error}");
+    let asked = store.asked.lock().unwrap();
+    assert_eq!(asked.len(), 1);
+    assert!(!asked[0].to_ascii_lowercase().contains("authorization"));
+    assert!(tokens.asked.lock().unwrap().is_empty());
+}
+
+#[test]
+fn a_registry_that_never_comes_to_an_end_is_left() {
+    let (mut answers, _) = honest();
+    let held = TcpListener::bind("127.0.0.1:0").unwrap();
+    let there = format!("Location: http://{}/\r\n", held.local_addr().unwrap());
+    // A byte, and then nothing for as long as anybody listens.
+    let (over, until) = std::sync::mpsc::channel::<()>();
+    let holding = std::thread::spawn(move || {
+        let (mut stream, _) = held.accept().unwrap();
+        let head = b"HTTP/1.1 200 OK\r\nContent-Length: 9\r\n\r\n{";
+        stream.write_all(head).unwrap();
+        let _ = until.recv();
+    });
+    answers[0].1 = answer("307 Temporary Redirect", &there, b"");
+    let liar = Liar::start(answers);
+    let from = format!("{}/lab/base:1", liar.address).parse().unwrap();
+    let mut conversation = conversation::Conversation::new(&from, "pull").unwrap();
+    conversation.document_max = Duration::from_millis(300);
+    let begun = Instant::now();
+    let error = pull::pull_by(&conversation, &Home::new().images, &[]).unwrap_err();
+    let told = crate::app::error::chain(&error);
+    assert!(told.contains("timeout"), "{told}");
+    // Long before silence alone would be too long.
+    assert!(begun.elapsed() < Duration::from_secs(30));
+    drop(over);
+    holding.join().unwrap();
 }
 
 #[test]
