@@ -320,7 +320,9 @@ fn fault(line: &str) -> Option<&'static str> {
     if first == '-' {
         return Some("options are the station's to set; name packages only");
     }
-    if line.contains("://") || line.contains(" @ ") || line.contains('\\') {
+    // What is for some platforms alone says so behind a `;`, in texts of its own.
+    let before_marker = line.split(';').next().unwrap_or_default();
+    if line.contains("://") || before_marker.contains('@') || line.contains('\\') {
         return Some("a package is named, not fetched from an address or a path");
     }
     if !first.is_ascii_alphanumeric() {

@@ -132,6 +132,11 @@ impl Lock {
         }
         let whole: Value =
             serde_json::from_str(text).map_err(|error| LockError::Json(error.to_string()))?;
+        // Others mean something else by the same words, or have other words.
+        if ![2, 3].map(Value::from).contains(&whole["lockfileVersion"]) {
+            let why = "its `lockfileVersion` is neither 2 nor 3";
+            return Err(LockError::Json(why.to_owned()));
+        }
         let Some(entries) = whole["packages"].as_object() else {
             let why = "there is no `packages`; npm writes it from version 7 on";
             return Err(LockError::Json(why.to_owned()));
@@ -256,6 +261,18 @@ pub fn normal(name: &str) -> String {
     out
 }
 
+/// Whether an index has at this address the file of a package that it is called
+/// by: `…/NAME/-/NAME-VERSION.tgz`, without the scope in the second place.
+fn is_file_of(address: &str, name: &str, version: &str) -> bool {
+    let (_, own) = name.rsplit_once('/').unwrap_or(("", name));
+    let mut spelled = ["/", "%2f", "%2F"]
+        .map(|slash| name.replace('/', slash))
+        .into_iter();
+    !version.is_empty()
+        && !address.contains(['?', '#', '\\'])
+        && spelled.any(|name| address.ends_with(&format!("/{name}/-/{own}-{version}.tgz")))
+}
+
 fn node_package(place: &str, entry: &Value) -> Result<Package, LockError> {
     let wrong = |why| LockError::Package {
         package: place.to_owned(),
@@ -269,8 +286,19 @@ fn node_package(place: &str, entry: &Value) -> Result<Package, LockError> {
         return Err(wrong("is no place for a package"));
     }
     let text = |key: &str| entry[key].as_str().unwrap_or_default();
-    if entry["link"] == true || !text("resolved").starts_with("http") {
+    let from = ["https://", "http://"].map(|scheme| text("resolved").strip_prefix(scheme));
+    let Some(from) = from.into_iter().flatten().next() else {
         return Err(wrong("is not from an index"));
+    };
+    if entry["link"] == true {
+        return Err(wrong("is not from an index"));
+    }
+    if !is_file_of(from, name, text("version"))
+        || entry["name"].as_str().is_some_and(|own| own != name)
+    {
+        return Err(wrong(
+            "is another package, or another version, than it is called",
+        ));
     }
     let strong = |hash: &str| hash.starts_with("sha512-") || hash.starts_with("sha384-");
     if !text("integrity").split(' ').all(strong) {

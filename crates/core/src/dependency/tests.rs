@@ -94,6 +94,9 @@ fn what_would_come_from_elsewhere_than_the_index_is_refused() {
         "./local",
         "/etc",
         "x @ https://example.org/x.whl",
+        "x@../local",
+        "x[extra]@file:/local",
+        "x[extra] @file:local; python_version > '3'",
         "git+https://example.org/x",
         "https://example.org/x.whl",
         "x y",
@@ -227,13 +230,22 @@ fn a_lock_that_leaves_anything_open_is_refused() {
 #[test]
 fn a_lock_of_node_names_what_is_from_an_index_with_a_strong_digest() {
     let of = |place: &str, entry: serde_json::Value| {
-        Lock::node(&serde_json::json!({ "packages": { "": {}, place: entry } }).to_string())
+        let packages = serde_json::json!({ "": {}, place: entry });
+        let lock = serde_json::json!({ "lockfileVersion": 3, "packages": packages });
+        Lock::node(&lock.to_string())
     };
-    let fine = serde_json::json!({
-        "version": "1.0.0", "resolved": "https://r.example/x.tgz", "integrity": "sha512-abc"
+    let mut scoped = serde_json::json!({
+        "version": "1.0.0", "integrity": "sha512-abc",
+        "resolved": "https://r.example/npm/@a/x/-/x-1.0.0.tgz",
     });
-    let lock = of("node_modules/@a/x", fine.clone()).unwrap();
+    let lock = of("node_modules/@a/x", scoped.clone()).unwrap();
     assert_eq!(lock.packages[0].name, "@a/x");
+    scoped["resolved"] = "https://r.example/npm/@a%2fx/-/x-1.0.0.tgz".into();
+    assert!(of("node_modules/y/node_modules/@a/x", scoped).is_ok());
+    let fine = serde_json::json!({
+        "version": "1.0.0", "resolved": "https://r.example/x/-/x-1.0.0.tgz", "integrity": "sha512-abc"
+    });
+    assert!(of("node_modules/x", fine.clone()).is_ok());
     for (place, key, value) in [
         ("packages/x", "version", "1"),
         ("../node_modules/x", "version", "1"),
@@ -241,6 +253,8 @@ fn a_lock_of_node_names_what_is_from_an_index_with_a_strong_digest() {
         ("node_modules/x", "resolved", "git+ssh://x"),
         ("node_modules/x", "integrity", "sha1-abc"),
         ("node_modules/x", "integrity", ""),
+        ("node_modules/x", "resolved", "file:///x/-/x-1.0.0.tgz"),
+        ("node_modules/x", "resolved", "https:x/-/x-1.0.0.tgz"),
     ] {
         let mut entry = fine.clone();
         entry[key] = value.into();
@@ -250,6 +264,45 @@ fn a_lock_of_node_names_what_is_from_an_index_with_a_strong_digest() {
     link["link"] = true.into();
     assert!(of("node_modules/x", link).is_err());
     assert!(Lock::node("{}").is_err() && Lock::node("[").is_err());
+}
+
+#[test]
+fn a_package_of_node_is_what_an_owner_reads_that_it_is() {
+    let of = |place: &str, entry: serde_json::Value, version: u32| {
+        let packages = serde_json::json!({ "": {}, place: entry });
+        let lock = serde_json::json!({ "lockfileVersion": version, "packages": packages });
+        Lock::node(&lock.to_string()).map(|_| ())
+    };
+    let fine = serde_json::json!({
+        "version": "4.17.21", "integrity": "sha512-abc",
+        "resolved": "https://r.example/lodash/-/lodash-4.17.21.tgz",
+    });
+    assert_eq!(of("node_modules/lodash", fine.clone(), 3), Ok(()));
+    assert!(of("node_modules/lodash", fine.clone(), 1).is_err());
+    for (key, value) in [
+        ("resolved", "https://r.example/evil/-/evil-4.17.21.tgz"),
+        ("resolved", "https://r.example/lodash/-/lodash-1.0.0.tgz"),
+        (
+            "resolved",
+            "https://r.example/@evil/lodash/-/evil-4.17.21.tgz",
+        ),
+        (
+            "resolved",
+            "https://r.example/evil.tgz?/lodash/-/lodash-4.17.21.tgz",
+        ),
+        (
+            "resolved",
+            "https://r.example/evil.tgz#/lodash/-/lodash-4.17.21.tgz",
+        ),
+        ("name", "evil"),
+        ("version", "4.17.22"),
+        ("version", ""),
+    ] {
+        let mut entry = fine.clone();
+        entry[key] = value.into();
+        let found = of("node_modules/lodash", entry, 3);
+        assert!(found.is_err(), "{key} {value}");
+    }
 }
 
 #[test]

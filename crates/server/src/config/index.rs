@@ -54,7 +54,7 @@ fn index<'de, D: serde::Deserializer<'de>>(from: D) -> Result<Option<String>, D:
     let raw = Option::<String>::deserialize(from)?;
     match &raw {
         Some(address) if crate::dependencies::host(address).is_none() => {
-            let what = "an index is an address, as `https://pypi.org/simple`";
+            let what = "an index is an address without a password, as `https://pypi.org/simple`";
             Err(serde::de::Error::custom(what))
         }
         _ => Ok(raw),

@@ -64,9 +64,13 @@ impl IndexConfig {
     }
 }
 
-/// The host of an index, if its address is one.
+/// The host of an index, if its address is one. A password in it would be read
+/// by every developer in what a build says.
 pub fn host(index: &str) -> Option<HostPattern> {
     let uri: Uri = index.parse().ok()?;
+    if uri.authority()?.as_str().contains('@') {
+        return None;
+    }
     let port = match (uri.port_u16(), uri.scheme_str()?) {
         (Some(port), "http" | "https") => port,
         (None, "http") => 80,
@@ -115,6 +119,7 @@ mod tests {
             ("ftp://pypi.org/", None),
             ("pypi.org/simple", None),
             ("/simple", None),
+            ("https://user:password@pypi.org/simple", None),
         ] {
             let shown = host(index).map(|host| host.to_string());
             assert_eq!(shown.as_deref(), found, "{index}");

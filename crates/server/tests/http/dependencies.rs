@@ -53,6 +53,18 @@ impl Index {
         let mut stream = std::net::TcpStream::connect(("127.0.0.1", self.port)).unwrap();
         stream.write_all(b"GET /newer HTTP/1.0\r\n\r\n").unwrap();
         stream.read_to_end(&mut Vec::new()).unwrap();
+        // It was asked; what it prints of that is heard a little later.
+        let deadline = std::time::Instant::now() + std::time::Duration::from_secs(60);
+        while self
+            .heard
+            .lock()
+            .unwrap()
+            .iter()
+            .all(|line| line != "GET /newer")
+        {
+            assert!(std::time::Instant::now() < deadline, "nothing is heard");
+            std::thread::yield_now();
+        }
     }
 
     async fn station(&self) -> Station {
@@ -303,10 +315,10 @@ async fn a_lock_that_somebody_wrote_cannot_name_files_that_the_index_has_not() {
     let index = Index::start();
     let mut station = index.station().await;
     let files = json!({ "main.py": HELLO, "requirements.txt": "hello" });
-    let pushed = push(&station, "devs/hello", files).await.ok();
+    let first = push(&station, "devs/hello", files).await.ok();
     let version = shown(&station, "devs/hello").await;
     let lock = text(&version["files"], "strongroom.lock").to_owned();
-    assert!(lock.contains("hello==1.0"), "{pushed}");
+    assert!(lock.contains("hello==1.0"), "{first}");
     let brought = |lock: String| json!({ "main.py": HELLO, "requirements.txt": "hello", "strongroom.lock": lock });
     // Its own lock is taken as it is.
     let same = push(&station, "devs/copy", brought(lock.clone()))
@@ -324,6 +336,20 @@ async fn a_lock_that_somebody_wrote_cannot_name_files_that_the_index_has_not() {
         &reply,
         "install",
         "no file with a digest that the lock names",
+    );
+    // Nor may one version be called another.
+    index.has_newer();
+    let files = json!({ "main.py": HELLO, "requirements.txt": "hello" });
+    pushed(&station, "devs/newer", files, true).await.ok();
+    let newer = shown(&station, "devs/newer").await;
+    let newer = text(&newer["files"], "strongroom.lock");
+    assert!(newer.contains("base==2.0"), "{newer}");
+    let called = newer.replace("base==2.0", "base==1.0");
+    let reply = push(&station, "devs/copy", brought(called)).await;
+    fails(
+        &reply,
+        "install",
+        "base 1.0: the index has no file with a digest that the lock names",
     );
     let open = lock.replace("base==1.0", "base>=1.0");
     assert_eq!(

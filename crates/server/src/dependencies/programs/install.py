@@ -137,12 +137,24 @@ def rank(name):
     return (max(abi), max(plat)) if abi and plat else None
 
 
+def spelled(version):
+    """One spelling of a version; a wheel's name and a lock may have others."""
+    release, plus, local = re.sub(r"[-_+]+", "+", version.lower()).partition("+")
+    numbers, rest = re.fullmatch(r"((?:\d+!)?\d+(?:\.\d+)*)?(.*)", release, re.DOTALL).groups()
+    return re.sub(r"(\.0+)+$", "", numbers or ""), rest, plus, local
+
+
 def may_be(package, file):
-    """Whether a file may be one that the lock names. What it is, its digest says."""
+    """Whether a file may be one that the lock names. What it holds, its digest
+    says; that it is the version which owners read, its name."""
     name, _, digest = file
-    if digest is not None:
-        return digest in package["hashes"]
-    return name.split("-")[1:2] == [package["version"]]
+    if digest is not None and digest not in package["hashes"]:
+        return False
+    if not name.endswith(".whl"):
+        return digest is not None
+    own, _, rest = name.partition("-")
+    version = rest.partition("-")[0]
+    return normal(own) == package["name"] and spelled(version) == spelled(package["version"])
 
 
 def chosen(index, package):

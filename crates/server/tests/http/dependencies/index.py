@@ -85,7 +85,7 @@ class Index(http.server.BaseHTTPRequestHandler):
             return self.answer(self.page(parts[1]), "application/vnd.pypi.simple.v1+json")
         if parts == ["nodehello"]:
             return self.answer(self.packument(), "application/json")
-        if parts == ["nodehello.tgz"]:
+        if parts == ["nodehello", "-", "nodehello-1.2.0.tgz"]:
             return self.answer(NODE, "application/octet-stream")
         if parts[0] == "files":
             name, _, part = parts[1].partition(".metadata")
@@ -101,7 +101,7 @@ class Index(http.server.BaseHTTPRequestHandler):
     def packument(self):
         integrity = "sha512-" + base64.b64encode(hashlib.sha512(NODE).digest()).decode()
         host = self.headers["Host"]
-        dist = {"tarball": f"http://{host}/nodehello.tgz", "integrity": integrity}
+        dist = {"tarball": f"http://{host}/nodehello/-/nodehello-1.2.0.tgz", "integrity": integrity}
         version = {"name": "nodehello", "version": "1.2.0", "dist": dist, "hasInstallScript": True}
         return json.dumps({"name": "nodehello", "dist-tags": {"latest": "1.2.0"}, "versions": {"1.2.0": version}}).encode()
 
