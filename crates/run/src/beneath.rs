@@ -1,4 +1,4 @@
-//! Opening what a guest made, below one folder and nowhere else.
+//! Opening what a stranger made, below one folder and nowhere else.
 //!
 //! Every open is of one name in an open folder: never through a link, never
 //! onto another file system, never waiting for the other end of a FIFO. There
@@ -7,7 +7,10 @@
 
 use std::{
     ffi::{CStr, CString},
+    fs::File,
+    io::{self, Read as _},
     os::fd::{AsFd, AsRawFd, BorrowedFd, OwnedFd},
+    path::Path,
 };
 
 use rustix::{
@@ -67,6 +70,29 @@ pub(crate) fn open_path(root: BorrowedFd<'_>, path: &TreePath) -> Result<OwnedFd
         folder = Some(open_one(here, &name, flags)?);
     }
     folder.ok_or(Errno::INVAL)
+}
+
+/// Reads a regular file of at most `most` bytes by its path below `folder`. A
+/// folder that came from elsewhere may have a link to anything in its place, or
+/// something that never comes to an end.
+pub(crate) fn read(folder: &Path, path: &TreePath, most: u64) -> io::Result<Vec<u8>> {
+    let flags = OFlags::PATH | OFlags::DIRECTORY | OFlags::CLOEXEC;
+    let root = rustix::fs::open(folder, flags, Mode::empty())?;
+    let file = match open_path(root.as_fd(), path) {
+        Err(Errno::LOOP | Errno::XDEV | Errno::NXIO) => {
+            return Err(io::Error::other("it is a link or a special file"));
+        }
+        opened => File::from(opened?),
+    };
+    if !file.metadata()?.is_file() {
+        return Err(io::Error::other("it is no regular file"));
+    }
+    let mut bytes = Vec::new();
+    file.take(most.saturating_add(1)).read_to_end(&mut bytes)?;
+    match bytes.len() as u64 <= most {
+        true => Ok(bytes),
+        false => Err(io::Error::other(format!("it is longer than {most} bytes"))),
+    }
 }
 
 /// Gives the owner back the bits of `needed` on one entry of `folder`, which

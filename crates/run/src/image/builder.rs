@@ -6,16 +6,22 @@
 //! wrote himself.
 
 use std::{
+    io,
     path::{Path, PathBuf},
     process::{Command, Stdio},
 };
 
 use strongroom_core::{digest::Digest, text::shown};
 
-use super::{Addition, Descriptor, ImageError, ImageName, Images, Manifest, Recipe, media};
+use super::{
+    Addition, Descriptor, ImageError, ImageName, Images, Manifest, Recipe, media,
+    recipe::RECIPE_LEN_MAX,
+};
+use crate::beneath;
 
 /// What may build a Dockerfile, in the order in which they are tried.
 const BUILDERS: [&str; 3] = ["docker", "buildah", "buildctl"];
+const DOCKERFILE: &str = "Dockerfile";
 /// How much of a failure is shown, in bytes.
 const SAID_LEN_MAX: usize = 300;
 
@@ -27,7 +33,9 @@ impl Images {
     ///
     /// [`ImageError::NoBuilder`] names the builders when there is none.
     pub fn build_folder(&self, folder: &Path, names: &[ImageName]) -> Result<Digest, ImageError> {
-        let text = std::fs::read_to_string(folder.join("Dockerfile"));
+        let name = DOCKERFILE.parse().expect("a constant, plain name");
+        let text = beneath::read(folder, &name, RECIPE_LEN_MAX as u64);
+        let text = text.and_then(|bytes| String::from_utf8(bytes).map_err(io::Error::other));
         let text = text.map_err(ImageError::host("read the Dockerfile"))?;
         match Recipe::parse(&text)? {
             Recipe::Plain(plain) => {

@@ -245,6 +245,12 @@ fn copied(folder: &Path, from: &str, to: &str) -> Result<Packed, ImageError> {
     if real.is_dir() {
         return Packed::folder(&real, to);
     }
+    if !real.is_file() {
+        return Err(ImageError::Recipe {
+            line: 0,
+            why: "COPY names what is neither a file nor a folder",
+        });
+    }
     let name = Path::new(from).file_name().unwrap_or_default();
     let place = match to.ends_with('/') {
         true => format!("{to}{}", name.to_string_lossy()),

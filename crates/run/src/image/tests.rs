@@ -847,6 +847,36 @@ fn a_dockerfile_that_runs_something_names_the_line_and_who_could() {
 }
 
 #[test]
+fn a_folder_to_build_leads_to_nothing_else_and_keeps_nobody_waiting() {
+    let house = House::new();
+    let refused = |folder: &Path| told(&house.images.build_folder(folder, &[]).unwrap_err());
+    let fifo = |path: &Path| {
+        let mode = rustix::fs::Mode::RUSR;
+        rustix::fs::mknodat(rustix::fs::CWD, path, rustix::fs::FileType::Fifo, mode, 0).unwrap();
+    };
+    for target in ["/dev/zero", "/etc/passwd", "bin/tool"] {
+        let folder = dockerfile("");
+        fs::remove_file(folder.path().join("Dockerfile")).unwrap();
+        symlink(target, folder.path().join("Dockerfile")).unwrap();
+        let error = refused(folder.path());
+        assert!(error.contains("it is a link or a special file"), "{error}");
+    }
+    let folder = dockerfile("");
+    fs::remove_file(folder.path().join("Dockerfile")).unwrap();
+    fifo(&folder.path().join("Dockerfile"));
+    let error = refused(folder.path());
+    assert!(error.contains("it is no regular file"), "{error}");
+    let folder = dockerfile("FROM scratch\nCOPY bin/pipe /x\n");
+    fifo(&folder.path().join("bin/pipe"));
+    let error = refused(folder.path());
+    assert!(error.contains("neither a file nor a folder"), "{error}");
+    let long = format!("FROM scratch\n#{}", "x".repeat(recipe::RECIPE_LEN_MAX));
+    let error = refused(dockerfile(&long).path());
+    assert!(error.contains("it is longer than"), "{error}");
+    assert_eq!(house.installed(), (0, 0));
+}
+
+#[test]
 fn a_dockerfile_that_makes_no_sense_is_refused_with_its_line() {
     for (text, why) in [
         ("", "line 1 of the Dockerfile: there is no FROM"),

@@ -17,6 +17,7 @@ use strongroom_core::{
 use strongroom_jail::{Jail, Open};
 
 use super::furniture::FUNCTION;
+use crate::beneath;
 
 /// The most bytes of the files at a template's top, together.
 pub(super) const FILES_BYTES_MAX: u64 = 48 * 1024;
@@ -54,8 +55,12 @@ impl Home {
                 continue;
             }
             let size_bytes = entry.metadata()?.len();
-            left = left.checked_sub(size_bytes).ok_or_else(too_much)?;
-            home.files.push((guest, fs::read(entry.path())?));
+            if left < size_bytes {
+                return Err(too_much());
+            }
+            let content = beneath::read(folder, &path(&name.to_string_lossy())?, left)?;
+            left -= content.len() as u64;
+            home.files.push((guest, content));
         }
         Ok(home)
     }
@@ -76,24 +81,25 @@ impl Home {
 
 /// The names of the files in a template's folder, two deep, where a handler is.
 pub(super) fn names(folder: &Path) -> io::Result<Vec<TreePath>> {
-    let path = |raw: String| {
-        raw.parse()
-            .map_err(|error: TreeError| io::Error::other(error))
-    };
     let mut found = Vec::new();
     for entry in entries(folder)? {
         let name = entry.file_name().to_string_lossy().into_owned();
         if !entry.file_type()?.is_dir() {
-            found.push(path(name)?);
+            found.push(path(&name)?);
             continue;
         }
         for inner in fs::read_dir(entry.path())?.take(ENTRIES_MAX) {
             let inner = inner?.file_name();
-            found.push(path(format!("{name}/{}", inner.to_string_lossy()))?);
+            found.push(path(&format!("{name}/{}", inner.to_string_lossy()))?);
         }
     }
     found.sort();
     Ok(found)
+}
+
+fn path(raw: &str) -> io::Result<TreePath> {
+    raw.parse()
+        .map_err(|error: TreeError| io::Error::other(error))
 }
 
 fn entries(folder: &Path) -> io::Result<Vec<fs::DirEntry>> {

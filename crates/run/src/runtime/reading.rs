@@ -3,17 +3,22 @@
 //! Whoever added it may have written anything there: every fault is said with
 //! the runtime's name, and nothing is taken over before all of it was read.
 
-use std::path::{Path, PathBuf};
+use std::{
+    io,
+    path::{Path, PathBuf},
+};
 
 use strongroom_core::{
-    dependency::Lock,
+    dependency::{LOCK_LEN_MAX, Lock},
     runtime::{
         Definition, DefinitionError, FILE_NAME, RuntimeName, dockerfile, main_program_text,
         openfaas,
     },
+    tree::{TreeError, TreePath},
 };
 
 use super::{Brought, RuntimeError, home};
+use crate::beneath;
 
 /// One folder that is read.
 pub(super) struct Reading<'a> {
@@ -85,11 +90,15 @@ impl Reading<'_> {
     }
 
     fn bytes(&self, file: &str) -> Result<Vec<u8>, RuntimeError> {
-        let path = self.folder.join(file);
-        std::fs::read(&path).map_err(|source| self.unreadable(path, source))
+        let unreadable = |source| self.unreadable(self.folder.join(file), source);
+        let path: TreePath = file
+            .parse()
+            .map_err(|error: TreeError| unreadable(io::Error::other(error)))?;
+        // The longest of them; the others have bounds of their own.
+        beneath::read(self.folder, &path, LOCK_LEN_MAX as u64).map_err(unreadable)
     }
 
-    fn unreadable(&self, path: PathBuf, source: std::io::Error) -> RuntimeError {
+    fn unreadable(&self, path: PathBuf, source: io::Error) -> RuntimeError {
         RuntimeError::Read {
             runtime: self.name.clone(),
             path,

@@ -170,6 +170,31 @@ fn a_folder_that_is_no_runtime_is_refused_and_changes_nothing() {
 }
 
 #[test]
+fn a_folder_of_a_runtime_leads_to_nothing_else_and_keeps_nobody_waiting() {
+    let runtimes = Runtimes::below(host().path().to_owned());
+    let refused = |folder: &Path| {
+        let added = runtimes.add("x".parse().unwrap(), folder, Digest::of(b""));
+        let error = added.unwrap_err();
+        let cause = std::error::Error::source(&error).unwrap().to_string();
+        assert!(cause.contains("it is a link or a special file"), "{cause}");
+    };
+    let toml = "base = \"python3\"\nmain_program = \"m.py\"";
+    for target in ["/dev/zero", "/etc/passwd"] {
+        let described = folder(&[]);
+        symlink(target, described.path().join("runtime.toml")).unwrap();
+        refused(described.path());
+        let program = folder(&[("runtime.toml", toml)]);
+        symlink(target, program.path().join("m.py")).unwrap();
+        refused(program.path());
+        let template = folder(&[("template.yml", "fprocess: cat\n")]);
+        fs::create_dir(template.path().join("function")).unwrap();
+        fs::write(template.path().join("function/handler.sh"), "").unwrap();
+        symlink(target, template.path().join("index.sh")).unwrap();
+        refused(template.path());
+    }
+}
+
+#[test]
 fn there_are_at_most_so_many_runtimes() {
     let runtimes = Runtimes::below(host().path().to_owned());
     let folder = folder(&[("runtime.toml", "base = \"python3\"")]);
