@@ -72,24 +72,55 @@ pub fn run(args: &MutationArgs) -> anyhow::Result<()> {
 }
 
 /// Where in the table: whole walls, rules of the filter, then the same again of
-/// guests that are copies or have a gateway.
+/// guests that are copies, have a gateway, or are of the tier `reduced`; the
+/// station's own checks last.
 fn group(wall: &str) -> u8 {
     match wall {
         wall if wall.starts_with("Filter: ") => 1,
         wall if wall.starts_with("Copies: ") => 2,
         wall if wall.starts_with("Gateway: ") => 3,
+        wall if wall.starts_with("Reduced: ") => 4,
+        wall if wall.starts_with("Station: ") => 5,
         _ => 0,
     }
 }
 
 /// Whether nothing was left out; what comes before a wall says of which guests.
 fn has_all_walls(row: &Row) -> bool {
-    ["", "Copies: ", "Gateway: "].contains(&row.wall.as_str())
+    ["", "Copies: ", "Gateway: ", "Reduced: ", "Station: "].contains(&row.wall.as_str())
 }
 
+/// The sieges: a package, its tests, and what to tell them. Those of the
+/// station are quick and have no names to choose by.
+const SIEGES: [(&str, &str, &[&str]); 3] = [
+    ("strongroom-jail", "mutants", &[]),
+    ("strongroom-run", "local", &["mutants::", "--nocapture"]),
+    ("strongroom-server", "http", &["mutants::", "--nocapture"]),
+];
+
 fn examined(walls: &[String]) -> anyhow::Result<Vec<Row>> {
-    let mut child = cargo(&["test", "--quiet", "--package", "strongroom-jail"])
-        .args(["--features", "mutation", "--test", "mutants", "--"])
+    // The station's guests have every wall of the jail.
+    let jail = cargo(&["build", "--quiet", "--package", "strongroom-jail"]).status()?;
+    if !jail.success() {
+        bail!("could not build the jail");
+    }
+    let mut rows = Vec::new();
+    for siege in SIEGES.iter().rev() {
+        let chosen: &[String] = if siege.2.is_empty() { walls } else { &[] };
+        if walls.is_empty() || siege.2.is_empty() {
+            rows.extend(besieged(*siege, chosen)?);
+        }
+    }
+    Ok(rows)
+}
+
+fn besieged(
+    (package, test, told): (&str, &str, &[&str]),
+    walls: &[String],
+) -> anyhow::Result<Vec<Row>> {
+    let mut child = cargo(&["test", "--quiet", "--package", package])
+        .args(["--features", "mutation", "--test", test, "--"])
+        .args(told)
         .args(walls)
         .stdout(Stdio::piped())
         .spawn()
@@ -159,7 +190,10 @@ fn table(rows: &[Row]) -> anyhow::Result<String> {
          notices. With every wall in place nobody gets out. Where a second wall hides the loss \
          of a first, the second is left out as well, and only what the first makes different is \
          listed. `Copies` are guests copied from a loaded interpreter, in a table of the walls \
-         that they come to in another way; `Gateway` are guests of a stage that downloads. Without the wall against new privileges the kernel takes neither Landlock's \
+         that they come to in another way; `Gateway` are guests of a stage that downloads; \
+         `Reduced` are guests of the tier `reduced`, of whose programs those count that it \
+         holds; `Station` are its checks on \
+         what guests ask for and leave. Without the wall against new privileges the kernel takes neither Landlock's \
          rules nor a filter, so these three fall together.\n\n| wall left out | with it | missed by |\n|---|---|---|\n",
         machine::today()?,
         machine::kind()

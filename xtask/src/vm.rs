@@ -11,11 +11,12 @@ mod kernel;
 mod machine;
 pub mod suites;
 
-use std::{fs, path::Path, time::Duration};
+use std::{collections::BTreeMap, fmt::Write as _, fs, path::Path, time::Duration};
 
-use anyhow::bail;
+use anyhow::{Context, bail};
 
 use crate::{
+    machine as host,
     needs::{self, BUSYBOX, COMPILER, LIBC, MKE2FS, PYTHON, QEMU},
     shell::{built, print, say},
 };
@@ -25,6 +26,8 @@ use suites::Suites;
 /// One test may take this long in emulation.
 const TEST_SECONDS_MAX: u64 = 300;
 const USERS: [&str; 2] = ["root", "user"];
+/// Where the report goes with `--write`.
+const PAGE: &str = "docs/vm.md";
 
 /// Which tests, on which kernel, as whom.
 #[derive(clap::Args)]
@@ -44,6 +47,9 @@ pub struct VmArgs {
     /// End the machine after this long
     #[arg(long, default_value_t = 30)]
     minutes_max: u64,
+    /// Write the report into docs/vm.md
+    #[arg(long, conflicts_with_all = ["filter", "user"])]
+    write: bool,
 }
 
 /// What the machine reported so far.
@@ -51,6 +57,8 @@ pub struct VmArgs {
 struct Report {
     passed: [usize; 2],
     failed: Vec<String>,
+    /// How many passed of each suite, as root and as an ordinary user.
+    suites: BTreeMap<String, [usize; 2]>,
 }
 
 /// Runs the jail's tests in a machine, and fails unless all passed.
@@ -79,6 +87,10 @@ pub fn run(args: &VmArgs) -> anyhow::Result<()> {
     // A failed test tells more than how the machine ended.
     if report.failed.is_empty() {
         heard?;
+    }
+    if args.write {
+        let page = report.page(&args.kernel)?;
+        fs::write(PAGE, page).with_context(|| format!("cannot write {PAGE}"))?;
     }
     report.verdict(args)
 }
@@ -113,7 +125,10 @@ impl Report {
         if let ["test", user, suite, name, ending, seconds] = words.as_slice() {
             let row = format!("{user} {suite}::{name}");
             match (*ending, USERS.iter().position(|one| one == user)) {
-                ("PASS", Some(index)) => self.passed[index] += 1,
+                ("PASS", Some(index)) => {
+                    self.passed[index] += 1;
+                    self.suites.entry((*suite).to_owned()).or_default()[index] += 1;
+                }
                 _ => self.failed.push(row.clone()),
             }
             print(&format!("{ending} {seconds:>4} s  {row}"));
@@ -121,6 +136,28 @@ impl Report {
             print(line);
         }
         line == "end"
+    }
+
+    fn page(&self, kernel: &str) -> anyhow::Result<String> {
+        let mut page = format!(
+            "# The jail on another machine\n\nMade by `cargo xtask vm --write` on {}, in an emulator \
+             on {}: Debian's kernel of the package `{kernel}`, control groups of version 2 only, \
+             once as root and once as an ordinary user. Each test had a process of its own, in a \
+             control group handed to it as a service manager would. Suites that prepare a stage as \
+             root are not asked of the ordinary user.\n\n| suite | passed as root | passed as an \
+             ordinary user |\n|---|---|---|\n",
+            host::today()?,
+            host::kind(),
+        );
+        for (suite, [root, user]) in &self.suites {
+            writeln!(page, "| {suite} | {root} | {user} |")?;
+        }
+        let [root, user] = self.passed;
+        writeln!(page, "| all | {root} | {user} |")?;
+        for failed in &self.failed {
+            writeln!(page, "\n**Failed:** {failed}")?;
+        }
+        Ok(page)
     }
 
     /// Fails if any test did, or if a user was given none that passed. With a

@@ -56,6 +56,11 @@ pub enum Part {
     DataApart,
     CopyGroup,
     CopyEnd,
+    ReducedFilter,
+    WatchMemory,
+    WatchProcesses,
+    WatchFiles,
+    Processors,
 }
 
 /// The flags of a mount, without those that are left out.

@@ -23,12 +23,12 @@ use std::sync::Mutex;
 
 use serde_json::{Value, json};
 use strongroom_jail::mutation::{VARIABLE, names};
-use strongroom_jail::{Warden, WardenConfig};
+use strongroom_jail::{Tier, Warden, WardenConfig};
 
 use canaries::Canaries;
 use cell::Guest;
 use judge::{FAMILIES, GATEWAY, Judged, Verdict, besiege, try_one};
-use siege::{Caged, Kind, outside};
+use siege::{Caged, Kind, outside, outside_reduced};
 
 const SOCKETS: &str = "Filter: no network, and sockets of some families are in no namespace";
 const ADDRESSES: &str = "Filter: no addresses: a socketpair is connected already";
@@ -40,6 +40,7 @@ const OUTLIVE: Option<&str> = Some("pool: leave a process that outlives its firs
 /// How the name of a row begins whose guests are no plain ones.
 const OF_COPIES: &str = "Copies: ";
 const OF_CLIENTS: &str = "Gateway: ";
+const OF_REDUCED: &str = "Reduced: ";
 /// Walls that stand behind others: row, what to take away with it, and the
 /// only attempt to make where others would never end.
 const COVERED: &[(&str, &[&str], Option<&str>)] = &[
@@ -55,6 +56,16 @@ const COVERED: &[(&str, &[&str], Option<&str>)] = &[
     ),
     ("Gateway: NetworkNamespace", &["LandlockNetwork"], None),
     (ADDRESSES_OF_CLIENTS, &["LandlockNetwork"], None),
+    ("Reduced: KillAtTheEnd", &["DeathSignal"], OUTLIVE),
+    ("Reduced: LandlockScopes", &["UserPerSlot"], None),
+    ("Reduced: LandlockNetwork", &[SOCKETS, ADDRESSES], None),
+    (
+        "Reduced: TimeLimit",
+        &[],
+        Some("pool: go on when its time is over"),
+    ),
+    // The kernel counts the processes of a user as well.
+    ("Reduced: WatchProcesses", &["ResourceLimits"], None),
 ];
 const ADDRESSES_OF_CLIENTS: &str =
     "Gateway: Filter: no addresses: a socketpair is connected already";
@@ -97,12 +108,47 @@ const WALLS_OF_CLIENTS: &[&str] = &[
     CLIENTS[1],
 ];
 
-/// Every row of the table: plain guests first, then copies, then clients.
+/// Those of the tier `reduced`: what it shares with the other tier is built by
+/// the same code, but here some of it stands alone.
+const WALLS_OF_REDUCED: &[&str] = &[
+    "CapabilityBounding",
+    "CapabilitySets",
+    "DeathSignal",
+    "DescriptorsClosed",
+    "KillAtTheEnd",
+    "Landlock",
+    "LandlockFiles",
+    "LandlockNetwork",
+    "LandlockScopes",
+    "NoNewPrivileges",
+    "Processors",
+    "ReducedFilter",
+    "ResourceLimits",
+    "Seccomp",
+    "TimeLimit",
+    "UserPerSlot",
+    "WatchFiles",
+    "WatchMemory",
+    "WatchProcesses",
+    SOCKETS,
+];
+/// Those that no other tier has.
+const ONLY_OF_REDUCED: [&str; 5] = [
+    "ReducedFilter",
+    "WatchMemory",
+    "WatchProcesses",
+    "WatchFiles",
+    "Processors",
+];
+
+/// Every row of the table: plain guests first, then copies, then clients, then
+/// those of the tier `reduced`.
 fn rows() -> Vec<String> {
     let of_others = |name: &String| {
         let bare = name.as_str();
         ["CopyEnd", "CopyGroup", "DataApart"].contains(&bare)
             || CLIENTS.contains(&bare)
+            || ONLY_OF_REDUCED.contains(&bare)
             || bare.starts_with("Filter: a copy ")
     };
     let (others, plain): (Vec<String>, Vec<String>) = names().into_iter().partition(of_others);
@@ -112,10 +158,12 @@ fn rows() -> Vec<String> {
     let copies = WALLS_OF_COPIES.iter().map(ToString::to_string);
     let copies = copies.chain(filters.cloned());
     let clients = WALLS_OF_CLIENTS.iter();
+    let reduced = WALLS_OF_REDUCED.iter();
     plain
         .into_iter()
         .chain(copies.map(|name| format!("{OF_COPIES}{name}")))
         .chain(clients.map(|name| format!("{OF_CLIENTS}{name}")))
+        .chain(reduced.map(|name| format!("{OF_REDUCED}{name}")))
         .collect()
 }
 
@@ -124,11 +172,15 @@ fn parsed(row: &str) -> (Kind, &str) {
     if let Some(wall) = row.strip_prefix(OF_COPIES) {
         return (Kind::Copy, wall);
     }
+    if let Some(wall) = row.strip_prefix(OF_REDUCED) {
+        return (Kind::Reduced, wall);
+    }
     match row.strip_prefix(OF_CLIENTS) {
         Some(wall) => (Kind::Client, wall),
         None => (Kind::Plain, row),
     }
 }
+
 /// Sieges at the same time: much of each is waiting.
 const TOGETHER: usize = 4;
 /// Where the warden of a siege is copied from.
@@ -155,7 +207,7 @@ fn main() {
     let program = folder.path().join("warden");
     std::fs::copy(cell::config().program, &program).unwrap();
     let siege = Siege { program };
-    for kind in ["", OF_COPIES, OF_CLIENTS] {
+    for kind in ["", OF_COPIES, OF_CLIENTS, OF_REDUCED] {
         println!("{}", row(kind, &[], &siege.without(kind, &[], None)));
     }
     std::thread::scope(|scope| {
@@ -173,7 +225,13 @@ fn main() {
 
 /// Besieges one cage and prints every verdict.
 fn one(kind: Kind, witness: Option<(&str, &str)>) {
+    let home = cell::directory_with("empty", "");
     let config = WardenConfig {
+        tier: match kind {
+            Kind::Reduced => Tier::Reduced,
+            Kind::Plain | Kind::Copy | Kind::Client => Tier::Full,
+        },
+        folder: home.path().to_owned(),
         program: std::env::var_os(PROGRAM).map_or(cell::config().program, PathBuf::from),
         uid_base: 1_600_000_000 + std::process::id() % 1_000_000 * 64,
         // Or the wardens of other sieges would clear away what we leave.
@@ -199,10 +257,13 @@ fn one(kind: Kind, witness: Option<(&str, &str)>) {
         None => {
             let families: &[_] = match kind {
                 Kind::Client => &[GATEWAY],
-                Kind::Plain | Kind::Copy => &FAMILIES,
+                Kind::Plain | Kind::Copy | Kind::Reduced => &FAMILIES,
             };
+            // What a tier is known to leave open is no loss.
             for (family, _) in families {
-                besiege(&place, family).iter().for_each(show);
+                let judged = besiege(&place, family);
+                let is_news = |one: &&Judged| kind != Kind::Reduced || !one.is_open_in_reduced();
+                judged.iter().filter(is_news).for_each(show);
             }
         }
     }
@@ -224,7 +285,11 @@ fn one(kind: Kind, witness: Option<(&str, &str)>) {
     });
     drop(warden);
     if witness.is_none() {
-        outside::looked_at(&config, kind).iter().for_each(show);
+        let judged = match kind {
+            Kind::Reduced => outside_reduced::looked_at(&config),
+            Kind::Plain | Kind::Copy | Kind::Client => outside::looked_at(&config, kind),
+        };
+        judged.iter().for_each(show);
     }
 }
 

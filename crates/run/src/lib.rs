@@ -17,6 +17,8 @@ pub mod image;
 pub mod job;
 pub mod local;
 pub mod log;
+#[doc(hidden)]
+pub mod mutation;
 mod pool;
 pub mod prepare;
 pub mod prepared;

@@ -36,6 +36,7 @@ use crate::{
     collect::OutFolder,
     guest::{Death, Guest},
     log::{self, Events, LogChunk},
+    mutation::{Wall, bound},
     reason::{self, Stopped},
     result::{self, Written},
     slot::Slot,
@@ -197,11 +198,11 @@ impl Prepared {
         let killer = guest.killer();
         let mut stopped = Stopped::default();
         let log_over = AtomicBool::new(false);
-        let value_max = result::value_len_max(limits.out_bytes);
+        let value_max = bound(Wall::ValueBytes, result::value_len_max(limits.out_bytes));
         let mut written = None;
         let mut log_bytes = 0;
         let log_read = async {
-            let bounds = (limits.log_bytes, events);
+            let bounds = (bound(Wall::LogBytes, limits.log_bytes), events);
             log_bytes = log::follow(stdout, pipes.stderr, bounds, &log, || {
                 log_over.store(true, Ordering::Relaxed);
                 killer.kill();

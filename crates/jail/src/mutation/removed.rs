@@ -11,7 +11,7 @@ const FAR: u64 = 256;
 /// How the name of a filter's rule begins; its reason follows.
 const RULE: &str = "Filter: ";
 
-const PARTS: [Part; 41] = [
+const PARTS: [Part; 46] = [
     Part::CgroupMemory,
     Part::CgroupProcesses,
     Part::CgroupProcessor,
@@ -53,6 +53,11 @@ const PARTS: [Part; 41] = [
     Part::DataApart,
     Part::CopyGroup,
     Part::CopyEnd,
+    Part::ReducedFilter,
+    Part::WatchMemory,
+    Part::WatchProcesses,
+    Part::WatchFiles,
+    Part::Processors,
 ];
 
 /// The name of everything that can be left out.

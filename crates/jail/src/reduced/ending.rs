@@ -13,6 +13,8 @@ use rustix::event::{Timespec, poll};
 use rustix::process::{Pid, Signal, WaitOptions, kill_process, kill_process_group, wait, waitpid};
 
 use super::{User, watch};
+use crate::event::Status;
+use crate::mutation::{Part, stands};
 use crate::syscall;
 
 /// How long is looked for survivors, a millisecond apart.
@@ -25,6 +27,9 @@ const PAUSE: Timespec = Timespec {
 /// Kills everything below this process, reaps it, and says whether all of it
 /// is gone. `reaped` hears of every end.
 pub(super) fn kill_all(user: User, mut reaped: impl FnMut(i32, i32)) -> bool {
+    if !stands(Part::KillAtTheEnd) {
+        return true;
+    }
     let own = rustix::process::getpid().as_raw_nonzero().get();
     let until = Instant::now() + Duration::from_millis(LOOK_MS_MAX);
     while Instant::now() < until {
@@ -119,5 +124,14 @@ pub(super) fn kill_all_except(kept: &[i32]) {
         }
         kill_groups(&orphans);
         let _ = poll(&mut [], Some(&PAUSE));
+    }
+}
+
+/// How a process ended, in the kernel's words.
+pub(super) fn status(raw: i32) -> Status {
+    if libc::WIFSIGNALED(raw) {
+        Status::Signaled(libc::WTERMSIG(raw))
+    } else {
+        Status::Exited(libc::WEXITSTATUS(raw))
     }
 }

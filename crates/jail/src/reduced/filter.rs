@@ -13,6 +13,7 @@ use seccompiler::{
 
 use super::User;
 use crate::kernel::SECCOMP;
+use crate::mutation::{Part, stands};
 use crate::protocol::{OrRefuse as _, Refusal};
 
 /// Before this version Landlock does not see a file being cut by its path.
@@ -61,6 +62,10 @@ const OPENS: &[(c_long, u8)] = &[(libc::SYS_openat, 2)];
 
 /// Puts the refusals in force for this process and all it starts.
 pub(super) fn install(user: User, landlock_abi: u32) -> Result<(), Refusal> {
+    // It would come with the wall against new privileges.
+    if !stands(Part::ReducedFilter) || !stands(Part::NoNewPrivileges) {
+        return Ok(());
+    }
     let program = compile(user, landlock_abi).or_refuse(SECCOMP, "compile the second filter")?;
     seccompiler::apply_filter(&program).or_refuse(SECCOMP, "install the second filter")
 }

@@ -20,6 +20,7 @@ use super::{FromKeeper, ToKeeper, User, ending, walls, watch, worker};
 use crate::cage;
 use crate::event::{Cause, Exit, Status};
 use crate::jail::Spec;
+use crate::mutation::{Part, bound, stands};
 use crate::protocol::{OrRefuse as _, Refusal, Report, ToWorker};
 use crate::seccomp::Filter;
 use crate::wire::{self, Received};
@@ -217,7 +218,7 @@ impl<'a> Keeper<'a> {
         let (worker, status) = (self.worker.pid, &mut self.status);
         ending::reap(&mut |pid, raw| {
             if pid == worker {
-                *status = Some(wait_status(raw));
+                *status = Some(ending::status(raw));
             }
         });
         if over || self.status.is_some() || self.refusal.is_some() {
@@ -256,8 +257,9 @@ impl<'a> Keeper<'a> {
         match wire::receive_now::<ToKeeper>(self.socket) {
             Ok(Received::Frame(ToKeeper::Begin, _)) if self.waits() => {
                 let now = Instant::now();
+                let wall_ms = bound(Part::TimeLimit, self.order.spec.limits.wall_ms);
                 self.begun = Some(now);
-                self.deadline = now + Duration::from_millis(self.order.spec.limits.wall_ms);
+                self.deadline = now + Duration::from_millis(wall_ms);
                 match wire::send(&self.worker.socket, &ToWorker::Begin { program: None }, &[]) {
                     Ok(()) => None,
                     Err(_) => Some(Cause::Killed),
@@ -287,14 +289,14 @@ impl<'a> Keeper<'a> {
     /// Looks at what the run uses; `true` when that is too much.
     fn look(&mut self) -> bool {
         self.looks += 1;
-        let limits = &self.order.spec.limits;
+        let (memory_max, processes_max) = self.bounds();
         // Rights over files are what the kernel compares when one process asks
         // about another; with the guest's for a moment, a warden that is root
         // of a container may ask about guests.
         let _ = syscall::set_file_user(self.order.user.uid, self.order.user.gid);
-        let census = watch::census(self.own_pid, limits.processes);
+        let census = watch::census(self.own_pid, processes_max);
         let mut memory_bytes = census.memory_bytes;
-        if limits.memory_bytes < memory_bytes {
+        if memory_max < memory_bytes {
             memory_bytes = census.memory_shared_once_bytes();
         }
         let files = self.looks.is_multiple_of(FILES_EVERY);
@@ -306,8 +308,8 @@ impl<'a> Keeper<'a> {
         let _ = syscall::set_file_user(uid.as_raw(), gid.as_raw());
         let seen = &mut self.seen;
         seen.memory_peak_bytes = seen.memory_peak_bytes.max(memory_bytes);
-        seen.out_of_memory |= limits.memory_bytes < memory_bytes;
-        seen.too_many |= u64::from(limits.processes) < census.tasks;
+        seen.out_of_memory |= memory_max < memory_bytes;
+        seen.too_many |= u64::from(processes_max) < census.tasks;
         if files {
             self.weigh(deleted);
         }
@@ -315,7 +317,20 @@ impl<'a> Keeper<'a> {
         seen.out_of_memory || seen.too_many || seen.out_over || seen.tmp_over
     }
 
+    /// How much memory and how many processes are not too much.
+    fn bounds(&self) -> (u64, u32) {
+        let limits = &self.order.spec.limits;
+        let processes = bound(Part::WatchProcesses, u64::from(limits.processes));
+        (
+            bound(Part::WatchMemory, limits.memory_bytes),
+            u32::try_from(processes).unwrap_or(u32::MAX),
+        )
+    }
+
     fn weigh(&mut self, deleted: Option<u64>) {
+        if !stands(Part::WatchFiles) {
+            return;
+        }
         let (out, tmp) = self.folder.over(deleted.unwrap_or(0));
         self.seen.out_over |= out;
         self.seen.tmp_over |= tmp || deleted.is_none();
@@ -327,7 +342,7 @@ impl<'a> Keeper<'a> {
         let (worker, mut status) = (self.worker.pid, self.status.take());
         let gone = ending::kill_all(self.order.user, |pid, raw| {
             if pid == worker {
-                status.get_or_insert(wait_status(raw));
+                status.get_or_insert(ending::status(raw));
             }
         });
         if !self.deaf {
@@ -375,13 +390,5 @@ fn vanished(cause: Cause) -> Refusal {
     Refusal {
         wall: "preparation".to_owned(),
         detail,
-    }
-}
-
-fn wait_status(raw: i32) -> Status {
-    if libc::WIFSIGNALED(raw) {
-        Status::Signaled(libc::WTERMSIG(raw))
-    } else {
-        Status::Exited(libc::WEXITSTATUS(raw))
     }
 }

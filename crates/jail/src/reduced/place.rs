@@ -14,6 +14,7 @@ use rustix::fs::{FlockOperation, Mode, OFlags};
 
 use super::users::{self, Block};
 use super::{User, clear, ending, weigh};
+use crate::mutation::{Part, stands};
 use crate::supervisor::WardenConfig;
 
 const OWN: &str = "station-";
@@ -76,6 +77,7 @@ impl Place {
     pub(super) fn user(&self, index: u32) -> User {
         match &self.block {
             Some(block) => {
+                let index = if stands(Part::UserPerSlot) { index } else { 0 };
                 let id = block.first + index;
                 User {
                     uid: id,

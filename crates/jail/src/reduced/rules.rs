@@ -13,6 +13,7 @@ use super::folder::Folder;
 use crate::cage::landlock::{allow, everything, writing};
 use crate::jail::Spec;
 use crate::kernel::LANDLOCK;
+use crate::mutation::{Part, stands};
 use crate::protocol::{OrRefuse as _, Refusal};
 
 const DEVICES: [&str; 4] = ["/dev/null", "/dev/full", "/dev/random", "/dev/urandom"];
@@ -21,6 +22,9 @@ const DEVICES: [&str; 4] = ["/dev/null", "/dev/full", "/dev/random", "/dev/urand
 pub(super) fn prepare(spec: &Spec, folder: &Folder, abi: u32) -> Result<RulesetCreated, Refusal> {
     let abi = ABI::from(i32::try_from(abi).unwrap_or(0));
     let mut rules = everything(abi).or_refuse(LANDLOCK, "handle every right")?;
+    if !stands(Part::LandlockFiles) {
+        return Ok(rules);
+    }
     let read = AccessFs::ReadFile | AccessFs::ReadDir;
     for mount in &spec.mounts {
         let access = match mount.is_executable() {

@@ -17,6 +17,7 @@ use super::{filter, rules, walls};
 use crate::cage::command::Command;
 use crate::cage::{die_with_parent, landlock, privileges};
 use crate::limits::Limits;
+use crate::mutation::{Part, stands};
 use crate::protocol::{OrRefuse as _, Refusal};
 use crate::{kernel, syscall};
 
@@ -49,9 +50,11 @@ pub(super) fn live(
     let command = Command::of(&told.program, walls::PRIVATE_FOLDER)?;
     landlock::enforce(rules)?;
     let kept = syscall::number(&socket);
-    syscall::close_between(4, kept - 1, 0)
-        .and_then(|()| syscall::close_from(kept + 1, false))
-        .or_refuse(kernel::DESCRIPTORS, "close the rest")?;
+    if stands(Part::DescriptorsClosed) {
+        syscall::close_between(4, kept - 1, 0)
+            .and_then(|()| syscall::close_from(kept + 1, false))
+            .or_refuse(kernel::DESCRIPTORS, "close the rest")?;
+    }
     privileges::hide_memory()?;
     filter::install(order.user, order.landlock_abi)?;
     order.filter.install()?;
@@ -103,6 +106,9 @@ fn processes_of_own_user() -> u64 {
 /// Binds the guest to as many processors as it may use, a different set for
 /// each slot. Below one processor there is no share that could be kept.
 fn take_processors(limits: &Limits, slot: u32) -> std::io::Result<()> {
+    if !stands(Part::Processors) {
+        return Ok(());
+    }
     let available = rustix::thread::sched_getaffinity(None)?;
     let numbers: Vec<usize> = (0..CpuSet::MAX_CPU)
         .filter(|number| available.is_set(*number))

@@ -2,6 +2,7 @@
 #![allow(dead_code)]
 
 pub mod outside;
+pub mod outside_reduced;
 
 use std::path::Path;
 use std::process::{Command, Stdio};
@@ -71,6 +72,8 @@ pub enum Kind {
     Copy,
     /// One that has a gateway, and sees data if it may.
     Client,
+    /// One of the tier `reduced`.
+    Reduced,
 }
 
 impl Caged<'_> {
@@ -83,7 +86,7 @@ impl Caged<'_> {
         let with_data = |jail: Jail<Open>| jail.data(self.canaries.data(), "/data".into());
         let zygote = cell::config().zygote_slot(0);
         match self.kind {
-            Kind::Plain => with_data(jail),
+            Kind::Plain | Kind::Reduced => with_data(jail),
             Kind::Copy => with_data(jail).copy_of(zygote).stdin(cell::input(source)),
             Kind::Client if self.sees_data_and_network() => with_data(jail).gateway(),
             Kind::Client => jail.gateway(),

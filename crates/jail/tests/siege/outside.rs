@@ -31,7 +31,7 @@ pub fn looked_at(config: &WardenConfig, kind: Kind) -> Vec<Judged> {
     // Two of them would want one place if their networks were not their own.
     let neighbour = match kind {
         Kind::Copy => Kind::Copy,
-        Kind::Plain | Kind::Client => Kind::Plain,
+        Kind::Plain | Kind::Client | Kind::Reduced => Kind::Plain,
     };
     let (other, second) = asleep(&warden, 1, neighbour);
     let mut judged = Vec::new();
@@ -48,7 +48,7 @@ pub fn looked_at(config: &WardenConfig, kind: Kind) -> Vec<Judged> {
             waiting.finish();
         }
         Kind::Client => network_of_a_gateway(&mut judged, one),
-        Kind::Copy => {}
+        Kind::Copy | Kind::Reduced => {}
     }
     for guest in [first, second] {
         warden.kill(guest.slot).unwrap();
@@ -69,7 +69,7 @@ fn warden(config: &WardenConfig, kind: Kind) -> Warden {
 }
 
 /// A guest that does nothing, and its process on the host.
-fn asleep(warden: &Warden, slot: u32, kind: Kind) -> (i32, Guest<'_>) {
+pub(super) fn asleep(warden: &Warden, slot: u32, kind: Kind) -> (i32, Guest<'_>) {
     // A copy has the arguments of its zygote, but a name of its own.
     let name = format!("o{}-{slot}", std::process::id());
     let program = format!(
@@ -85,7 +85,7 @@ print('up', flush=True); time.sleep(3600)"
 fn jail(program: &str, kind: Kind) -> Jail<Open> {
     let jail = python(LIMITS, program);
     match kind {
-        Kind::Plain => jail,
+        Kind::Plain | Kind::Reduced => jail,
         Kind::Client => jail.gateway(),
         Kind::Copy => jail
             .copy_of(cell::config().zygote_slot(0))
@@ -103,7 +103,7 @@ fn named(name: &str) -> Vec<i32> {
     pids.filter(is_it).collect()
 }
 
-fn found(judged: &mut Vec<Judged>, what: &str, is_right: bool, seen: impl ToString) {
+pub(super) fn found(judged: &mut Vec<Judged>, what: &str, is_right: bool, seen: impl ToString) {
     judged.push(Judged {
         family: "outside",
         attempt: what.to_owned(),
@@ -228,7 +228,7 @@ fn privileges(judged: &mut Vec<Judged>, kind: Kind, pid: i32) {
     let init: i32 = status_field(pid, "PPid").parse().unwrap();
     let parent = match kind {
         Kind::Copy => "the zygote's init",
-        Kind::Plain | Kind::Client => "its init",
+        Kind::Plain | Kind::Client | Kind::Reduced => "its init",
     };
     for (who, pid) in [("the guest", pid), (parent, init)] {
         let sets = ["CapInh", "CapPrm", "CapEff", "CapAmb"];

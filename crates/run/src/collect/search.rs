@@ -21,7 +21,10 @@ use strongroom_core::{
 };
 
 use super::CollectError;
-use crate::beneath;
+use crate::{
+    beneath,
+    mutation::{Wall, bound},
+};
 
 /// The files in `root` with their sizes, in the order of their paths.
 ///
@@ -39,8 +42,8 @@ pub(super) fn find(
     let mut search = Search {
         device,
         out_bytes: limits.out_bytes,
-        bytes_left: limits.out_bytes.checked_sub(value_bytes),
-        entries_max: limits.out_files,
+        bytes_left: bound(Wall::OutBytes, limits.out_bytes).checked_sub(value_bytes),
+        entries_max: bound(Wall::OutFiles, limits.out_files.into()),
         entries: 0,
         found: Vec::new(),
     };
@@ -58,8 +61,8 @@ struct Search {
     out_bytes: u64,
     /// `None` when there is less than nothing left.
     bytes_left: Option<u64>,
-    entries_max: u32,
-    entries: u32,
+    entries_max: u64,
+    entries: u64,
     found: Vec<(TreePath, u64)>,
 }
 
@@ -131,7 +134,7 @@ impl Search {
         self.entries += 1;
         if self.entries_max < self.entries {
             return Err(CollectError::TooMany {
-                limit: self.entries_max,
+                limit: u32::try_from(self.entries_max).unwrap_or(u32::MAX),
             });
         }
         Ok(())

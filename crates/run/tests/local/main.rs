@@ -17,9 +17,13 @@ mod images;
 mod kinds;
 mod leaving;
 mod logs;
+#[cfg(feature = "mutation")]
+mod mutants;
 mod outputs;
 mod packages;
 mod randomness;
+#[cfg(feature = "mutation")]
+mod removed;
 mod scripts;
 mod stages;
 mod values;

@@ -12,6 +12,7 @@ use std::{
 };
 
 use strongroom_core::network::{Host, address};
+use strongroom_run::mutation::{Wall, stands};
 use tokio::{
     io::{AsyncRead, AsyncWrite},
     net::TcpStream,
@@ -170,6 +171,9 @@ impl Gateway {
 
     /// Why this address may not be dialled.
     fn kept(&self, address: SocketAddr) -> Option<ReasonKept> {
+        if !stands(Wall::GatewayAddresses) {
+            return None;
+        }
         let ip = address::carried(address.ip());
         let is_opened = self.config.allow_private.iter().any(|opened| {
             let port_fits = opened.port.is_none_or(|port| port == address.port());

@@ -25,13 +25,14 @@ use hyper::{
 use hyper_util::rt::TokioIo;
 use sha2::{Digest as _, Sha256};
 use strongroom_core::{digest::Digest, network::made::Answer};
+use strongroom_run::mutation::{Wall, bound};
 use strongroom_store::{BlobPut, Blobs};
 use tokio::{sync::mpsc, time::timeout};
 use tokio_stream::wrappers::ReceiverStream;
 use tokio_util::io::StreamReader;
 
 use super::{
-    FIELDS_MAX, HEAD_BYTES_MAX, Mode,
+    Bounds, FIELDS_MAX, HEAD_BYTES_MAX, Mode,
     body::{Body, Piece},
     headers,
     meter::is_spent,
@@ -142,10 +143,14 @@ async fn ask(
         return Err(Failed::Answer("it changes the protocol".to_owned()).into());
     }
     let length = answer.body().size_hint().lower();
-    match bounds.answer_bytes_max < length && !is_head {
+    match answer_bytes_max(&bounds) < length && !is_head {
         true => Err(Failed::TooLong(bounds.answer_bytes_max).into()),
         false => Ok(answer),
     }
+}
+
+fn answer_bytes_max(bounds: &Bounds) -> u64 {
+    bound(Wall::GatewayAnswerBytes, bounds.answer_bytes_max)
 }
 
 fn no_answer(error: hyper::Error) -> NoAnswer {
@@ -309,7 +314,7 @@ impl Passing {
                 continue;
             };
             self.received += data.len() as u64;
-            if bounds.answer_bytes_max < self.received {
+            if answer_bytes_max(&bounds) < self.received {
                 return Err(Failed::TooLong(bounds.answer_bytes_max));
             }
             self.hasher.update(&data);

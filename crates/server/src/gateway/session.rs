@@ -17,6 +17,7 @@ use std::{
 use hyper::{Method, Request, Response, body::Incoming, server::conn::http1, service::service_fn};
 use hyper_util::rt::{TokioIo, TokioTimer};
 use strongroom_core::network::{self, Network};
+use strongroom_run::mutation::{Wall, stands};
 use strongroom_store::Blobs;
 use tokio::{
     net::{TcpListener, TcpStream},
@@ -170,7 +171,10 @@ impl Inner {
     }
 
     async fn answer(self: Arc<Self>, request: Request<Incoming>) -> Response<Body> {
-        let max = self.gateway.bounds().requests_max.min(REQUESTS_MAX);
+        let max = match stands(Wall::GatewayRequests) {
+            true => self.gateway.bounds().requests_max.min(REQUESTS_MAX),
+            false => REQUESTS_MAX,
+        };
         let number = self
             .requests
             .fetch_add(1, Ordering::Relaxed)
@@ -220,20 +224,21 @@ impl Inner {
     /// Whether the plan names this.
     fn permitted(&self, method: &Method, target: &Target) -> Result<(), Refused> {
         let network = &self.network;
-        if !network.reaches(&target.host, target.port) {
+        if stands(Wall::GatewayHosts) && !network.reaches(&target.host, target.port) {
             return Err(Refused::Host {
                 host: target.host.clone(),
                 port: target.port,
             });
         }
         if target.protocol == Protocol::Tunnel {
-            return match network.has_tunnels() {
+            return match network.has_tunnels() || !stands(Wall::GatewayTunnels) {
                 true => Ok(()),
                 false => Err(Refused::Tunnel),
             };
         }
         match network::Method::named(method.as_str()) {
             Some(named) if network.allows(named) => Ok(()),
+            _ if !stands(Wall::GatewayMethods) => Ok(()),
             _ => Err(Refused::Method(strongroom_core::text::shown(
                 method.as_str(),
                 32,

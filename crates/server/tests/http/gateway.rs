@@ -37,7 +37,7 @@ use tokio::{
 const PATIENCE: Duration = Duration::from_secs(30);
 
 /// Bounds that a test can wait for.
-const SHORT: Bounds = Bounds {
+pub const SHORT: Bounds = Bounds {
     requests_max: 5,
     answer_bytes_max: 100_000,
     received_bytes_max: 400_000,
@@ -50,7 +50,7 @@ const SHORT: Bounds = Bounds {
 };
 
 /// A gateway with one session, and its guest's side.
-struct Gate {
+pub struct Gate {
     proxy: SocketAddr,
     told: mpsc::Receiver<RequestMade>,
     session: Arc<Session>,
@@ -62,7 +62,7 @@ impl Gate {
         Self::of(&network(hosts, ""), open(hosts, bounds), Mode::Live, &[]).await
     }
 
-    async fn of(network: &str, config: GatewayConfig, mode: Mode, secrets: &[&str]) -> Self {
+    pub async fn of(network: &str, config: GatewayConfig, mode: Mode, secrets: &[&str]) -> Self {
         let gateway = Arc::new(Gateway::new(config).unwrap());
         Self::by(network, &gateway, mode, secrets)
     }
@@ -94,12 +94,12 @@ impl Gate {
     }
 
     /// What the guest gets for these bytes, up to the connection's end.
-    async fn ask(&self, request: &str) -> String {
+    pub async fn ask(&self, request: &str) -> String {
         let bytes = timeout(PATIENCE, ask(self.proxy, request)).await;
         String::from_utf8_lossy(&bytes.expect("no end")).into_owned()
     }
 
-    async fn get(&self, url: &str) -> String {
+    pub async fn get(&self, url: &str) -> String {
         self.ask(&get(url)).await
     }
 
@@ -136,12 +136,12 @@ fn kept(mut told: mpsc::Receiver<Told>) -> mpsc::Receiver<RequestMade> {
     ended
 }
 
-fn network(hosts: &[SocketAddr], more: &str) -> String {
+pub fn network(hosts: &[SocketAddr], more: &str) -> String {
     let hosts: Vec<String> = hosts.iter().map(|host| format!("'{host}'")).collect();
     format!("hosts = [{}]\n{more}", hosts.join(","))
 }
 
-fn open(hosts: &[SocketAddr], bounds: Bounds) -> GatewayConfig {
+pub fn open(hosts: &[SocketAddr], bounds: Bounds) -> GatewayConfig {
     let opened = hosts.iter().map(|host| host.to_string().parse().unwrap());
     GatewayConfig {
         bounds,
@@ -150,7 +150,7 @@ fn open(hosts: &[SocketAddr], bounds: Bounds) -> GatewayConfig {
     }
 }
 
-fn get(url: &str) -> String {
+pub fn get(url: &str) -> String {
     format!("GET {url} HTTP/1.1\r\nHost: elsewhere.example\r\nConnection: close\r\n\r\n")
 }
 
@@ -164,7 +164,7 @@ async fn ask(proxy: SocketAddr, request: &str) -> Vec<u8> {
 }
 
 /// A host that answers every request with these bytes, and tells of its head.
-async fn host(answer: impl Into<Vec<u8>>) -> (SocketAddr, mpsc::Receiver<String>) {
+pub async fn host(answer: impl Into<Vec<u8>>) -> (SocketAddr, mpsc::Receiver<String>) {
     let answer: Arc<[u8]> = answer.into().into();
     let (heads, heard) = mpsc::channel(100);
     let address = rude_host(move |mut stream| {

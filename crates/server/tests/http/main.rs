@@ -12,6 +12,8 @@ mod download;
 mod follow;
 mod gateway;
 mod lacking;
+#[cfg(feature = "mutation")]
+mod mutants;
 mod ordinary;
 mod queue;
 mod reduced;
