@@ -1,8 +1,11 @@
 //! A run's arguments and limits, from a command line.
 
+mod flow;
+
 use serde_json::{Map, Value};
 use strongroom_core::{config::Config, json, limits::LimitsAsked, text::shown};
 
+pub use self::flow::FlowArgs;
 use crate::error::CliError;
 
 /// The whole arguments: `whole` if given, with each `KEY=VALUE` laid over it.

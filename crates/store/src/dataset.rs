@@ -15,7 +15,7 @@ mod withheld;
 
 use strongroom_core::{
     digest::Digest,
-    name::{Name, ObjectName, Reference, VersionChoice},
+    name::{Name, ObjectName, Reference},
 };
 
 pub use self::{
@@ -26,8 +26,8 @@ pub use self::{
 use crate::{
     Connection, Fields, Store,
     error::StoreError,
+    history::History,
     page::{Page, Paged},
-    question::Question,
     question::query,
 };
 
@@ -60,11 +60,28 @@ pub struct DatasetVersionRow {
     pub unchanged: bool,
 }
 
-const NEWEST: &str = "
+const VERSIONS: History = History {
+    newest: "
     SELECT owner, name, number, version, parent, tree, says, title, message, at_ms,
            file_count, size_bytes
       FROM dataset_version WHERE owner = $1 AND name = $2
-     ORDER BY number DESC LIMIT 1";
+     ORDER BY number DESC LIMIT 1",
+    log: "
+    SELECT owner, name, number, version, parent, tree, says, title, message, at_ms,
+           file_count, size_bytes
+      FROM dataset_version WHERE owner = $1 AND name = $2 AND number < $3
+     ORDER BY number DESC LIMIT $4",
+    exactly: "
+    SELECT owner, name, number, version, parent, tree, says, title, message, at_ms,
+           file_count, size_bytes
+      FROM dataset_version WHERE owner = $1 AND name = $2 AND version = $3",
+    back: "
+    SELECT owner, name, number, version, parent, tree, says, title, message, at_ms,
+           file_count, size_bytes
+      FROM dataset_version v WHERE v.owner = $1 AND v.name = $2
+       AND v.number = (SELECT MAX(o.number) FROM dataset_version o
+                        WHERE o.owner = $1 AND o.name = $2) - $3",
+};
 
 const LIST: &str = "
     SELECT v.owner, v.name, v.number, v.version, v.parent, v.tree, v.says, v.title,
@@ -74,24 +91,6 @@ const LIST: &str = "
        AND v.number = (SELECT MAX(o.number) FROM dataset_version o
                         WHERE o.owner = v.owner AND o.name = v.name)
      ORDER BY v.name LIMIT $3";
-
-const LOG: &str = "
-    SELECT owner, name, number, version, parent, tree, says, title, message, at_ms,
-           file_count, size_bytes
-      FROM dataset_version WHERE owner = $1 AND name = $2 AND number < $3
-     ORDER BY number DESC LIMIT $4";
-
-const EXACTLY: &str = "
-    SELECT owner, name, number, version, parent, tree, says, title, message, at_ms,
-           file_count, size_bytes
-      FROM dataset_version WHERE owner = $1 AND name = $2 AND version = $3";
-
-const BACK: &str = "
-    SELECT owner, name, number, version, parent, tree, says, title, message, at_ms,
-           file_count, size_bytes
-      FROM dataset_version v WHERE v.owner = $1 AND v.name = $2
-       AND v.number = (SELECT MAX(o.number) FROM dataset_version o
-                        WHERE o.owner = $1 AND o.name = $2) - $3";
 
 impl Store {
     /// The datasets of `owner` by name, each with its newest version.
@@ -123,11 +122,7 @@ impl Store {
         page: Page,
     ) -> Result<Paged<DatasetVersionRow>, StoreError> {
         let mut connection = self.read("list a dataset's versions").await?;
-        let question = query(LOG)
-            .bind(name.owner.as_str())
-            .bind(name.name.as_str())
-            .bind(page.cursor_falling()?)
-            .bind(page.fetch());
+        let question = VERSIONS.log(name, &page)?;
         let rows = connection.all(question).await?;
         let versions = rows.iter().map(read).collect::<Result<_, _>>()?;
         Ok(page.cut(versions, |row: &DatasetVersionRow| row.number.to_string()))
@@ -138,15 +133,7 @@ impl Store {
         reference: &Reference,
     ) -> Result<Option<DatasetVersionRow>, StoreError> {
         let mut connection = self.read("look for a dataset's version").await?;
-        let name = &reference.name;
-        let question = match &reference.version {
-            VersionChoice::Exactly(version) => exactly(name, version),
-            VersionChoice::Back(back) => query(BACK)
-                .bind(name.owner.as_str())
-                .bind(name.name.as_str())
-                .bind(i64::from(*back)),
-        };
-        let found = connection.one(question).await?;
+        let found = connection.one(VERSIONS.meant(reference)).await?;
         found.as_ref().map(read).transpose()
     }
 }
@@ -155,9 +142,7 @@ async fn newest(
     connection: &mut Connection,
     name: &ObjectName,
 ) -> Result<Option<DatasetVersionRow>, StoreError> {
-    let question = query(NEWEST)
-        .bind(name.owner.as_str())
-        .bind(name.name.as_str());
+    let question = VERSIONS.newest(name);
     let found = connection.one(question).await?;
     found.as_ref().map(read).transpose()
 }
@@ -168,14 +153,10 @@ pub(crate) async fn has_version(
     name: &ObjectName,
     version: &Digest,
 ) -> Result<bool, StoreError> {
-    Ok(connection.one(exactly(name, version)).await?.is_some())
-}
-
-fn exactly(name: &ObjectName, version: &Digest) -> Question<'static> {
-    query(EXACTLY)
-        .bind(name.owner.to_string())
-        .bind(name.name.to_string())
-        .bind(version.to_string())
+    Ok(connection
+        .one(VERSIONS.exactly(name, version))
+        .await?
+        .is_some())
 }
 
 fn read(row: &Fields) -> Result<DatasetVersionRow, StoreError> {

@@ -9,7 +9,7 @@ use serde_json::json;
 use strongroom_core::{
     digest::Digest,
     manifest::Manifest,
-    name::{Name, ObjectName, Reference, VersionChoice},
+    name::{Name, ObjectName, Reference},
     tree::Tree,
 };
 
@@ -18,8 +18,8 @@ use crate::{
     error::StoreError,
     event::Note,
     fields::{as_number, without_nul},
+    history::History,
     page::{Page, Paged},
-    question::Question,
     question::query,
 };
 
@@ -50,11 +50,29 @@ const ADD: &str = "
     INSERT INTO function_version (owner, name, number, version, message, at_ms)
     VALUES ($1, $2, $3, $4, $5, $6)";
 
-const NEWEST: &str = "
+const VERSIONS: History = History {
+    newest: "
     SELECT v.owner, v.name, v.number, v.version, v.message, v.at_ms, c.tree, c.manifest
       FROM function_version v JOIN function_content c ON c.version = v.version
      WHERE v.owner = $1 AND v.name = $2
-     ORDER BY v.number DESC LIMIT 1";
+     ORDER BY v.number DESC LIMIT 1",
+    log: "
+    SELECT v.owner, v.name, v.number, v.version, v.message, v.at_ms, c.tree, c.manifest
+      FROM function_version v JOIN function_content c ON c.version = v.version
+     WHERE v.owner = $1 AND v.name = $2 AND v.number < $3
+     ORDER BY v.number DESC LIMIT $4",
+    exactly: "
+    SELECT v.owner, v.name, v.number, v.version, v.message, v.at_ms, c.tree, c.manifest
+      FROM function_version v JOIN function_content c ON c.version = v.version
+     WHERE v.owner = $1 AND v.name = $2 AND v.version = $3
+     ORDER BY v.number DESC LIMIT 1",
+    back: "
+    SELECT v.owner, v.name, v.number, v.version, v.message, v.at_ms, c.tree, c.manifest
+      FROM function_version v JOIN function_content c ON c.version = v.version
+     WHERE v.owner = $1 AND v.name = $2
+       AND v.number = (SELECT MAX(o.number) FROM function_version o
+                        WHERE o.owner = $1 AND o.name = $2) - $3",
+};
 
 const LIST: &str = "
     SELECT v.owner, v.name, v.number, v.version, v.message, v.at_ms, c.tree, c.manifest
@@ -63,25 +81,6 @@ const LIST: &str = "
        AND v.number = (SELECT MAX(o.number) FROM function_version o
                         WHERE o.owner = v.owner AND o.name = v.name)
      ORDER BY v.owner, v.name LIMIT $3";
-
-const LOG: &str = "
-    SELECT v.owner, v.name, v.number, v.version, v.message, v.at_ms, c.tree, c.manifest
-      FROM function_version v JOIN function_content c ON c.version = v.version
-     WHERE v.owner = $1 AND v.name = $2 AND v.number < $3
-     ORDER BY v.number DESC LIMIT $4";
-
-const EXACTLY: &str = "
-    SELECT v.owner, v.name, v.number, v.version, v.message, v.at_ms, c.tree, c.manifest
-      FROM function_version v JOIN function_content c ON c.version = v.version
-     WHERE v.owner = $1 AND v.name = $2 AND v.version = $3
-     ORDER BY v.number DESC LIMIT 1";
-
-const BACK: &str = "
-    SELECT v.owner, v.name, v.number, v.version, v.message, v.at_ms, c.tree, c.manifest
-      FROM function_version v JOIN function_content c ON c.version = v.version
-     WHERE v.owner = $1 AND v.name = $2
-       AND v.number = (SELECT MAX(o.number) FROM function_version o
-                        WHERE o.owner = $1 AND o.name = $2) - $3";
 
 /// Canonical JSON has no spaces; see `USERS` of the runtimes.
 const DEPENDING: &str = "
@@ -151,11 +150,7 @@ impl Store {
         page: Page,
     ) -> Result<Paged<FunctionVersionRow>, StoreError> {
         let mut connection = self.read("list a function's versions").await?;
-        let question = query(LOG)
-            .bind(name.owner.as_str())
-            .bind(name.name.as_str())
-            .bind(page.cursor_falling()?)
-            .bind(page.fetch());
+        let question = VERSIONS.log(name, &page)?;
         let rows = connection.all(question).await?;
         let versions = rows.iter().map(read).collect::<Result<_, _>>()?;
         Ok(page.cut(versions, |row: &FunctionVersionRow| row.number.to_string()))
@@ -166,15 +161,7 @@ impl Store {
         reference: &Reference,
     ) -> Result<Option<FunctionVersionRow>, StoreError> {
         let mut connection = self.read("look for a function's version").await?;
-        let name = &reference.name;
-        let question = match &reference.version {
-            VersionChoice::Exactly(version) => exactly(name, version),
-            VersionChoice::Back(back) => query(BACK)
-                .bind(name.owner.as_str())
-                .bind(name.name.as_str())
-                .bind(i64::from(*back)),
-        };
-        let found = connection.one(question).await?;
+        let found = connection.one(VERSIONS.meant(reference)).await?;
         found.as_ref().map(read).transpose()
     }
 
@@ -208,23 +195,17 @@ pub(crate) async fn has_version(
     name: &ObjectName,
     version: &Digest,
 ) -> Result<bool, StoreError> {
-    Ok(connection.one(exactly(name, version)).await?.is_some())
-}
-
-fn exactly(name: &ObjectName, version: &Digest) -> Question<'static> {
-    query(EXACTLY)
-        .bind(name.owner.to_string())
-        .bind(name.name.to_string())
-        .bind(version.to_string())
+    Ok(connection
+        .one(VERSIONS.exactly(name, version))
+        .await?
+        .is_some())
 }
 
 async fn newest(
     connection: &mut Connection,
     name: &ObjectName,
 ) -> Result<Option<Fields>, StoreError> {
-    let question = query(NEWEST)
-        .bind(name.owner.as_str())
-        .bind(name.name.as_str());
+    let question = VERSIONS.newest(name);
     connection.one(question).await
 }
 

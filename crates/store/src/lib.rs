@@ -30,6 +30,7 @@ mod event;
 mod fields;
 mod finish;
 mod function;
+mod history;
 mod home;
 mod judge;
 mod labels;

@@ -10,10 +10,10 @@ mod watch;
 
 use std::{path::PathBuf, time::Duration};
 
-use strongroom_core::{id::RunId, network::Answers, stage::Expose};
 use strongroom_server::BackendKind;
 
 use crate::{
+    arguments::FlowArgs,
     error::{CliError, Outcome},
     times,
     ui::Ui,
@@ -70,22 +70,8 @@ pub struct RunArgs {
     /// What the result is for, told to the owners
     #[arg(long, default_value = "", hide_default_value = true)]
     purpose: String,
-    /// For a function that defines `expose`, which sends data to its network stage: ask the owners
-    /// of the data, each of whom has to name it in his yes
-    #[arg(long)]
-    expose: bool,
-    /// The same without asking, if you own all of the data and wrote the function
-    #[arg(long, conflicts_with = "expose")]
-    transform_expose_all_datasets: bool,
-    /// Keep every answer that its download gets, so that it can be replayed
-    #[arg(long, conflicts_with = "replay")]
-    record: bool,
-    /// Give the answers of an earlier run again, which was recorded; nobody is asked
-    #[arg(long, value_name = "RUN")]
-    replay: Option<RunId>,
-    /// Let a function of somebody else be told the secrets of yours that it names
-    #[arg(long)]
-    lend_secrets: bool,
+    #[command(flatten)]
+    flow: FlowArgs,
     /// Tell the steps of the function too, where it has some
     #[arg(long)]
     events: bool,
@@ -98,24 +84,6 @@ pub struct RunArgs {
     /// Asking twice with the same key is asking once
     #[arg(long, value_name = "KEY")]
     idempotency_key: Option<String>,
-}
-
-impl RunArgs {
-    fn answers(&self) -> Answers {
-        match (&self.replay, self.record) {
-            (Some(run), _) => Answers::Replay(run.clone()),
-            (None, true) => Answers::Record,
-            (None, false) => Answers::Live,
-        }
-    }
-
-    fn expose(&self) -> Expose {
-        match (self.transform_expose_all_datasets, self.expose) {
-            (true, _) => Expose::AllDatasets,
-            (false, true) => Expose::AskOwners,
-            (false, false) => Expose::Off,
-        }
-    }
 }
 
 pub fn run(ui: &mut Ui, args: RunArgs) -> Result<Outcome, CliError> {

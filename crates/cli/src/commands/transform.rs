@@ -10,11 +10,8 @@ use std::{
 };
 
 use strongroom_core::{
-    id::RunId,
     name::{Name, ObjectName, Reference},
-    network::Answers,
     run::{State, bytes_shown},
-    stage::Expose,
     text::line_shown,
     transform::{Mode, Outcome as Became},
 };
@@ -25,7 +22,7 @@ use super::{
     run::{ask, ending::Ending},
 };
 use crate::{
-    arguments,
+    arguments::{self, FlowArgs},
     client::Client,
     error::{CliError, Outcome},
     interrupt::on_interrupt,
@@ -114,21 +111,8 @@ struct WhatArgs {
     /// What it is for, told to the owners of other data
     #[arg(long, default_value = "", hide_default_value = true)]
     purpose: String,
-    /// For a transform that defines `expose`: ask the owners of the data
-    #[arg(long)]
-    expose: bool,
-    /// The same without asking, if you own all of the data and wrote the transform
-    #[arg(long, conflicts_with = "expose")]
-    transform_expose_all_datasets: bool,
-    /// Keep every answer that its download gets, so that it can be replayed
-    #[arg(long, conflicts_with = "replay")]
-    record: bool,
-    /// Give the answers of an earlier run again, which was recorded; nobody is asked
-    #[arg(long, value_name = "RUN")]
-    replay: Option<RunId>,
-    /// Let a function of somebody else be told the secrets of yours that it names
-    #[arg(long)]
-    lend_secrets: bool,
+    #[command(flatten)]
+    flow: FlowArgs,
 }
 
 impl WhatArgs {
@@ -152,17 +136,9 @@ impl WhatArgs {
             config: arguments::config(&self.config)?,
             limits: arguments::limits(&self.limit)?,
             purpose: self.purpose.clone(),
-            expose: match (self.transform_expose_all_datasets, self.expose) {
-                (true, _) => Expose::AllDatasets,
-                (false, true) => Expose::AskOwners,
-                (false, false) => Expose::Off,
-            },
-            answers: match (&self.replay, self.record) {
-                (Some(run), _) => Answers::Replay(run.clone()),
-                (None, true) => Answers::Record,
-                (None, false) => Answers::Live,
-            },
-            lend_secrets: self.lend_secrets,
+            expose: self.flow.expose(),
+            answers: self.flow.answers(),
+            lend_secrets: self.flow.lend_secrets,
             ..NewTransform::default()
         })
     }

@@ -10,26 +10,15 @@ use std::{
     time::Duration,
 };
 
+use crate::support::jail_program;
 use strongroom_server::{Config, ConfigError, Ready, ServeError, serve};
 
 const PATIENCE: Duration = Duration::from_secs(30);
 
 fn config(home: &Path) -> Config {
-    let own = std::env::current_exe().unwrap();
-    let program = own
-        .parent()
-        .unwrap()
-        .parent()
-        .unwrap()
-        .join("strongroom-jail");
-    assert!(
-        program.exists(),
-        "build {} first: cargo build -p strongroom-jail",
-        program.display()
-    );
     let mut config = Config::new(home.to_owned());
     config.listen = SocketAddr::from(([127, 0, 0, 1], 0));
-    config.jail.program = Some(program);
+    config.jail.program = Some(jail_program());
     // Tests run beside each other; guests of two never share a user.
     config.jail.uid_base = Some(1_400_000_000 + std::process::id() % 100_000 * 64);
     config

@@ -16,23 +16,13 @@ use strongroom_server::{
     trial::{self, Trial, TrialEnded, TrialError},
 };
 
+use crate::support::jail_program;
+
 /// A trial of `function`, which lies in `folder`.
 fn of(folder: &Path, function: &str) -> Trial {
-    let own = std::env::current_exe().unwrap();
-    let program = own
-        .parent()
-        .unwrap()
-        .parent()
-        .unwrap()
-        .join("strongroom-jail");
-    assert!(
-        program.exists(),
-        "build {} first: cargo build -p strongroom-jail",
-        program.display()
-    );
     let uid_base = Some(1_300_000_000 + std::process::id() % 100_000 * 64);
     let jail = JailConfig {
-        program: Some(program),
+        program: Some(jail_program()),
         uid_base,
         ..JailConfig::default()
     };

@@ -19,7 +19,11 @@ use super::refusal::argument;
 use crate::{host::Host, network::Request};
 
 pub fn exports(builder: &mut GlobalsBuilder) {
-    builder.namespace("http", functions);
+    builder.namespace("http", |builder| {
+        for function in [get, head, put, post, patch, delete, options] {
+            function(builder);
+        }
+    });
 }
 
 /// Fetches an address for a module that reads what is there.
@@ -63,53 +67,49 @@ fn send<'v>(
     Ok(Response(answer.map_err(starlark::Error::new_value)?))
 }
 
-/// A function that takes content; the crate's macro needs each written out.
-macro_rules! with_content {
-    ($method:literal, $url:ident, $params:ident, $headers:ident, $body:ident, $form_body:ident,
-     $form_encoding:ident, $json_body:ident, $auth:ident, $eval:ident) => {{
-        let content = Content {
-            body: $body,
-            form_body: $form_body,
-            form_encoding: $form_encoding,
-            json_body: $json_body,
-        };
-        let arguments = Arguments {
-            params: $params,
-            headers: $headers,
-            auth: $auth,
-            content,
-        };
-        send($method, $url, arguments, $eval)
-    }};
+/// A method that takes content.
+macro_rules! method {
+    ($name:ident, $method:literal) => {
+        #[starlark_module]
+        fn $name(builder: &mut GlobalsBuilder) {
+            fn $name<'v>(
+                url: &str,
+                params: Option<DictRef<'v>>,
+                headers: Option<DictRef<'v>>,
+                body: Option<Value<'v>>,
+                form_body: Option<DictRef<'v>>,
+                #[starlark(default = "")] form_encoding: &'v str,
+                json_body: Option<Value<'v>>,
+                auth: Option<Value<'v>>,
+                eval: &mut Evaluator<'v, '_, '_>,
+            ) -> starlark::Result<Response> {
+                let content = Content {
+                    body,
+                    form_body,
+                    form_encoding,
+                    json_body,
+                };
+                let arguments = Arguments {
+                    params,
+                    headers,
+                    auth,
+                    content,
+                };
+                send($method, url, arguments, eval)
+            }
+        }
+    };
 }
 
-#[starlark_module]
-fn functions(builder: &mut GlobalsBuilder) {
-    fn get<'v>(
-        url: &str,
-        params: Option<DictRef<'v>>,
-        headers: Option<DictRef<'v>>,
-        body: Option<Value<'v>>,
-        form_body: Option<DictRef<'v>>,
-        #[starlark(default = "")] form_encoding: &'v str,
-        json_body: Option<Value<'v>>,
-        auth: Option<Value<'v>>,
-        eval: &mut Evaluator<'v, '_, '_>,
-    ) -> starlark::Result<Response> {
-        with_content!(
-            "GET",
-            url,
-            params,
-            headers,
-            body,
-            form_body,
-            form_encoding,
-            json_body,
-            auth,
-            eval
-        )
-    }
+method!(get, "GET");
+method!(put, "PUT");
+method!(post, "POST");
+method!(patch, "PATCH");
+method!(delete, "DELETE");
+method!(options, "OPTIONS");
 
+#[starlark_module]
+fn head(builder: &mut GlobalsBuilder) {
     fn head<'v>(
         url: &str,
         params: Option<DictRef<'v>>,
@@ -125,130 +125,5 @@ fn functions(builder: &mut GlobalsBuilder) {
             content,
         };
         send("HEAD", url, arguments, eval)
-    }
-
-    fn put<'v>(
-        url: &str,
-        params: Option<DictRef<'v>>,
-        headers: Option<DictRef<'v>>,
-        body: Option<Value<'v>>,
-        form_body: Option<DictRef<'v>>,
-        #[starlark(default = "")] form_encoding: &'v str,
-        json_body: Option<Value<'v>>,
-        auth: Option<Value<'v>>,
-        eval: &mut Evaluator<'v, '_, '_>,
-    ) -> starlark::Result<Response> {
-        with_content!(
-            "PUT",
-            url,
-            params,
-            headers,
-            body,
-            form_body,
-            form_encoding,
-            json_body,
-            auth,
-            eval
-        )
-    }
-
-    fn post<'v>(
-        url: &str,
-        params: Option<DictRef<'v>>,
-        headers: Option<DictRef<'v>>,
-        body: Option<Value<'v>>,
-        form_body: Option<DictRef<'v>>,
-        #[starlark(default = "")] form_encoding: &'v str,
-        json_body: Option<Value<'v>>,
-        auth: Option<Value<'v>>,
-        eval: &mut Evaluator<'v, '_, '_>,
-    ) -> starlark::Result<Response> {
-        with_content!(
-            "POST",
-            url,
-            params,
-            headers,
-            body,
-            form_body,
-            form_encoding,
-            json_body,
-            auth,
-            eval
-        )
-    }
-
-    fn patch<'v>(
-        url: &str,
-        params: Option<DictRef<'v>>,
-        headers: Option<DictRef<'v>>,
-        body: Option<Value<'v>>,
-        form_body: Option<DictRef<'v>>,
-        #[starlark(default = "")] form_encoding: &'v str,
-        json_body: Option<Value<'v>>,
-        auth: Option<Value<'v>>,
-        eval: &mut Evaluator<'v, '_, '_>,
-    ) -> starlark::Result<Response> {
-        with_content!(
-            "PATCH",
-            url,
-            params,
-            headers,
-            body,
-            form_body,
-            form_encoding,
-            json_body,
-            auth,
-            eval
-        )
-    }
-
-    fn delete<'v>(
-        url: &str,
-        params: Option<DictRef<'v>>,
-        headers: Option<DictRef<'v>>,
-        body: Option<Value<'v>>,
-        form_body: Option<DictRef<'v>>,
-        #[starlark(default = "")] form_encoding: &'v str,
-        json_body: Option<Value<'v>>,
-        auth: Option<Value<'v>>,
-        eval: &mut Evaluator<'v, '_, '_>,
-    ) -> starlark::Result<Response> {
-        with_content!(
-            "DELETE",
-            url,
-            params,
-            headers,
-            body,
-            form_body,
-            form_encoding,
-            json_body,
-            auth,
-            eval
-        )
-    }
-
-    fn options<'v>(
-        url: &str,
-        params: Option<DictRef<'v>>,
-        headers: Option<DictRef<'v>>,
-        body: Option<Value<'v>>,
-        form_body: Option<DictRef<'v>>,
-        #[starlark(default = "")] form_encoding: &'v str,
-        json_body: Option<Value<'v>>,
-        auth: Option<Value<'v>>,
-        eval: &mut Evaluator<'v, '_, '_>,
-    ) -> starlark::Result<Response> {
-        with_content!(
-            "OPTIONS",
-            url,
-            params,
-            headers,
-            body,
-            form_body,
-            form_encoding,
-            json_body,
-            auth,
-            eval
-        )
     }
 }

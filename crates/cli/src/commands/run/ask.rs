@@ -110,10 +110,10 @@ fn asked(args: &RunArgs) -> Result<NewRun, CliError> {
         args: arguments::arguments(args.args_json.as_deref(), &args.arg)?,
         limits: arguments::limits(&args.limit)?,
         purpose: args.purpose.clone(),
-        expose: args.expose(),
+        expose: args.flow.expose(),
         config: arguments::config(&args.config)?,
-        answers: args.answers(),
-        lend_secrets: args.lend_secrets,
+        answers: args.flow.answers(),
+        lend_secrets: args.flow.lend_secrets,
     })
 }
 

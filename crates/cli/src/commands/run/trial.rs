@@ -27,7 +27,7 @@ pub fn run(ui: &mut Ui, args: RunArgs) -> Result<Outcome, CliError> {
         let hint = "`--detach`, `--wait` and `--idempotency-key` are for functions of a station";
         return Err(CliError::wrong_use_with_hint(message, hint));
     }
-    if args.lend_secrets {
+    if args.flow.lend_secrets {
         let message = "a local function is told no secrets";
         let hint = "`--lend-secrets` is for functions of a station";
         return Err(CliError::wrong_use_with_hint(message, hint));
@@ -37,10 +37,10 @@ pub fn run(ui: &mut Ui, args: RunArgs) -> Result<Outcome, CliError> {
     let home = HomeArgs::default().path()?;
     let runtimes = Some(home.join("runtimes"));
     let recorded = Some(home.join("trials"));
-    let answers = args.answers();
+    let answers = args.flow.answers();
     let images = Some(image::Images::folder_of(&home));
     let config = Config::load(home, None)?;
-    let expose = args.expose();
+    let expose = args.flow.expose();
     let is_timed = args.limit.iter().any(|limit| limit.starts_with("time="));
     let time = (args.shell && !is_timed).then(|| shell::TIME.to_owned());
     let limits: Vec<String> = args.limit.into_iter().chain(time).collect();
