@@ -18,7 +18,8 @@ use std::process::{Child, ChildStdout, Command, Stdio};
 use std::time::{Duration, Instant};
 
 use cell::{
-    Guest, LIMITS, SLOT, config, groups_named, host_in, python, run_in, soon, status_field,
+    Guest, LIMITS, PATIENCE, SLOT, config, groups_named, host_in, python, run_in, soon,
+    status_field,
 };
 use lag::Lag;
 use rustix::event::{PollFd, PollFlags, Timespec, poll};
@@ -222,7 +223,19 @@ struct Processes {
 }
 
 impl Processes {
+    /// As soon as all of it is there: nobody tells when a copy has been made.
     fn of(warden: i32, kind: Kind) -> Self {
+        let begun = Instant::now();
+        loop {
+            match Self::seen(warden, kind) {
+                Some(all) => return all,
+                None => assert!(begun.elapsed() < PATIENCE, "{kind:?} is not whole"),
+            }
+            std::thread::park_timeout(Duration::from_millis(5));
+        }
+    }
+
+    fn seen(warden: i32, kind: Kind) -> Option<Self> {
         let family = below(warden);
         let zygote = family
             .iter()
@@ -236,26 +249,25 @@ impl Processes {
                 .filter(|one| field(*one, "cgroup") == group);
             parent(**pid) == warden && Some(&group) != zygotes_group.as_ref() && 2 < more.count()
         };
-        let keeper = *family.iter().find(is_keeper).unwrap();
+        let keeper = *family.iter().find(is_keeper)?;
         let group = field(keeper, "cgroup");
         let all: Vec<i32> = pids()
             .into_iter()
             .filter(|pid| field(*pid, "cgroup") == group)
             .collect();
-        let init = *all.iter().find(|pid| parent(**pid) == keeper).unwrap();
+        let init = *all.iter().find(|pid| parent(**pid) == keeper)?;
         let above = match kind {
-            Copied | CopiedAhead => parent(zygote.unwrap()),
+            Copied | CopiedAhead => parent(zygote?),
             _ => init,
         };
-        let guest = *all.iter().find(|pid| parent(**pid) == above).unwrap();
-        assert_eq!(comm(init), "strongroom-init");
-        Self {
+        let guest = *all.iter().find(|pid| parent(**pid) == above)?;
+        (comm(init) == "strongroom-init").then_some(Self {
             zygote,
             keeper,
             init,
             guest,
             all,
-        }
+        })
     }
 }
 

@@ -20,7 +20,7 @@ use delegated::{group_beside, own_group};
 pub const MIB: u64 = 1 << 20;
 pub const SLOT: SlotId = SlotId(0);
 /// How long anything may take on a machine that is busy with much else.
-const PATIENCE: Duration = Duration::from_secs(120);
+pub const PATIENCE: Duration = Duration::from_secs(120);
 
 /// Generous bounds for a small program.
 pub const LIMITS: Limits = Limits {
