@@ -216,6 +216,20 @@ class Wire(Case):
         self.assertEqual(self.fake.asked[0][0][0], "GET /v1/runs/..%2Fx%3Fy%23z HTTP/1.1")
         self.assertEqual(self.fake.asked[1][0][0], "GET /v1/functions/a/..%252f%3F HTTP/1.1")
 
+    def test_no_name_is_a_step_up_or_down_a_path(self):
+        fake = Fake()
+        with strongroom.Station(fake.url, "t") as station:
+            for call in (
+                lambda: station.runs.get(".."),
+                lambda: station.runs.get(""),
+                lambda: station.datasets.get("lab/.."),
+                lambda: station.functions.get("../devs"),
+                lambda: station.requests.approve("."),
+            ):
+                with self.assertRaises(ValueError):
+                    call()
+        self.assertEqual(fake.asked, [])
+
     def test_a_file_that_is_not_its_digest_is_not_kept(self):
         files = [{"path": "a/b.txt", "digest": "sha256:00", "size_bytes": 3}]
         run = strongroom.Run.of({**ENDED, "files": files})

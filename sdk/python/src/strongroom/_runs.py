@@ -172,7 +172,7 @@ class Runs:
 
     def _chunks(self, run: Run, file: OutputFile) -> Iterator[bytes]:
         path = path_of("v1", "runs", run.id, "files", *file.path.split("/"))
-        return download(self._wire, path)
+        yield from download(self._wire, path)
 
 
 class Requests:

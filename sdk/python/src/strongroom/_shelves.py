@@ -70,7 +70,7 @@ class Datasets:
 
     def _chunks(self, version: DatasetVersion, file: OutputFile) -> Iterator[bytes]:
         path = version_of("datasets", version.reference) + path_of("files", *file.path.split("/"))
-        return download(self._wire, path)
+        yield from download(self._wire, path)
 
 
 class Functions:

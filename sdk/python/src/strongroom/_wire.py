@@ -86,6 +86,10 @@ def _abort() -> Abort:
 
 def path_of(*parts: str) -> str:
     """A path whose parts cannot leave their places."""
+    for part in parts:
+        # Something on the way to the station would take them for steps.
+        if part in ("", ".", ".."):
+            raise ValueError(f"{part!r} names nothing on a station")
     return "".join("/" + quote(part, safe=":@~") for part in parts)
 
 
