@@ -157,6 +157,23 @@ fn is_inert(text: &str) {
 }
 
 #[test]
+fn a_function_cannot_be_called_what_its_connector_calls_by_a_name() {
+    for (name, written) in [
+        ("send", "send_"),
+        ("call-function", "callFunction_"),
+        ("set-timeout", "setTimeout_"),
+        ("encode-u-r-i-component", "encodeURIComponent_"),
+        ("global-this", "globalThis_"),
+        ("console", "console_"),
+        ("mean-mass", "meanMass"),
+    ] {
+        let text = typescript(&signature(name, "", json!({}), Value::Null));
+        let head = format!("export async function {written}(");
+        assert!(text.contains(&head), "{name}: {text}");
+    }
+}
+
+#[test]
 fn names_that_a_language_has_itself_are_changed_and_the_argument_keeps_its_own() {
     let keys = [
         "class",

@@ -15,7 +15,10 @@ pub fn typescript(signature: &Signature) -> String {
     let pascal = names::pascal(&signature.name);
     let arguments = format!("{pascal}Args");
     let function = format!("{}{}", pascal[..1].to_lowercase(), &pascal[1..]);
-    let function = Taken::with(names::TYPESCRIPT).name(&function);
+    // Nor may it stand for what the rest of the module calls by a name.
+    let words = GROUND.split(|c: char| !(c.is_ascii_alphanumeric() || c == '_'));
+    let words = words.chain(["FUNCTION"]).filter(|word| !word.is_empty());
+    let function = Taken::with(names::TYPESCRIPT.into_iter().chain(words)).name(&function);
     let optional = match signature.parameters.iter().any(|each| each.required) {
         true => "",
         false => "?",
