@@ -42,6 +42,9 @@ impl Shared {
             true => Some(Waiting::in_folder(&self.config.folder)?),
             false => None,
         };
+        if container::is_among_tools(&outline) {
+            return Err(EngineError::AmongTools.into());
+        }
         let outline = apart::etc(outline).map_err(EngineError::Image)?;
         let uid = self.uid(place.slot);
         let files = container::files(&outline, &self.uids());

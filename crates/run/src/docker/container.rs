@@ -217,6 +217,16 @@ fn places(uid: u32, limits: &Limits) -> HashMap<String, String> {
     ])
 }
 
+/// Whether a place of the outline is among the tools: what lies there would be
+/// the first process of the container, or be loaded by it.
+pub(super) fn is_among_tools(outline: &Outline) -> bool {
+    let folders = outline.folders.iter().map(|shown| &shown.guest);
+    let files = outline.files.iter().map(|(path, _)| path);
+    let links = outline.links.iter().map(|(path, _)| path);
+    let mut all = folders.chain(files).chain(links);
+    all.any(|path| path.starts_with(tools::FOLDER))
+}
+
 /// What the first process is told.
 ///
 /// # Errors
@@ -291,5 +301,30 @@ pub(super) fn rehearsal() -> Outline {
         program,
         input: None,
         gateway: false,
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn nothing_is_shown_where_the_first_process_lies() {
+        assert!(!is_among_tools(&rehearsal()));
+        for place in [tools::FOLDER, "/.strongroom/glibc-hwcaps"] {
+            let mut folder = rehearsal();
+            folder.folders.push(Shown {
+                host: "/usr".into(),
+                guest: place.into(),
+                is_executable: true,
+            });
+            let mut file = rehearsal();
+            file.files.push((place.into(), Vec::new()));
+            let mut link = rehearsal();
+            link.links.push((place.into(), "/usr".into()));
+            for outline in [folder, file, link] {
+                assert!(is_among_tools(&outline), "{place}");
+            }
+        }
     }
 }

@@ -3,12 +3,15 @@
 //! What it answers is read by a library; what it says in words goes to the
 //! operator and never to a caller.
 
-use std::{collections::HashMap, time::Duration};
+use std::{
+    collections::HashMap,
+    time::{Duration, SystemTime},
+};
 
 use bollard::{
     API_DEFAULT_VERSION,
     container::AttachContainerResults,
-    models::{ContainerCreateBody, ContainerState},
+    models::{ContainerCreateBody, ContainerState, ContainerSummaryStateEnum},
     query_parameters::{
         AttachContainerOptionsBuilder, CreateContainerOptions, KillContainerOptions,
         ListContainersOptionsBuilder, RemoveContainerOptionsBuilder, StartContainerOptions,
@@ -29,6 +32,8 @@ pub(super) const RUN: &str = "strongroom.run";
 /// How often removing is tried again, and the first rest between; it doubles.
 const REMOVE_TRIES: u32 = 6;
 const REMOVE_REST: Duration = Duration::from_millis(200);
+/// How long a container of a trial may be there before it is started, in seconds.
+const UNSTARTED_S_MAX: i64 = 600;
 /// The oldest engine whose API has all that is asked for.
 const API_MIN: (usize, usize) = (1, 41);
 
@@ -57,6 +62,8 @@ pub enum EngineError {
     Slow,
     #[error("could not find the program for containers and its libraries")]
     Tools(#[source] std::io::Error),
+    #[error("the runtime has something at /.strongroom, where the first process lies")]
+    AmongTools,
     #[error("could not write down what the container is to do")]
     Order(#[source] std::io::Error),
     #[error("the arguments are longer than {max} bytes")]
@@ -123,14 +130,24 @@ impl Engine {
         let label = vec![format!("{STATION}={}", station.unwrap_or(TRIAL))];
         let mut filters = HashMap::from([("label".to_owned(), label)]);
         if station.is_none() {
-            filters.insert("status".to_owned(), vec!["exited".to_owned()]);
+            let over = ["exited", "dead", "created"].map(str::to_owned);
+            filters.insert("status".to_owned(), over.to_vec());
         }
         let options = ListContainersOptionsBuilder::new()
             .all(true)
             .filters(&filters);
         let left = self.api.list_containers(Some(options.build())).await;
         let left = left.map_err(failed("list what is left"))?;
-        let ids = left.into_iter().filter_map(|container| container.id);
+        let now = SystemTime::now().duration_since(SystemTime::UNIX_EPOCH);
+        let now_s = now.map_or(0, |since| {
+            i64::try_from(since.as_secs()).unwrap_or(i64::MAX)
+        });
+        let left = left.into_iter().filter(|container| {
+            let was_made = container.state == Some(ContainerSummaryStateEnum::CREATED);
+            // That of a trial which goes on right now is about to be started.
+            station.is_some() || !was_made || is_old(container.created, now_s)
+        });
+        let ids = left.filter_map(|container| container.id);
         let mut count = 0;
         for id in ids {
             self.remove(&id).await;
@@ -203,6 +220,25 @@ impl Engine {
     }
 }
 
+/// Whether whoever made a container would have started it by now.
+fn is_old(made_s: Option<i64>, now_s: i64) -> bool {
+    made_s.is_some_and(|made_s| made_s.saturating_add(UNSTARTED_S_MAX) < now_s)
+}
+
 pub(super) fn failed(what: &'static str) -> impl FnOnce(bollard::errors::Error) -> EngineError {
     move |source| EngineError::Api { what, source }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::{UNSTARTED_S_MAX, is_old};
+
+    #[test]
+    fn a_container_that_was_never_started_is_left_alone_while_it_may_still_be() {
+        let now_s = 1_000_000;
+        assert!(!is_old(Some(now_s), now_s));
+        assert!(!is_old(Some(now_s - UNSTARTED_S_MAX), now_s));
+        assert!(is_old(Some(now_s - UNSTARTED_S_MAX - 1), now_s));
+        assert!(!is_old(None, now_s) && !is_old(Some(i64::MAX), now_s));
+    }
 }

@@ -37,9 +37,25 @@ const EDITION: u32 = 1;
 
 /// What an image has at its top that guests do not see: the jail makes its
 /// own, or shows something else there.
-pub(crate) const BELONGS_TO_THE_JAIL: [&str; 16] = [
-    "program", "proc", "sys", "dev", "tmp", "run", "out", "data", "function", "stage", "kit",
-    "deps", "packages", "runtime", ".stage", "boot",
+/// In a container `.strongroom` is the first process with its libraries.
+pub(crate) const BELONGS_TO_THE_JAIL: [&str; 17] = [
+    ".strongroom",
+    "program",
+    "proc",
+    "sys",
+    "dev",
+    "tmp",
+    "run",
+    "out",
+    "data",
+    "function",
+    "stage",
+    "kit",
+    "deps",
+    "packages",
+    "runtime",
+    ".stage",
+    "boot",
 ];
 
 impl Images {

@@ -169,3 +169,31 @@ impl Furniture {
         Ok([Addition::whole(own), function])
     }
 }
+
+#[cfg(test)]
+#[allow(clippy::unwrap_used)]
+mod tests {
+    use super::*;
+    use crate::image::{Addition, Images, Packed};
+
+    #[test]
+    fn what_belongs_to_the_jail_is_shown_of_no_image() {
+        let folder = tempfile::tempdir().unwrap();
+        let images = Images::open(&folder.path().join("images")).unwrap();
+        let mut packed = Packed::default();
+        packed.text("usr/x", "x");
+        packed.link("bin", "usr/bin");
+        for name in BELONGS_TO_THE_JAIL {
+            packed.text(&format!("{name}/x"), "x");
+        }
+        let built = images.build_and_admit(None, &[Addition::whole(packed)], &[]);
+        let digest = built.unwrap().digest;
+        let imaged = Imaged::new(digest, &images.root(&digest).unwrap()).unwrap();
+        // `/etc` is there in every root, as it says who a guest is.
+        assert_eq!(imaged.folders, ["etc", "usr"]);
+        assert_eq!(imaged.links, [("bin".to_owned(), "usr/bin".into())]);
+        for own in ["program", "data", "out", "stage", "deps", ".strongroom"] {
+            assert!(BELONGS_TO_THE_JAIL.contains(&own), "{own}");
+        }
+    }
+}
