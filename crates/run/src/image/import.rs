@@ -65,7 +65,7 @@ impl Images {
 
     fn import_oci(&self, archive: &Archive) -> Result<Digest, ImageError> {
         let bytes = archive.document("the index", index::INDEX)?;
-        let mut index: Index = media::read("the index", &bytes)?;
+        let mut index = Index::parse(&bytes)?;
         for _ in 0..INDEXES_MAX {
             let manifests = index.manifests.len();
             let unlike = index.manifests.iter().any(|one| one.platform.is_none());
@@ -76,7 +76,7 @@ impl Images {
             archive.blob(self, &chosen)?;
             let bytes = self.document("the manifest", &chosen.digest)?;
             if is_index(&chosen.media_type) {
-                index = media::read("the index", &bytes)?;
+                index = Index::parse(&bytes)?;
                 continue;
             }
             if !is_manifest(&chosen.media_type) {

@@ -174,6 +174,8 @@ impl Images {
 
     /// Gives an image that is there a name, or the name to another image.
     pub fn call(&self, digest: &Digest, name: &ImageName) -> Result<(), ImageError> {
+        // Else it could be cleared away between being looked at and named.
+        let _incoming = self.incoming()?;
         self.admit(digest, std::slice::from_ref(name))
     }
 
@@ -191,7 +193,7 @@ impl Images {
     pub(super) fn index(&self) -> Result<Index, ImageError> {
         let file = File::open(self.folder.join(INDEX));
         let file = file.map_err(ImageError::host("read which images there are"))?;
-        media::read("the index", &media::bounded("the index", file)?)
+        Index::parse(&media::bounded("the index", file)?)
     }
 
     /// Changes the index, one change at a time.

@@ -73,6 +73,8 @@ pub(super) struct Index {
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub(super) media_type: Option<String>,
     pub(super) manifests: Vec<Descriptor>,
+    #[serde(default, skip_serializing)]
+    layers: Option<serde::de::IgnoredAny>,
 }
 
 /// One image: its configuration and its layers, the lowest first.
@@ -84,6 +86,8 @@ pub struct Manifest {
     pub media_type: Option<String>,
     pub config: Descriptor,
     pub layers: Vec<Descriptor>,
+    #[serde(default, skip_serializing)]
+    manifests: Option<serde::de::IgnoredAny>,
 }
 
 /// What an image says of itself.
@@ -135,7 +139,7 @@ pub fn is_manifest(media: &str) -> bool {
 
 /// The image of this host's platform, of an index.
 pub fn chosen(index: &[u8]) -> Result<Descriptor, ImageError> {
-    read::<Index>("the index", index)?.choose()
+    Index::parse(index)?.choose()
 }
 
 /// What this host calls its own platform.
@@ -171,6 +175,13 @@ pub(super) fn read<T: serde::de::DeserializeOwned>(
     })
 }
 
+fn two_things(what: &'static str) -> ImageError {
+    ImageError::Document {
+        what,
+        why: "it is an image and a list of images at once".to_owned(),
+    }
+}
+
 /// All bytes of a document.
 pub(super) fn bounded(what: &'static str, from: impl Read) -> Result<Vec<u8>, ImageError> {
     let mut bytes = Vec::new();
@@ -189,6 +200,17 @@ impl Index {
             schema_version: 2,
             media_type: Some(INDEX.to_owned()),
             manifests,
+            layers: None,
+        }
+    }
+
+    /// Reads an index. What would also be an image is neither: who is told that
+    /// it is one sees another image than who is told that it is the other.
+    pub(super) fn parse(bytes: &[u8]) -> Result<Self, ImageError> {
+        let index: Self = read("the index", bytes)?;
+        match index.layers {
+            None => Ok(index),
+            Some(_) => Err(two_things("the index")),
         }
     }
 
@@ -222,12 +244,16 @@ impl Manifest {
             media_type: Some(MANIFEST.to_owned()),
             config,
             layers,
+            manifests: None,
         }
     }
 
     /// Reads a manifest and checks the types of all that it names.
     pub fn parse(bytes: &[u8]) -> Result<Self, ImageError> {
         let manifest: Self = read("the manifest", bytes)?;
+        if manifest.manifests.is_some() {
+            return Err(two_things("the manifest"));
+        }
         let media = |what, media: &str| ImageError::Media {
             what,
             media: media.to_owned(),

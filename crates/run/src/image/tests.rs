@@ -466,6 +466,39 @@ fn what_nobody_can_read_is_refused_by_its_name() {
 }
 
 #[test]
+fn what_is_an_image_and_a_list_of_images_at_once_is_neither() {
+    let house = House::new();
+    let image = house.import(&Draft::of(&[]).archive(), &[]).unwrap();
+    let bytes = house.images.manifest_bytes(&image).unwrap();
+    let mut both: Value = serde_json::from_slice(&bytes).unwrap();
+    both["manifests"] = json!([described(media::MANIFEST, &bytes)]);
+    let both = both.to_string();
+    let why = "an image and a list of images at once";
+    let manifest = Manifest::parse(both.as_bytes()).unwrap_err();
+    let index = chosen(both.as_bytes()).unwrap_err();
+    assert!(told(&manifest).contains(why) && told(&index).contains(why));
+}
+
+#[test]
+fn an_image_is_not_cleared_away_while_it_is_given_a_name() {
+    let house = House::new();
+    let image = house.import(&Draft::of(&[]).archive(), &[]).unwrap();
+    // As who clears away holds it.
+    let clearing = house.images.lock_file().unwrap();
+    clearing.lock().unwrap();
+    let (images, (over, told)) = (house.images.clone(), std::sync::mpsc::channel());
+    let naming = std::thread::spawn(move || {
+        let named = images.call(&image, &"late".parse().unwrap());
+        over.send(named.is_ok()).unwrap();
+    });
+    let waited = told.recv_timeout(std::time::Duration::from_millis(300));
+    assert!(waited.is_err(), "it was named while it was cleared away");
+    drop(clearing);
+    assert!(told.recv().unwrap());
+    naming.join().unwrap();
+}
+
+#[test]
 fn an_index_without_this_platform_names_those_it_has() {
     let index = json!({ "schemaVersion": 2, "manifests": [
         { "mediaType": media::MANIFEST, "digest": Digest::of(b""), "size": 0,
