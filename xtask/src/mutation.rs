@@ -192,8 +192,8 @@ fn table(rows: &[Row]) -> anyhow::Result<String> {
          listed. `Copies` are guests copied from a loaded interpreter, in a table of the walls \
          that they come to in another way; `Gateway` are guests of a stage that downloads; \
          `Reduced` are guests of the tier `reduced`, of whose programs those count that it \
-         holds; `Station` are its checks on \
-         what guests ask for and leave. Without the wall against new privileges the kernel takes neither Landlock's \
+         holds; `Station` are the station's own \
+         checks on what guests ask for and leave. Without the wall against new privileges the kernel takes neither Landlock's \
          rules nor a filter, so these three fall together.\n\n| wall left out | with it | missed by |\n|---|---|---|\n",
         machine::today()?,
         machine::kind()
