@@ -3,16 +3,20 @@
 #![allow(clippy::unwrap_used)]
 
 mod cell;
+#[path = "cell/lag.rs"]
+mod lag;
 
 use std::os::unix::fs::PermissionsExt as _;
 use std::path::Path;
 use std::process::Command;
 use std::sync::atomic::{AtomicU32, Ordering};
+use std::time::{Duration, Instant};
 
 use cell::{
     Guest, LIMITS, MIB, PRELUDE, SLOT, directory_with, input, processes_with, python, run_in,
     shell, soon, status_field,
 };
+use lag::Lag;
 use strongroom_jail::{
     Cause, Exit, Jail, Limits, Open, SlotId, Status, Tier, Warden, WardenConfig,
 };
@@ -490,19 +494,15 @@ fn a_killed_warden_or_keeper_leaves_no_reduced_guest() {
             guest.wait_for("up");
             let keepers = || children_of(house.warden().process_id());
             soon("the end of the rehearsal", || keepers().len() == 1);
-            kill(keepers()[0]);
+            let none_of_it = || processes_with(&marker).is_empty();
+            within_a_second(|| kill(keepers()[0]), none_of_it);
             let ran = guest.finish();
             assert_eq!(ran.exit.cause, Cause::Killed);
-            soon("the end of the keeper's guests", || {
-                processes_with(&marker).is_empty()
-            });
             let mut guest = Guest::prepare(house.warden(), SLOT, shell(LIMITS, &long));
             guest.start();
             guest.wait_for("up");
-            kill(i32::try_from(house.warden().process_id()).unwrap());
-            soon("the end of the warden's guests", || {
-                processes_with(&marker).is_empty()
-            });
+            let warden = i32::try_from(house.warden().process_id()).unwrap();
+            within_a_second(|| kill(warden), none_of_it);
             drop(ran);
             let next = Warden::start(config(house.folder.path())).unwrap();
             let after = run_in(&next, shell(LIMITS, "exit 4"));
@@ -511,6 +511,23 @@ fn a_killed_warden_or_keeper_leaves_no_reduced_guest() {
             assert!(house.left().len() <= 1, "{:?}", house.left());
         },
     );
+}
+
+/// Strikes, and looks until it is over, for as long as is promised.
+#[track_caller]
+fn within_a_second(strike: impl FnOnce(), is_over: impl Fn() -> bool) {
+    let (lag, begun) = (Lag::watch(), Instant::now());
+    strike();
+    loop {
+        // What is seen was there when the look began.
+        let took = begun.elapsed();
+        if is_over() {
+            return;
+        }
+        let allowed = lag.allowed(Duration::from_secs(1));
+        assert!(took < allowed, "not over after {took:?} of {allowed:?}");
+        std::thread::yield_now();
+    }
 }
 
 fn children_of(pid: u32) -> Vec<i32> {
