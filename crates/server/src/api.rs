@@ -28,7 +28,9 @@ pub use dataset::{
     DatasetVersion, NewCheck, NewDatasetVersion, NewDiff, NewName, NewRestore, RowChange,
     RowChangeKind,
 };
-pub use request::{Approval, Audited, NewApproval, Rejection, Request, RequestDetail, Rules};
+pub use request::{
+    Approval, Audited, NewApproval, Rejection, Request, RequestDetail, RequestMakes, Rules,
+};
 pub use run::{LogLine, NewRun, Run, RunStage, RunState, RunStep, StageValue};
 pub use runtime::{NewRuntime, Runtime, RuntimeAdded};
 pub use script::{Code, ScriptJson, ScriptStatus};

@@ -11,6 +11,7 @@ mod data;
 mod datasets;
 mod download;
 mod ends;
+mod halfway;
 mod images;
 mod kit;
 mod large;

@@ -274,6 +274,8 @@ fn a_script_of_steps_commits_a_version_once_its_owners_agree() {
     let (run, request) = (text(&asked["run"], "id"), text(&asked["run"], "request"));
     let shown = zoo.does(&["request", "show", &request]).out;
     assert!(shown.contains("/data/previous is lab/towns@"), "{shown}");
+    let saves = "saves      a version of lab/towns, after sha256:";
+    assert!(shown.contains(saves), "{shown}");
     zoo.does(&["request", "approve", &request]);
     lab.does(&["status", &run, "--wait", "60s"]);
     // Nobody waits for the version: the station saves it by itself.

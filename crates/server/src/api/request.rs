@@ -15,6 +15,7 @@ use strongroom_core::{
     name::{Name, ObjectName},
     plan::{InputVersion, Inputs, Plan},
     request::{self, Verdict},
+    transform::Mode,
 };
 use utoipa::ToSchema;
 
@@ -58,12 +59,32 @@ pub struct RequestDetail {
     /// A unified diff from that version to this one; empty when they are the same.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub diff: Option<String>,
+    /// The version that is to be made of what it leaves; absent where it only
+    /// gives its result to the caller.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub makes: Option<RequestMakes>,
     /// The packages that it would be run with, exactly.
     #[serde(default, skip_serializing_if = "Vec::is_empty")]
     pub packages: Vec<Package>,
     /// What changed among them since then.
     #[serde(default, skip_serializing_if = "Vec::is_empty")]
     pub packages_changed: Vec<Change>,
+}
+
+/// What a run would do besides giving its result to the caller.
+#[derive(Debug, Clone, Serialize, Deserialize, ToSchema)]
+pub struct RequestMakes {
+    /// The dataset, of the caller's own, that would have a new version.
+    pub dataset: ObjectName,
+    /// `apply` shows the caller what it would be, and saves nothing.
+    pub mode: Mode,
+    /// The version that it would follow; absent for the first.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub parent: Option<Digest>,
+    #[serde(default, skip_serializing_if = "String::is_empty")]
+    pub title: String,
+    #[serde(default, skip_serializing_if = "String::is_empty")]
+    pub message: String,
 }
 
 #[derive(Debug, Clone, Default, Serialize, Deserialize, ToSchema)]

@@ -54,12 +54,14 @@ impl App {
         row: &RequestRow,
     ) -> Result<api::RequestDetail, AppError> {
         let version = self.function_content(&row.function_version).await?;
+        let makes = self.store.transform_find(&row.run).await?;
         let mut detail = api::RequestDetail {
             plan: plan_of(row)?,
             manifest: version.manifest.clone(),
             files: Default::default(),
             approved_before: None,
             diff: None,
+            makes: makes.map(show::makes),
             packages: Vec::new(),
             packages_changed: Vec::new(),
         };

@@ -12,7 +12,7 @@ use strongroom_core::{
 };
 use strongroom_store::{
     AuditRow, DatasetVersionRow, FunctionRow, FunctionVersionRow, Kind, LogLine, Paged, RequestRow,
-    RunRow, StageRow, StoreError, TokenRow, UserRow,
+    RunRow, StageRow, StoreError, TokenRow, TransformRow, UserRow,
 };
 
 use super::AppError;
@@ -211,6 +211,17 @@ pub(super) fn request(
         verdicts: verdicts.collect(),
         detail,
     })
+}
+
+/// What a run would make a version of, as those who are asked see it.
+pub(super) fn makes(row: TransformRow) -> api::RequestMakes {
+    api::RequestMakes {
+        dataset: row.dataset,
+        mode: row.mode,
+        parent: row.parent,
+        title: row.title,
+        message: row.message,
+    }
 }
 
 /// The labels that are no inputs themselves.

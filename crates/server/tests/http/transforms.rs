@@ -287,6 +287,14 @@ async fn what_waits_for_an_owner_is_saved_once_he_agrees_and_carries_his_label()
     let mut station = station().await;
     let source = "def transform(data, ctx):\n    rows = open('/data/other/z.csv').read()\n    open('/out/d.csv', 'w').write(rows.replace('a', 'x'))\n    return sorted(__import__('os').listdir('/data'))\n";
     let asked = waiting(&station, source).await;
+    // What he is asked for is all that would come of it.
+    let path = format!("/v1/requests/{}", text(&asked["run"], "request"));
+    let request = station.get("zoo", &path).await.ok();
+    let first = newest(&station).await;
+    assert_eq!(
+        request["detail"]["makes"],
+        json!({ "dataset": "lab/d", "mode": "save", "parent": first["version"] })
+    );
     answered(&station, &asked, "approve").await;
     // Nobody waits for it: the station saves it by itself.
     let path = format!("/v1/runs/{}?wait=30s", text(&asked["run"], "id"));

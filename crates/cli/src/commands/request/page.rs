@@ -12,8 +12,9 @@ use strongroom_core::{
     request::{Grounds, Verdict},
     rule::RulePolicy,
     text::line_shown,
+    transform::Mode,
 };
-use strongroom_server::api::{Request, RequestDetail};
+use strongroom_server::api::{Request, RequestDetail, RequestMakes};
 
 use crate::{show, source, ui::Ink};
 
@@ -130,6 +131,7 @@ fn plan(detail: &RequestDetail) -> Vec<Row> {
         ("entry", detail.manifest.entry.to_string()),
         ("plan", plan.digest().to_string()),
     ];
+    rows.extend(detail.makes.iter().flat_map(makes));
     if plan.stages.contains(&Stage::Download) {
         rows.insert(3, ("network", hosts(plan)));
     }
@@ -147,6 +149,28 @@ fn plan(detail: &RequestDetail) -> Vec<Row> {
         rows.push(("secrets", told));
     }
     rows
+}
+
+/// The version that the run would make, and what its author says of it.
+fn makes(makes: &RequestMakes) -> Vec<Row> {
+    let follows = match &makes.parent {
+        Some(parent) => format!("after {parent}"),
+        None => "as its first version".to_owned(),
+    };
+    let what = match makes.mode {
+        Mode::Save => format!("a version of {}, {follows}, by itself", makes.dataset),
+        Mode::Apply => format!(
+            "nothing; it shows what a version of {} would be",
+            makes.dataset
+        ),
+    };
+    let said = [("title", &makes.title), ("message", &makes.message)];
+    let said = said.into_iter().filter(|(_, text)| !text.is_empty());
+    let said = said.map(|(name, text)| {
+        let text = strongroom_core::text::shown(text, TEXT_CHARS_MAX);
+        (name, text)
+    });
+    [("saves", what)].into_iter().chain(said).collect()
 }
 
 /// What would run besides the source: each package, and what changed of them
