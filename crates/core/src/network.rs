@@ -208,6 +208,15 @@ impl Answers {
     pub fn is_live(&self) -> bool {
         *self == Self::Live
     }
+
+    /// The kind, as rules name it.
+    pub fn as_str(&self) -> &'static str {
+        match self {
+            Self::Live => "live",
+            Self::Record => "record",
+            Self::Replay(_) => "replay",
+        }
+    }
 }
 
 /// What a request does to what it names.

@@ -23,7 +23,7 @@ use crate::{
     digest::Digest,
     limits::Limits,
     name::{Name, ObjectName},
-    network::{HostPattern, Network},
+    network::{Answers, HostPattern, Network},
     stage::{Expose, Stage},
 };
 
@@ -70,6 +70,8 @@ pub struct Ask<'a> {
     pub stages: &'a [Stage],
     /// What the stage with a network may reach.
     pub network: Option<&'a Network>,
+    /// Where that stage has its answers from.
+    pub answers: &'a Answers,
     /// What the caller says of a function that exposes data.
     pub expose: Expose,
 }
@@ -227,6 +229,10 @@ fn cedar_request(ask: &Ask<'_>, now_ms: i64) -> Result<(Request, Entities), Stri
     let (texts, numbers) = tags(ask.args.as_object().into_iter().flatten());
     let (settings, setting_numbers) = tags(ask.config);
     let hosts = ask.network.into_iter().flat_map(Network::hosts);
+    let answers = match ask.stages.contains(&Stage::Download) {
+        true => ask.answers.as_str(),
+        false => "",
+    };
     let entities = json!([
         { "uid": entity("User", ask.caller.as_str()), "attrs": {}, "parents": [] },
         { "uid": entity("User", ask.function.owner.as_str()), "attrs": {}, "parents": [] },
@@ -256,6 +262,7 @@ fn cedar_request(ask: &Ask<'_>, now_ms: i64) -> Result<(Request, Entities), Stri
         "limits": limits(ask.limits),
         "stages": ask.stages.iter().map(|stage| stage.as_str()).collect::<Vec<_>>(),
         "hosts": hosts.map(HostPattern::to_string).collect::<Vec<_>>(),
+        "answers": answers,
     });
     let uid =
         |kind: &str, id: &str| EntityUid::from_json(entity(kind, id)).map_err(|e| e.to_string());

@@ -200,8 +200,32 @@ fn ask<'a>(
         inputs: datasets,
         stages: &[Stage::Download, Stage::Transform],
         network: None,
+        answers: &Answers::Live,
         expose: Expose::Off,
     }
+}
+
+#[test]
+fn rules_can_speak_of_where_answers_come_from() {
+    let rules = r#"permit(principal, action, resource);
+        @id("kept") forbid(principal, action, resource) when { context.answers == "replay" };"#;
+    let rules = RuleSet::parse(rules).unwrap();
+    let (caller, function) = (name("guest"), "devs/mean-mass".parse().unwrap());
+    let (args, datasets) = (json!({}), ["lab/a".parse().unwrap()]);
+    let answer = |answers: &Answers, stages: &[Stage]| {
+        let ask = Ask {
+            answers,
+            stages,
+            ..ask(&caller, &function, &args, &datasets)
+        };
+        matches!(rules.answer(&ask, NOW), RuleAnswer::Permit { .. })
+    };
+    let replay = Answers::Replay(RunId::new(NOW, [3; 10]));
+    let both = [Stage::Download, Stage::Transform];
+    assert!(answer(&Answers::Live, &both) && answer(&Answers::Record, &both));
+    assert!(!answer(&replay, &both));
+    // Where nothing is asked of anybody, nothing is answered.
+    assert!(answer(&replay, &[Stage::Transform]));
 }
 
 #[test]

@@ -20,6 +20,7 @@ mod mask;
 mod meter;
 mod note;
 mod replay;
+mod sent;
 mod session;
 mod target;
 mod tunnel;

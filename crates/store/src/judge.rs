@@ -125,6 +125,7 @@ impl Asked<'_> {
             inputs,
             stages: &self.plan.stages,
             network: self.plan.download.as_ref(),
+            answers: &self.plan.answers,
             expose: self.expose,
         }
     }

@@ -28,6 +28,9 @@ pub struct RequestMade {
     pub status: Option<u16>,
     /// Bytes of the request's body, or all that went into a tunnel.
     pub sent_bytes: u64,
+    /// Over the body of the request, where its answer is kept and it has one.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub body: Option<Digest>,
     /// Bytes of the answer's body, or all that came out of a tunnel.
     pub received_bytes: u64,
     /// Over the body of the answer as it came, if it came to its end.

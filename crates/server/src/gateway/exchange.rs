@@ -4,21 +4,13 @@
 //! piece by piece, is counted and hashed as it passes, and its last piece is
 //! passed on only when the whole of it was there, and kept where it is to be.
 
-use std::{
-    io,
-    pin::Pin,
-    sync::{
-        Arc,
-        atomic::{AtomicU64, Ordering},
-    },
-    task::{Context, Poll, ready},
-};
+use std::{io, sync::Arc};
 
 use bytes::Bytes;
 use http_body_util::BodyExt as _;
 use hyper::{
     Method, Request, Response, StatusCode,
-    body::{Body as HttpBody, Frame, Incoming, SizeHint},
+    body::{Body as HttpBody, Incoming},
     client::conn::http1,
     header::{HOST, HeaderValue},
 };
@@ -38,6 +30,7 @@ use super::{
     meter::is_spent,
     ms,
     note::Note,
+    sent::{self, Sent, Tally},
     session::Inner,
     target::Target,
     verdict::{Failed, NoAnswer, Refused},
@@ -53,16 +46,16 @@ pub async fn exchange(
     request: Request<Incoming>,
     mut note: Note,
 ) -> Response<Body> {
-    let sent = Arc::new(AtomicU64::new(0));
+    let (request, sent) = sent::counted(request);
     if let Err(why) = note.leaves().await {
         return NoAnswer::from(why).response();
     }
-    let asked = ask(session, target, request, Arc::clone(&sent));
+    let asked = ask(session, target, request);
     let asked = timeout(ms(session.gateway.bounds().whole_ms_max), asked).await;
     let answer = match asked.unwrap_or_else(|_| Err(Failed::TooSlow("the request").into())) {
         Ok(answer) => answer,
         Err(why) => {
-            note.passed(sent.load(Ordering::Relaxed), 0);
+            note.passed(sent.bytes(), 0);
             note.ended(&why).await;
             return why.response();
         }
@@ -109,8 +102,7 @@ fn shown(session: &Inner, headers: &hyper::HeaderMap) -> Vec<(String, String)> {
 async fn ask(
     session: &Arc<Inner>,
     target: &Target,
-    request: Request<Incoming>,
-    sent: Arc<AtomicU64>,
+    request: Request<Sent>,
 ) -> Result<Response<Incoming>, NoAnswer> {
     let bounds = *session.gateway.bounds();
     let stream = session.gateway.dial(target, &session.budget).await?;
@@ -122,7 +114,7 @@ async fn ask(
     parts.version = hyper::Version::HTTP_11;
     parts.extensions.clear();
     let is_head = parts.method == Method::HEAD;
-    let request = Request::from_parts(parts, Sent { body, sent });
+    let request = Request::from_parts(parts, body);
     let handshake = http1::Builder::new()
         .max_headers(FIELDS_MAX)
         .max_buf_size(HEAD_BYTES_MAX)
@@ -173,44 +165,11 @@ fn chain(error: &dyn std::error::Error) -> String {
     text
 }
 
-/// A guest's body on its way to the host, counted.
-struct Sent {
-    body: Incoming,
-    sent: Arc<AtomicU64>,
-}
-
-impl HttpBody for Sent {
-    type Data = Bytes;
-    type Error = hyper::Error;
-
-    fn poll_frame(
-        mut self: Pin<&mut Self>,
-        context: &mut Context<'_>,
-    ) -> Poll<Option<Result<Frame<Bytes>, hyper::Error>>> {
-        let frame = ready!(Pin::new(&mut self.body).poll_frame(context));
-        if let Some(Ok(frame)) = &frame
-            && let Some(data) = frame.data_ref()
-        {
-            self.sent.fetch_add(data.len() as u64, Ordering::Relaxed);
-        }
-        // Trailers are for one connection, and end a body.
-        Poll::Ready(frame.filter(|frame| !matches!(frame, Ok(frame) if frame.is_trailers())))
-    }
-
-    fn is_end_stream(&self) -> bool {
-        self.body.is_end_stream()
-    }
-
-    fn size_hint(&self) -> SizeHint {
-        self.body.size_hint()
-    }
-}
-
 /// An answer's body on its way to the guest.
 struct Passing {
     session: Arc<Inner>,
     pieces: mpsc::Sender<Piece>,
-    sent: Arc<AtomicU64>,
+    sent: Tally,
     received: u64,
     /// The length that the answer's head said.
     length: Option<u64>,
@@ -249,10 +208,16 @@ impl Passing {
                 passed.unwrap_or(Err(Failed::TooSlow("the answer")))
             }
         };
-        note.passed(self.sent.load(Ordering::Relaxed), self.received);
+        note.passed(self.sent.bytes(), self.received);
         match passed {
             Ok(kept) => {
                 let digest = Digest::from_bytes(self.hasher.clone().finalize().into());
+                // An answer to part of a request is the answer to no request.
+                let whole = self.sent.whole();
+                let kept = kept.zip(whole).map(|(answer, asked)| {
+                    note.asked(asked);
+                    answer
+                });
                 if note.answered(Some(digest), kept).await.is_err() {
                     return;
                 }

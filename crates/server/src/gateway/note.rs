@@ -62,6 +62,7 @@ impl Note {
             outcome: NoAnswer::from(Failed::NotTaken).outcome(),
             status: None,
             sent_bytes: 0,
+            body: None,
             received_bytes: 0,
             digest: None,
             duration_ms: 0,
@@ -83,6 +84,12 @@ impl Note {
     /// The answer has this status.
     pub fn status(&mut self, status: u16) {
         self.change(|made| made.status = Some(status));
+    }
+
+    /// The body that an answer which is kept was given to. None is said of a
+    /// request without one.
+    pub fn asked(&mut self, body: Digest) {
+        self.change(|made| made.body = (made.sent_bytes != 0).then_some(body));
     }
 
     pub fn passed(&mut self, sent_bytes: u64, received_bytes: u64) {

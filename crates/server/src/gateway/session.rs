@@ -212,7 +212,7 @@ impl Inner {
                 why.response()
             }
             (Ok(_), Mode::Replay(answers, blobs)) => {
-                replay(&self, answers, blobs, method.as_str(), note).await
+                replay(&self, answers, blobs, request, note).await
             }
             (Ok(target), _) if target.protocol == Protocol::Tunnel => {
                 tunnel::open(&self, &target, request, note).await

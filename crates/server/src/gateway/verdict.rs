@@ -39,7 +39,7 @@ pub enum Refused {
     Private { host: Host, kept: ReasonKept },
     #[error("this download has made {0} requests, and may make no more")]
     TooMany(u32),
-    #[error("the run that is replayed had no such answer (left)")]
+    #[error("the run that is replayed had no answer (left) to this method, URL and body")]
     NotRecorded,
 }
 

@@ -887,6 +887,71 @@ async fn answers_that_were_recorded_are_given_again_with_nobody_there() {
     }
 }
 
+fn post(url: &str, body: &str) -> String {
+    let length = body.len();
+    format!(
+        "POST {url} HTTP/1.1\r\nHost: a\r\nConnection: close\r\nContent-Length: {length}\r\n\r\n{body}"
+    )
+}
+
+#[tokio::test]
+async fn an_answer_is_given_again_to_the_body_that_it_answered_and_to_no_other() {
+    let folder = tempfile::tempdir().unwrap();
+    let store = Store::open(folder.path(), Database::Sqlite).await.unwrap();
+    let host = rude_host(|mut stream| async move {
+        head(&mut stream).await;
+        let mut body = [0; 1];
+        let _ = stream.read_exact(&mut body).await;
+        let said = format!(
+            "HTTP/1.1 200 OK\r\nContent-Length: 1\r\n\r\n{}",
+            body[0] as char
+        );
+        let _ = stream.write_all(said.as_bytes()).await;
+    })
+    .await;
+    let plan = network(&[host], "methods = ['GET', 'POST']\n");
+    let url = format!("http://{host}/");
+    let record = Mode::Record(store.blobs().clone());
+    let gate = Gate::of(&plan, open(&[host], SHORT), record, &[]).await;
+    for body in ["a", "b"] {
+        assert!(gate.ask(&post(&url, body)).await.ends_with(body));
+    }
+    let notes = gate.close().await;
+    assert_eq!(notes[1].body, Some(Digest::of(b"b")), "{notes:?}");
+    // One from before bodies were noted is the answer to nobody knows what.
+    let mut unknown = notes[0].clone();
+    unknown.body = None;
+    let notes = notes.into_iter().chain([unknown]);
+    let replay = Mode::Replay(Answers::of(notes), store.blobs().clone());
+    let mut gate = Gate::of(&plan, GatewayConfig::default(), replay, &[]).await;
+    for body in ["b", "a"] {
+        assert!(gate.ask(&post(&url, body)).await.ends_with(body));
+        assert_eq!(gate.note().await.outcome, Outcome::Replayed);
+    }
+    let chunked = format!(
+        "POST {url} HTTP/1.1\r\nHost: a\r\nConnection: close\r\nTransfer-Encoding: chunked\r\n\r\n1\r\na\r\n0\r\n\r\n"
+    );
+    for asked in [post(&url, "a"), post(&url, "c"), post(&url, ""), chunked] {
+        let answer = gate.ask(&asked).await;
+        refused(&answer, &gate.note().await, "not_recorded");
+    }
+}
+
+#[tokio::test]
+async fn an_answer_to_half_a_request_is_kept_for_none() {
+    let folder = tempfile::tempdir().unwrap();
+    let store = Store::open(folder.path(), Database::Sqlite).await.unwrap();
+    let (host, _heads) = host("HTTP/1.1 200 OK\r\nContent-Length: 2\r\n\r\nno").await;
+    let record = Mode::Record(store.blobs().clone());
+    let plan = network(&[host], "methods = ['POST']\n");
+    let mut gate = Gate::of(&plan, open(&[host], SHORT), record, &[]).await;
+    let mut stream = TcpStream::connect(gate.proxy).await.unwrap();
+    let half = post(&format!("http://{host}/"), "half").replace("Length: 4", "Length: 9");
+    stream.write_all(half.as_bytes()).await.unwrap();
+    let note = gate.note().await;
+    assert_eq!((note.kept, note.body), (None, None));
+}
+
 #[tokio::test]
 async fn an_answer_that_broke_off_is_not_kept() {
     let folder = tempfile::tempdir().unwrap();

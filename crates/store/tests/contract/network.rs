@@ -18,6 +18,7 @@ fn made(number: u32, outcome: Outcome) -> RequestMade {
         outcome,
         status: None,
         sent_bytes: 0,
+        body: None,
         received_bytes: 0,
         digest: None,
         duration_ms: 0,
