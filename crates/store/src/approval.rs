@@ -24,8 +24,9 @@ const APPROVALS_MAX: i64 = 1000;
 
 const ADD: &str = "
     INSERT INTO approval (id, owner, caller, request, scope, limits_max, uses_left, until_ms,
-                          revoked, at_ms, expose)
-    VALUES ($1, $2, $3, $4, $5, $6, $7, $8, 0, $9, $10)";
+                          revoked, at_ms, expose, given_seq)
+    VALUES ($1, $2, $3, $4, $5, $6, $7, $8, 0, $9, $10,
+            (SELECT COALESCE(MAX(seq), 0) + 1 FROM audit))";
 
 /// First those that cost nothing to use, then those that end soonest.
 const USABLE: &str = "
@@ -46,6 +47,13 @@ const OF_REQUEST: &str = "
     SELECT a.id, a.owner, a.caller, a.request, a.scope, a.expose, a.limits_max, a.uses_left, a.until_ms,
            a.revoked, a.at_ms
       FROM verdict v JOIN approval a ON a.id = v.approval WHERE v.request = $1";
+
+/// Whoever gave this very request his yes while his rules stood as they do: the
+/// record says so, whatever a clock said.
+const IN_PERSON: &str = "
+    SELECT a.owner FROM verdict v JOIN approval a ON a.id = v.approval
+      JOIN rule u ON u.owner = a.owner
+     WHERE v.request = $1 AND a.request = $1 AND u.put_seq < a.given_seq";
 
 const LIST: &str = "
     SELECT id, owner, caller, request, scope, expose, limits_max, uses_left, until_ms, revoked,
@@ -147,6 +155,17 @@ pub(crate) async fn of_request(
     let question = query(OF_REQUEST).bind(request.as_str());
     let rows = connection.all(question).await?;
     rows.iter().map(read).collect()
+}
+
+/// The owners who answered a request in person, and have put no rules since.
+pub(crate) async fn in_person(
+    connection: &mut Connection,
+    request: &RequestId,
+) -> Result<Vec<Name>, StoreError> {
+    let rows = connection
+        .all(query(IN_PERSON).bind(request.as_str()))
+        .await?;
+    rows.iter().map(|row| row.parsed("owner")).collect()
 }
 
 /// Revokes an approval; whether it was not revoked before.

@@ -1,9 +1,12 @@
 //! Owners' standing rules, one document each.
+//!
+//! Rules answer what is asked from now on, and what runs now: a run that they
+//! do not let go on is ended in the change that puts them there.
 
 use serde_json::json;
-use strongroom_core::{digest::Digest, name::Name, rule::RuleSet};
+use strongroom_core::{digest::Digest, id::RunId, name::Name, rule::RuleSet};
 
-use crate::{Connection, Store, Tx, error::StoreError, event::Note, question::query};
+use crate::{Connection, Store, Tx, error::StoreError, event::Note, finish, question::query, run};
 
 const PUT: &str = "
     INSERT INTO rule (owner, content, at_ms, put_seq)
@@ -13,14 +16,23 @@ const PUT: &str = "
 
 const GET: &str = "SELECT content FROM rule WHERE owner = $1";
 
-const PUT_MS: &str = "SELECT at_ms FROM rule WHERE owner = $1";
+/// The runs whose guests are at work on something that an owner has a say in.
+const RUNNING: &str = "
+    SELECT r.id FROM run r JOIN verdict v ON v.request = r.request
+     WHERE r.state = 'running' AND v.owner = $1 ORDER BY r.id";
 
 const DELETE: &str = "DELETE FROM rule WHERE owner = $1";
 
 impl Store {
     /// Puts an owner's rules in place of those before. The text has passed
     /// [`RuleSet::parse`]; one that has not makes every later request an error.
-    pub async fn rule_put(&self, owner: &Name, text: &str, now_ms: i64) -> Result<(), StoreError> {
+    /// Returns the runs that these rules end, whose guests have to be killed.
+    pub async fn rule_put(
+        &self,
+        owner: &Name,
+        text: &str,
+        now_ms: i64,
+    ) -> Result<Vec<RunId>, StoreError> {
         let (owner, text) = (owner.clone(), text.to_owned());
         self.change("write rules", move |tx| {
             Box::pin(async move { put(tx, &owner, &text, now_ms).await })
@@ -33,10 +45,12 @@ impl Store {
         text(&mut connection, owner).await
     }
 
+    /// Returns the runs that rested on them, whose guests have to be killed.
+    ///
     /// # Errors
     ///
     /// [`StoreError::NotFound`] when there are none.
-    pub async fn rule_delete(&self, owner: &Name, now_ms: i64) -> Result<(), StoreError> {
+    pub async fn rule_delete(&self, owner: &Name, now_ms: i64) -> Result<Vec<RunId>, StoreError> {
         let owner = owner.clone();
         self.change("remove rules", move |tx| {
             Box::pin(async move { delete(tx, &owner, now_ms).await })
@@ -59,33 +73,53 @@ pub(crate) async fn load(
         .map_err(|error| StoreError::corrupt(format!("the rules of {owner}: {error}")))
 }
 
-/// When an owner's rules were put where they are.
-pub(crate) async fn put_ms(
-    connection: &mut Connection,
-    owner: &Name,
-) -> Result<Option<i64>, StoreError> {
-    let row = connection.one(query(PUT_MS).bind(owner.as_str())).await?;
-    row.map(|row| row.number("at_ms")).transpose()
-}
-
 async fn text(connection: &mut Connection, owner: &Name) -> Result<Option<String>, StoreError> {
     let question = query(GET).bind(owner.as_str());
     let row = connection.one(question).await?;
     row.map(|row| row.text("content")).transpose()
 }
 
-async fn put(tx: &mut Tx, owner: &Name, text: &str, now_ms: i64) -> Result<(), StoreError> {
+async fn put(tx: &mut Tx, owner: &Name, text: &str, now_ms: i64) -> Result<Vec<RunId>, StoreError> {
     let question = query(PUT).bind(owner.as_str()).bind(text).bind(now_ms);
     tx.execute(question).await?;
-    let detail = json!({ "digest": Digest::of(text.as_bytes()) });
-    note(tx, owner, "rule.put", detail, now_ms).await
+    let killed = end_running(tx, owner, now_ms).await?;
+    let detail = json!({ "digest": Digest::of(text.as_bytes()), "killed": killed });
+    note(tx, owner, "rule.put", detail, now_ms).await?;
+    Ok(killed)
 }
 
-async fn delete(tx: &mut Tx, owner: &Name, now_ms: i64) -> Result<(), StoreError> {
-    match tx.execute(query(DELETE).bind(owner.as_str())).await? {
-        0 => Err(StoreError::NotFound),
-        _ => note(tx, owner, "rule.delete", json!({}), now_ms).await,
+async fn delete(tx: &mut Tx, owner: &Name, now_ms: i64) -> Result<Vec<RunId>, StoreError> {
+    if tx.execute(query(DELETE).bind(owner.as_str())).await? == 0 {
+        return Err(StoreError::NotFound);
     }
+    let killed = end_running(tx, owner, now_ms).await?;
+    note(
+        tx,
+        owner,
+        "rule.delete",
+        json!({ "killed": killed }),
+        now_ms,
+    )
+    .await?;
+    Ok(killed)
+}
+
+/// Ends what runs and is let run no longer, as a yes that is taken back does.
+/// There are no more of them than places to run in.
+async fn end_running(tx: &mut Tx, owner: &Name, now_ms: i64) -> Result<Vec<RunId>, StoreError> {
+    let mut killed = Vec::new();
+    for fields in tx.all(query(RUNNING).bind(owner.as_str())).await? {
+        let id: RunId = fields.parsed("id")?;
+        match run::stands::check(tx, &id, now_ms).await {
+            Ok(()) => {}
+            Err(StoreError::Refused { .. }) => {
+                finish::request_cancel(tx, &id, owner).await?;
+                killed.push(id);
+            }
+            Err(error) => return Err(error),
+        }
+    }
+    Ok(killed)
 }
 
 async fn note(

@@ -38,7 +38,6 @@ use crate::{
     page::{Page, Paged},
     question::query,
     request::{self as asked, RequestRow},
-    rule,
     stage::{self, StageRow},
 };
 
@@ -270,20 +269,11 @@ async fn leave_out_answered(
     standing: &mut Standing,
 ) -> Result<(), StoreError> {
     let failed = |answer: &RuleAnswer| matches!(answer, RuleAnswer::Failed { .. });
-    let owners: Vec<Name> = standing
-        .rules
-        .iter()
-        .filter(|(_, answer)| failed(answer))
-        .map(|(owner, _)| owner.clone())
-        .collect();
-    for owner in owners {
-        let put_ms = rule::put_ms(connection, &owner).await?;
-        let in_person = |approval: &Approval| {
-            approval.owner == owner
-                && approval.request == *request
-                && put_ms.is_some_and(|put_ms| put_ms < approval.at_ms)
-        };
-        if standing.approvals.iter().any(in_person) {
+    if !standing.rules.values().any(failed) {
+        return Ok(());
+    }
+    for owner in approval::in_person(connection, request).await? {
+        if standing.rules.get(&owner).is_some_and(failed) {
             standing.rules.remove(&owner);
         }
     }

@@ -14,8 +14,8 @@ const FOUND: &str = "SELECT COALESCE(MAX(version), 0) AS number FROM schema_vers
 const RECORD: &str = "INSERT INTO schema_version (version) VALUES ($1)";
 
 /// Step `n` leads from version `n` to `n + 1`.
-const STEPS: [&[&str]; 9] = [
-    FIRST, SECOND, THIRD, FOURTH, FIFTH, SIXTH, SEVENTH, EIGHTH, NINTH,
+const STEPS: [&[&str]; 10] = [
+    FIRST, SECOND, THIRD, FOURTH, FIFTH, SIXTH, SEVENTH, EIGHTH, NINTH, TENTH,
 ];
 
 const FIRST: &[&str] = &[
@@ -247,6 +247,10 @@ const NINTH: &[&str] = &[
     "ALTER TABLE rule ADD COLUMN put_seq BIGINT NOT NULL DEFAULT 0",
     "ALTER TABLE request ADD COLUMN asked_seq BIGINT NOT NULL DEFAULT -1",
 ];
+
+/// Where in the record an approval was given. One from before this step was
+/// given before all rules, as far as anybody knows.
+const TENTH: &[&str] = &["ALTER TABLE approval ADD COLUMN given_seq BIGINT NOT NULL DEFAULT -1"];
 
 /// Brings the tables to what this program knows.
 pub(crate) async fn migrate(connections: &Connections) -> Result<(), StoreError> {

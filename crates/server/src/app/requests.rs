@@ -3,7 +3,7 @@
 use strongroom_core::{
     approval::Scope,
     dependency::changes,
-    id::{ApprovalId, RequestId},
+    id::{ApprovalId, RequestId, RunId},
     plan::{self, Plan},
     request::State,
     rule::RuleSet,
@@ -197,11 +197,16 @@ impl App {
             .store
             .request_revoke(&actor.user, id, self.now_ms())
             .await?;
-        for run in &revoked.runs_to_kill {
-            self.live.kill(run, &actor.user);
-        }
+        self.kill(&revoked.runs_to_kill, actor);
         self.watch.all_changed();
         show::request(revoked.request, &actor.user, None).ok_or(AppError::NotFound("request"))
+    }
+
+    /// Ends the guests of runs that an owner lets go on no longer.
+    fn kill(&self, runs: &[RunId], actor: &Actor) {
+        for run in runs {
+            self.live.kill(run, &actor.user);
+        }
     }
 
     /// Only an owner who is asked may answer; to others there is no question.
@@ -250,19 +255,17 @@ impl App {
         rules: api::Rules,
     ) -> Result<api::Rules, AppError> {
         RuleSet::parse(&rules.text)?;
-        self.store
-            .rule_put(&actor.user, &rules.text, self.now_ms())
-            .await?;
+        let put = self.store.rule_put(&actor.user, &rules.text, self.now_ms());
+        self.kill(&put.await?, actor);
         // Whoever follows a run on his data may have to see no more of it.
         self.watch.all_changed();
         Ok(rules)
     }
 
     pub async fn rules_delete(&self, actor: &Actor) -> Result<(), AppError> {
-        self.store
-            .rule_delete(&actor.user, self.now_ms())
-            .await
-            .map_err(|error| show::missing(error, "rules"))?;
+        let deleted = self.store.rule_delete(&actor.user, self.now_ms()).await;
+        let killed = deleted.map_err(|error| show::missing(error, "rules"))?;
+        self.kill(&killed, actor);
         self.watch.all_changed();
         Ok(())
     }

@@ -310,7 +310,8 @@ async fn a_rule_that_comes_while_data_is_being_exposed_keeps_it_from_the_network
         let ended = station.get("guest", &format!("{path}?wait=60s")).await.ok();
         assert_eq!(ended["state"], "ended", "{ended}");
         if came_in_time {
-            assert_eq!(ended["reason"]["code"], "refused", "{ended}");
+            let by_lab = json!({ "code": "cancelled", "by": "lab" });
+            assert_eq!(ended["reason"], by_lab, "{ended}");
             assert_eq!(ended["stages"].as_array().unwrap().len(), 1, "{ended}");
             assert_eq!(*heard.lock().await, Vec::<String>::new());
             break;

@@ -1,6 +1,6 @@
 //! What came out of a run, at every door, once an owner allows it no more.
 
-use crate::support::{self, Sent, Station, text};
+use crate::support::{self, Reply, Sent, Station, text};
 use serde_json::{Value, json};
 use strongroom_core::{
     digest::Digest,
@@ -309,6 +309,37 @@ def transform(data, ctx):
     assert!(
         events.contains("event: end") && !events.contains("event: log"),
         "{events}"
+    );
+    station.stop().await;
+}
+
+fn shown(reply: &Reply) -> String {
+    String::from_utf8_lossy(&reply.body).into_owned()
+}
+
+#[tokio::test]
+async fn a_guest_at_work_is_ended_by_rules_that_come_to_forbid_it() {
+    let mut station = Station::working().await;
+    station.push_dataset("lab/d", "d.csv", b"a\n1\n").await;
+    let sleeps = "import time\nprint('up', flush=True)\ntime.sleep(3600)";
+    station.push_function("devs/f", sleeps).await;
+    put_rules(&station, PERMIT).await;
+    let asked = station.ask("guest", "devs/f", &["lab/d"], json!({})).await;
+    let at = format!("/v1/runs/{}", text(&asked, "id"));
+    tokio::time::timeout(support::PATIENCE, async {
+        let log = format!("{at}/log");
+        while !shown(&station.get("guest", &log).await).contains("up") {
+            tokio::task::yield_now().await;
+        }
+    })
+    .await
+    .unwrap();
+    put_rules(&station, FORBID).await;
+    let run = station.get("guest", &format!("{at}?wait=30s")).await.ok();
+    assert_eq!(
+        run["reason"],
+        json!({ "code": "cancelled", "by": "lab" }),
+        "{run}"
     );
     station.stop().await;
 }

@@ -494,3 +494,65 @@ async fn rules_that_change_withhold_whatever_the_clock_says() {
     })
     .await;
 }
+
+#[tokio::test]
+async fn what_runs_is_ended_by_rules_that_let_it_go_on_no_longer() {
+    each_store(async |world| {
+        let (lab, zoo, store) = (name("lab"), name("zoo"), &world.store);
+        let data = dataset(world, "lab/a", "1").await;
+        let mean = function(world, "devs/mean", "print(1)").await;
+        let other = format!("{PERMIT} // the same");
+        for (n, by) in [(1, FORBID_GUEST), (2, FAILS), (3, "// nothing")] {
+            rules(world, "lab", PERMIT).await;
+            let run = world.ask(&mean, &[&data], n).await;
+            world.start_next().await;
+            // Neither the rules of others nor such as let it go on.
+            for (owner, text) in [(&zoo, by), (&lab, other.as_str())] {
+                let killed = store.rule_put(owner, text, now()).await;
+                assert_eq!(killed.unwrap(), [], "{text}");
+            }
+            let killed = store.rule_put(&lab, by, now()).await.unwrap();
+            assert_eq!(killed, std::slice::from_ref(&run.id), "{by}");
+            let finish = Finish::because(Reason::Succeeded);
+            let ended = store.run_finish(&run.id, finish, now()).await.unwrap();
+            assert_eq!(ended.reason, Some(Reason::Cancelled { by: lab.clone() }));
+        }
+        rules(world, "lab", PERMIT).await;
+        let run = world.ask(&mean, &[&data], 4).await;
+        world.start_next().await;
+        let killed = store.rule_delete(&lab, now()).await.unwrap();
+        assert_eq!(killed, [run.id]);
+        let events = store.audit_page(Some(&lab), 0, 200).await.unwrap();
+        let last = &events.last().unwrap().event;
+        assert_eq!(last.detail["killed"], json!(killed), "{last:?}");
+    })
+    .await;
+}
+
+#[tokio::test]
+async fn which_of_an_answer_and_failing_rules_was_first_says_the_record_and_no_clock() {
+    each_store(async |world| {
+        let (lab, store) = (name("lab"), &world.store);
+        let data = dataset(world, "lab/a", "1").await;
+        let mean = function(world, "devs/mean", "print(1)").await;
+        let at = |ahead_ms: i64| now() + ahead_ms;
+        // The clock was set back between the rules and the answer.
+        store.rule_put(&lab, FAILS, at(60_000)).await.unwrap();
+        let after = world.ask(&mean, &[&data], 1).await;
+        world.approve("lab", &after).await.unwrap();
+        run_next(world, &after).await;
+        is_shown(&world.run(&after).await);
+        // And between the answer and the rules.
+        store.rule_delete(&lab, now()).await.unwrap();
+        let before = world.ask(&mean, &[&data], 2).await;
+        world.approve("lab", &before).await.unwrap();
+        store.rule_put(&lab, FAILS, at(-60_000)).await.unwrap();
+        let claimed = world.claim().await.unwrap();
+        let started = store.run_start(&claimed.run, &enforced(), now()).await;
+        assert!(
+            matches!(started, Err(StoreError::Refused { .. })),
+            "{started:?}"
+        );
+    })
+    .await;
+}
