@@ -77,6 +77,10 @@ pub struct Says {
     /// between. Empty for an original.
     #[serde(default, skip_serializing_if = "BTreeSet::is_empty")]
     pub derived_from: BTreeSet<InputVersion>,
+    /// What nobody is told, in a version that was computed: so its digest does
+    /// not let who knows all the rest find out what it holds by guessing.
+    #[serde(default, skip_serializing_if = "String::is_empty")]
+    pub salt: String,
 }
 
 /// What becomes of a part when a version follows another.
@@ -167,9 +171,10 @@ impl Changes {
     pub fn over(self, before: &Says) -> Says {
         let is_kept = self.keeps(before);
         let structure = self.structure.over(before.structure.as_ref());
-        let mut derived_from = self.derived_from;
+        let (mut derived_from, mut salt) = (self.derived_from, String::new());
         if is_kept {
             derived_from.extend(before.derived_from.iter().cloned());
+            salt.clone_from(&before.salt);
         }
         Says {
             title: self.title,
@@ -178,6 +183,7 @@ impl Changes {
             structure: structure.filter(|structure| !structure.is_empty()),
             made_by: self.made_by,
             derived_from,
+            salt,
         }
     }
 }
@@ -202,6 +208,16 @@ impl Says {
         }
         let structure = self.structure.map(StructureAsked::checked).transpose()?;
         Ok(Self { structure, ..self })
+    }
+
+    /// The same with a salt of these random bytes, where it comes from other
+    /// versions.
+    pub fn salted(self, random: [u8; 10]) -> Self {
+        let salt = match self.derived_from.is_empty() {
+            true => self.salt,
+            false => hex::encode(random),
+        };
+        Self { salt, ..self }
     }
 
     pub fn is_empty(&self) -> bool {

@@ -17,7 +17,7 @@ use strongroom_core::{
 use strongroom_store::{RunRow, TransformRow};
 use tokio::io::AsyncReadExt as _;
 
-use super::{App, AppError, error::chain};
+use super::{App, AppError, clock::random, error::chain};
 
 /// How long somebody waits for a version after its run has ended.
 const SETTLE_MAX: Duration = Duration::from_secs(20);
@@ -154,7 +154,10 @@ impl App {
         let keeps = made.keeps || changes.keeps(&said);
         let says = changes.over(&said).checked();
         let held = match says {
-            Ok(says) => self.structure_holds(&made.tree, &says).await.map(|()| says),
+            Ok(says) => {
+                let held = self.structure_holds(&made.tree, &says).await;
+                held.map(|()| says.salted(random()))
+            }
             Err(error) => Err(error.into()),
         };
         match held {

@@ -15,7 +15,7 @@ use strongroom_core::{
 };
 use strongroom_store::{DatasetVersionRow, InUse, NewVersion};
 
-use super::{Actor, App, AppError, bodies::Found, show};
+use super::{Actor, App, AppError, bodies::Found, clock::random, show};
 use crate::api;
 
 /// The longest commit message, in characters.
@@ -120,7 +120,7 @@ impl App {
             let after = before.map(|found| found.newest.version);
             let version = NewVersion {
                 tree: new.tree.clone(),
-                says,
+                says: says.salted(random()),
                 message: new.message.clone(),
                 after,
                 takes_from: after.filter(|_| keeps),

@@ -343,3 +343,22 @@ async fn a_guest_at_work_is_ended_by_rules_that_come_to_forbid_it() {
     );
     station.stop().await;
 }
+
+#[tokio::test]
+async fn the_salt_of_a_version_is_kept_and_shown_at_no_door() {
+    let mut station = Station::working().await;
+    station.push_dataset("lab/d", "d.csv", b"a\n1\n").await;
+    station.push_function("devs/f", FUNCTION).await;
+    let run = Way::RuleDeleted.ran(&station).await;
+    save(&station, &run).await;
+    let store = &station.app.store;
+    let made = store.dataset_find(&"guest/made".parse().unwrap()).await;
+    let said = store.dataset_says(&made.unwrap().unwrap().newest).await;
+    let salt = said.unwrap().salt;
+    assert_eq!(salt.len(), 20, "{salt}");
+    for (method, path, body) in doors(&run) {
+        let reply = station.send("guest", method, &path, body).await;
+        assert!(!shown(&reply).contains(&salt), "{path}: {reply:?}");
+    }
+    station.stop().await;
+}

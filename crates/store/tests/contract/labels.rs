@@ -3,10 +3,11 @@
 use serde_json::{Value, json};
 use strongroom_core::{
     digest::Digest,
+    json::canonical_of,
     name::Reference,
     plan::InputVersion,
     run::{Reason, Usage},
-    version::{Changes, MadeBy},
+    version::{Changes, MadeBy, Says},
 };
 use strongroom_store::{DatasetVersionRow, Finish, NewVersion, Page, RunRow, StoreError};
 
@@ -553,6 +554,46 @@ async fn which_of_an_answer_and_failing_rules_was_first_says_the_record_and_no_c
             matches!(started, Err(StoreError::Refused { .. })),
             "{started:?}"
         );
+    })
+    .await;
+}
+
+#[tokio::test]
+async fn the_digest_of_a_version_tells_nobody_what_it_holds_who_does_not_know_its_salt() {
+    each_store(async |world| {
+        let data = dataset(world, "lab/a", "1").await;
+        rules(world, "lab", PERMIT).await;
+        let run = ran(world, &data).await;
+        let plain = save(world, &run, "guest/plain", "2", &data).await;
+        let said = world.store.dataset_says(&plain).await.unwrap();
+        let digest_of = |row: &DatasetVersionRow, said: &Says| {
+            let content = json!({
+                "parent": row.parent, "tree": row.tree, "message": row.message,
+                "author": row.author, "at_ms": row.at_ms,
+                "says": Digest::of(canonical_of(said).as_bytes()),
+            });
+            Digest::of(canonical_of(&content).as_bytes())
+        };
+        assert_eq!(digest_of(&plain, &said), plain.version);
+        let new = NewVersion {
+            tree: tree(world, None, &[("data.csv", "2")]).await,
+            says: said.clone().salted([7; 10]),
+            message: String::new(),
+            after: None,
+            takes_from: None,
+        };
+        let (guest, name) = (name("guest"), object("guest/salted"));
+        let salted = world.store.dataset_save(&guest, &name, new, now()).await;
+        let salted = salted.unwrap().unwrap();
+        assert_eq!(salted.tree, plain.tree);
+        assert_ne!(digest_of(&salted, &said), salted.version);
+        let told = said.salted([7; 10]);
+        assert_eq!(digest_of(&salted, &told), salted.version);
+        // It changes nothing of what is said.
+        assert!(told.changes_nothing(&Says {
+            salt: String::new(),
+            ..told.clone()
+        }));
     })
     .await;
 }
