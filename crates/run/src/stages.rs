@@ -24,6 +24,8 @@ use crate::prepared::Ended;
 
 /// What the folder is called that a stage sees as `/stage`.
 pub const LAID: &str = "stage";
+/// The file in it with what the inputs say of themselves.
+const INPUTS: &str = "inputs.json";
 
 /// A run on its way through its stages.
 #[derive(Debug)]
@@ -171,19 +173,38 @@ impl Carried {
     ///
     /// What the host said; it is at fault.
     pub fn lay_into(&self, private: &Path) -> io::Result<()> {
-        use io::Write as _;
-        let folder = private.join(LAID);
-        std::fs::create_dir(&folder)?;
-        let mut file = std::fs::OpenOptions::new()
-            .write(true)
-            .create_new(true)
-            .mode(0o444)
-            .open(folder.join(self.stage.file_name()))?;
-        file.write_all(self.text.as_bytes())?;
-        // Again, since the mode at creation passes through the umask.
-        file.set_permissions(std::fs::Permissions::from_mode(0o444))?;
-        std::fs::set_permissions(&folder, std::fs::Permissions::from_mode(0o755))
+        lay(private, Some(self), None)
     }
+}
+
+/// Writes what a stage is given beside its data into a new folder [`LAID`]
+/// below `private`: a value, and what its inputs say of themselves, as JSON.
+///
+/// # Errors
+///
+/// As [`Carried::lay_into`].
+pub fn lay(private: &Path, carried: Option<&Carried>, inputs: Option<&str>) -> io::Result<()> {
+    let folder = private.join(LAID);
+    std::fs::create_dir(&folder)?;
+    if let Some(carried) = carried {
+        lay_file(&folder.join(carried.stage.file_name()), &carried.text)?;
+    }
+    if let Some(inputs) = inputs {
+        lay_file(&folder.join(INPUTS), inputs)?;
+    }
+    std::fs::set_permissions(&folder, std::fs::Permissions::from_mode(0o755))
+}
+
+fn lay_file(path: &Path, text: &str) -> io::Result<()> {
+    use io::Write as _;
+    let mut file = std::fs::OpenOptions::new()
+        .write(true)
+        .create_new(true)
+        .mode(0o444)
+        .open(path)?;
+    file.write_all(text.as_bytes())?;
+    // Again, since the mode at creation passes through the umask.
+    file.set_permissions(std::fs::Permissions::from_mode(0o444))
 }
 
 #[cfg(test)]

@@ -4,6 +4,7 @@ import ast
 import contextlib
 import importlib.util
 import io
+import json
 import os
 import pathlib
 import subprocess
@@ -145,6 +146,24 @@ class Inputs(unittest.TestCase):
             with self.assertRaises(FileNotFoundError):
                 run_through(names, path.parent / "none")
 
+    def test_what_a_version_says_of_itself_comes_with_it(self):
+        told = {"": {"meta": {"title": "T"}, "readme": "# T"}, "zoo": {"structure": {"body": "z"}}}
+
+        def transform(data, ctx):
+            return [data.meta, data.structure, data.readme]
+
+        files = {"zoo/a.csv": "1"}
+        self.assertEqual(
+            run_through(transform, files=files, about=told).value, [{"title": "T"}, {}, "# T"]
+        )
+        self.assertEqual(run_through(transform, files=files).value, [{}, {}, ""])
+        named = run_through(
+            lambda data, ctx: [data["zoo"].structure, data["zoo"].meta], files=files, about=told
+        )
+        self.assertEqual(named.value, [{"body": "z"}, {}])
+        with self.assertRaisesRegex(ValueError, "has no data"):
+            run_through(lambda ctx: None, stage="download", about=told)
+
     def test_data_frames_are_there_where_their_library_is(self):
         for library in ("pandas", "polars", "pyarrow"):
             method = {"pyarrow": "arrow"}.get(library, library)
@@ -244,6 +263,46 @@ class Log(unittest.TestCase):
         self.assertEqual((line.progress.done, line.progress.total), (1000.0, 1000.0))
         for text in ("progress", "progress x", "progress 1..2/3", "no progress 3"):
             self.assertIsNone(strongroom.LogLine(1, 0, "stdout", text).progress, text)
+
+
+    def test_a_step_is_told_from_its_beginning_to_its_end_where_that_is_asked_for(self):
+        code = (
+            "import strongroom\n"
+            "with strongroom.step('clean'): print('a', end='')\n"
+            "try:\n"
+            "    with strongroom.step('n' * 2000, 'last'): 1 / 0\n"
+            "except ZeroDivisionError: pass\n"
+        )
+        for asked, wanted in (
+            (
+                {"STRONGROOM_EVENTS": "stderr"},
+                [
+                    {"event": "step_start", "name": "clean", "category": "transform"},
+                    {
+                        "event": "step_stop",
+                        "name": "clean",
+                        "category": "transform",
+                        "status": "succeeded",
+                    },
+                    {"event": "step_start", "name": "n" * 1000, "category": "last"},
+                    {
+                        "event": "step_stop",
+                        "name": "n" * 1000,
+                        "category": "last",
+                        "status": "failed",
+                    },
+                ],
+            ),
+            ({}, []),
+        ):
+            done = subprocess.run(
+                [sys.executable, "-c", code],
+                capture_output=True,
+                text=True,
+                env={**os.environ, "STRONGROOM_RUN_ID": "run-x", **asked},
+            )
+            self.assertEqual([json.loads(line) for line in done.stderr.splitlines()], wanted)
+            self.assertEqual(done.stdout, "a")
 
 
 class Calling(unittest.TestCase):

@@ -48,6 +48,31 @@ class Data:
 
         return Path(self._root)
 
+    @property
+    def meta(self):
+        """The title, description and so on of this version; {} where it has none."""
+        return self._said().get("meta") or {}
+
+    @property
+    def structure(self):
+        """How its body is written, as it was given; {} where nothing was."""
+        return self._said().get("structure") or {}
+
+    @property
+    def readme(self):
+        """Its readme in Markdown; "" where it has none."""
+        return self._said().get("readme") or ""
+
+    def _said(self):
+        import json
+
+        try:
+            with open(f"{STAGE}/inputs.json", encoding="utf-8") as file:
+                told = json.load(file)
+        except FileNotFoundError:
+            return {}
+        return told.get((self._root or DATA)[len(DATA) + 1 :]) or {}
+
     def names(self):
         """The paths of all files below the folder, sorted."""
         if self._root is None:

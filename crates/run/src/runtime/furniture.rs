@@ -245,6 +245,8 @@ impl Furniture {
     pub(crate) fn events(&self) -> Events {
         match self.beside {
             Some(shipped::STAR) => Events::OnStderr,
+            // The package `strongroom`, which has `step`.
+            _ if !self.kit.is_empty() => Events::OnStderr,
             _ => Events::None,
         }
     }

@@ -6,11 +6,12 @@
 use std::{
     collections::BTreeMap,
     path::{Path, PathBuf},
+    sync::Arc,
 };
 
-use serde_json::json;
+use serde_json::{Map, Value, json};
 use strongroom_core::{
-    digest::Digest,
+    json,
     name::Name,
     plan::Inputs,
     plan::Plan,
@@ -18,6 +19,7 @@ use strongroom_core::{
     stage::Stage,
     transform::TOLD_FILE,
     tree::{Tree, TreeFile, TreePath},
+    version::Says,
 };
 use strongroom_run::{Dependencies, Job, Reach};
 use strongroom_store::{ClaimedRun, StoreError};
@@ -28,8 +30,9 @@ use crate::{
     gateway::Mask,
 };
 
-/// The runtime whose guests are told what versions say of themselves. Which it
-/// is stands in the plan, and what a version says is under its digest.
+/// The runtime whose guests are told what versions say of themselves in a file
+/// among the data; others find it in `/stage`. Which it is stands in the plan,
+/// and what a version says is under its digest.
 const STARLARK: &str = "starlark";
 
 /// What a run's guests will see.
@@ -41,6 +44,8 @@ pub struct Laid {
     /// The entry alone, where it is a program; gone when this is.
     program: Option<tempfile::TempDir>,
     inputs: Inputs<PathBuf>,
+    /// What they say of themselves, as JSON by their names.
+    told: Option<Arc<str>>,
     dependencies: Option<Dependencies>,
     /// What each stage is told, unsealed.
     secrets: BTreeMap<Stage, BTreeMap<String, String>>,
@@ -64,10 +69,17 @@ impl Laid {
         let dependencies = app.dependencies_of(&content).await.map_err(not_installed)?;
         let program = program(app, &claimed.plan, &content.manifest.entry, &function_dir).await?;
         let mut folders = Vec::new();
-        for (_, version) in claimed.plan.inputs.iter() {
+        let mut all_told = Map::new();
+        for (name, version) in claimed.plan.inputs.iter() {
             let mut tree = app.store.dataset_tree(version).await.map_err(wrong)?;
-            if claimed.plan.runtime.name.as_str() == STARLARK {
-                tree = with_told(app, version, tree).await.map_err(wrong)?;
+            let told = told_of(app.store.version_says(version).await.map_err(wrong)?);
+            match claimed.plan.runtime.name.as_str() == STARLARK {
+                _ if told.is_empty() => {}
+                true => tree = with_told(app, &told, tree).await.map_err(wrong)?,
+                false => {
+                    let name = name.map_or("", Name::as_str).to_owned();
+                    all_told.insert(name, Value::Object(told));
+                }
             }
             folders.push(blobs.view(&tree).await.map_err(wrong)?);
         }
@@ -92,8 +104,14 @@ impl Laid {
             function_dir,
             program,
             inputs,
+            told: (!all_told.is_empty()).then(|| json::canonical_of(&all_told).into()),
             dependencies,
         })
+    }
+
+    /// What the inputs of a stage say of themselves, where it has some that do.
+    pub fn told(&self, stage: Stage) -> Option<Arc<str>> {
+        self.told.clone().filter(|_| stage.sees_data())
     }
 
     /// The job of one stage, whose guest finds `stage_dir` as `/stage`.
@@ -136,27 +154,30 @@ fn not_installed(error: AppError) -> Reason {
     }
 }
 
+/// What a version says of itself, part by part.
+fn told_of(says: Says) -> Map<String, Value> {
+    let parts = [
+        ("meta", says.meta.map(|meta| json!(meta))),
+        ("readme", says.readme.map(|readme| json!(readme))),
+        (
+            "structure",
+            says.structure.map(|structure| json!(structure)),
+        ),
+    ];
+    let told = parts
+        .into_iter()
+        .filter_map(|(name, part)| Some((name.to_owned(), part?)));
+    told.collect()
+}
+
 /// The files of a version, and with them what it says, unless there is a file
 /// of that name.
-async fn with_told(app: &App, version: &Digest, tree: Tree) -> Result<Tree, StoreError> {
+async fn with_told(app: &App, told: &Map<String, Value>, tree: Tree) -> Result<Tree, StoreError> {
     let path: TreePath = TOLD_FILE.parse().expect("a constant, plain path");
-    let says = app.store.version_says(version).await?;
-    let mut told = serde_json::Map::new();
-    let mut tell = |part: &str, value: Option<serde_json::Value>| {
-        if let Some(value) = value {
-            told.insert(part.to_owned(), value);
-        }
-    };
-    tell("meta", says.meta.map(|meta| json!(meta)));
-    tell("readme", says.readme.map(|readme| json!(readme)));
-    tell(
-        "structure",
-        says.structure.map(|structure| json!(structure)),
-    );
-    if told.is_empty() || tree.get(&path).is_some() {
+    if tree.get(&path).is_some() {
         return Ok(tree);
     }
-    let text = strongroom_core::json::canonical_of(&told);
+    let text = json::canonical_of(told);
     let put = app.store.blobs().put_bytes(text.as_bytes()).await?;
     let file = TreeFile {
         digest: put.digest,

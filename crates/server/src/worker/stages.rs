@@ -12,7 +12,8 @@ use strongroom_core::{
     stage::Stage,
 };
 use strongroom_run::{
-    Backend, Carried, Course, Ended, OutFolder, PrepareError, Prepared, stages::LAID,
+    Backend, Carried, Course, Ended, OutFolder, PrepareError, Prepared,
+    stages::{LAID, lay},
 };
 use strongroom_store::{ClaimedRun, Finish, LogLine, StageBegin, StageEnd};
 use tempfile::TempDir;
@@ -65,10 +66,7 @@ impl House<'_> {
             what: "the plan has no stage".to_owned(),
         })?;
         let stage = permit.stage();
-        let folder = match course.carried_to(stage) {
-            Some(carried) => Some(self.folder(carried.clone()).await?),
-            None => None,
-        };
+        let folder = self.folder(stage, course.carried_to(stage)).await?;
         let path = folder.as_ref().map(|folder| folder.path().join(LAID));
         let job = self.laid.job(stage, path);
         let prepared = self.backend.prepare(permit, job).await;
@@ -103,15 +101,24 @@ impl House<'_> {
         }
     }
 
-    /// A folder with the value that a stage is given.
-    async fn folder(&self, carried: Carried) -> Result<TempDir, Reason> {
+    /// A folder with what a stage is given beside its data, if that is anything.
+    async fn folder(
+        &self,
+        stage: Stage,
+        carried: Option<&Carried>,
+    ) -> Result<Option<TempDir>, Reason> {
+        let (carried, inputs) = (carried.cloned(), self.laid.told(stage));
+        if carried.is_none() && inputs.is_none() {
+            return Ok(None);
+        }
         const WHAT: &str = "could not hand a value to the next stage";
         let folder = self.app.store.blobs().scratch();
         let folder = folder.map_err(|error| host_error(WHAT, &error))?;
-        let laid =
-            tokio::task::spawn_blocking(move || carried.lay_into(folder.path()).map(|()| folder));
+        let laid = tokio::task::spawn_blocking(move || {
+            lay(folder.path(), carried.as_ref(), inputs.as_deref()).map(|()| folder)
+        });
         match laid.await {
-            Ok(Ok(folder)) => Ok(folder),
+            Ok(Ok(folder)) => Ok(Some(folder)),
             Ok(Err(error)) => {
                 tracing::error!(%error, WHAT);
                 Err(Reason::HostError {

@@ -139,3 +139,50 @@ async fn who_may_not_read_the_log_hears_of_no_step() {
     let heard = stream(&station, "guest", &run, None).await;
     assert_eq!(heard, ["event: end"]);
 }
+
+#[tokio::test]
+async fn a_function_in_python_tells_of_its_steps_where_it_says_so() {
+    let mut station = Station::working().await;
+    let source = r#"
+import strongroom
+
+def transform(data, ctx):
+    with strongroom.step("clean", "prepare"):
+        print("cleaning")
+    try:
+        with strongroom.step("weigh"):
+            raise ValueError
+    except ValueError:
+        return 1
+"#;
+    station.push_function("devs/f", source).await;
+    let run = station.ask("guest", "devs/f", &[], json!({})).await;
+    let path = format!("/v1/runs/{}", text(&run, "id"));
+    let ended = station.get("guest", &format!("{path}?wait=30s")).await.ok();
+    assert_eq!(ended["value"], 1, "{ended}");
+    let told = station.get("guest", &format!("{path}/steps")).await.ok();
+    let told: Vec<String> = told["items"]
+        .as_array()
+        .unwrap()
+        .iter()
+        .map(|step| {
+            let status = step["status"].as_str().unwrap_or("-");
+            let (event, name) = (text(step, "event"), text(step, "name"));
+            format!("{event} {name} {} {status}", text(step, "category"))
+        })
+        .collect();
+    assert_eq!(
+        told,
+        [
+            "step_start clean prepare -",
+            "step_stop clean prepare succeeded",
+            "step_start weigh transform -",
+            "step_stop weigh transform failed",
+        ]
+    );
+    // Its log has its own words alone.
+    let log = station.get("guest", &format!("{path}/log")).await.ok();
+    let lines = log["items"].as_array().unwrap();
+    assert_eq!((lines.len(), text(&lines[0], "text")), (1, "cleaning"));
+    station.stop().await;
+}

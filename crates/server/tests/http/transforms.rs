@@ -423,3 +423,34 @@ async fn what_a_station_had_not_saved_when_it_stopped_the_next_start_saves() {
     let now = station.get("lab", &path).await.ok();
     assert_eq!(now["outcome"]["state"], "saved", "{now}");
 }
+
+#[tokio::test]
+async fn a_function_in_python_is_told_what_the_version_before_says_where_it_sees_it() {
+    let mut station = station().await;
+    let first = made(&station, FILTER, json!({})).await;
+    assert_eq!(first["outcome"]["state"], "saved", "{first}");
+    let source = r#"
+import json, os
+
+def transform(data, ctx):
+    told = {"meta": {"title": data.meta["title"] + "!"}, "body": "previous"}
+    (ctx.out / "dataset.json").write_text(json.dumps(told))
+    return [data.meta, data.structure, data.readme, data.names()]
+"#;
+    let second = made(&station, source, json!({})).await;
+    assert_eq!(second["outcome"]["state"], "saved", "{second}");
+    let heavy = json!([{ "title": "Heavy ones" }, {}, "", ["d.csv"]]);
+    assert_eq!(second["run"]["value"], heavy);
+    assert_eq!(newest(&station).await["meta"]["title"], "Heavy ones!");
+    // By its name where there are others, which say nothing here.
+    let source = r#"
+def transform(data, ctx):
+    return [data["previous"].meta["title"], data["other"].meta]
+"#;
+    let asked = waiting(&station, source).await;
+    answered(&station, &asked, "approve").await;
+    let path = format!("/v1/runs/{}?wait=30s", text(&asked["run"], "id"));
+    let run = station.get("lab", &path).await.ok();
+    assert_eq!(run["value"], json!(["Heavy ones!", {}]), "{run}");
+    station.stop().await;
+}

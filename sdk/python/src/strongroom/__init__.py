@@ -1,8 +1,8 @@
 """Write functions for a Strongroom station, and call them.
 
 Inside a sandbox there is the guest's half: `args`, `read`, `write`, `log`,
-`progress`, `secret`, `config`, `earlier`, `stage`, `run_id`, `run_through` and
-the module `http`. Everywhere else there is the caller's half too: `Station`,
+`progress`, `step`, `secret`, `config`, `earlier`, `stage`, `run_id`,
+`run_through` and the module `http`. Everywhere else there is the caller's half too: `Station`,
 `AsyncStation`, `call`, what they return and what they raise.
 
 Importing this costs next to nothing: each name is loaded when it is first
@@ -133,6 +133,9 @@ if TYPE_CHECKING:
     from ._guest import (
         stage as stage,
     )
+    from ._guest import (
+        step as step,
+    )
     from ._inputs import Data as Data
     from ._inputs import Source as Source
     from ._inputs import read as read
@@ -185,7 +188,7 @@ _HOMES = {
     "Invalid LogLimit NotEnded NotFound NotLoggedIn OutOfMemory OutputRefused OutputTooLarge "
     "PendingApproval Problem Refused RunError StationTrouble StillRunning StrongroomError "
     "TimedOut TooLarge TooMany TooManyProcesses Unauthorized Unreachable",
-    "_guest": "Context NotInside args config earlier log progress run_id secret stage",
+    "_guest": "Context NotInside args config earlier log progress run_id secret stage step",
     "_inputs": "Data Source read",
     "_outputs": "write",
     "_records": "Dataset DatasetVersion Event Function FunctionVersion LogLine OutputFile Reason "

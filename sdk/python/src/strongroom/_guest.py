@@ -20,6 +20,8 @@ if TYPE_CHECKING:
 
 # At most one line of progress in this time, in seconds, since a log is bounded.
 PROGRESS_EVERY = 1.0
+# The longest name of a step, in characters; a station takes none that is longer.
+WORD_CHARS_MAX = 1000
 
 
 class NotInside(RuntimeError):
@@ -152,6 +154,38 @@ def log(*values: object, **fields: object) -> None:
     sys.stdout.flush()
 
 
+class step:
+    """One step of a function, told to those who follow the run: `with step("clean"):`.
+
+    They see when it begins and how it ends, also when it raises, which it does
+    on. It is shown by `strongroom run --events` and `strongroom logs --events`;
+    where nobody asked for events it tells nothing. Names are cut at 1,000
+    characters, and each event is part of the log and of its bound.
+    """
+
+    def __init__(self, name: str, category: str = "") -> None:
+        self.name = str(name)[:WORD_CHARS_MAX]
+        self.category = str(category or stage())[:WORD_CHARS_MAX]
+
+    def __enter__(self) -> "step":
+        self._tell("step_start")
+        return self
+
+    def __exit__(self, kind: "Any", error: "Any", trace: "Any") -> None:
+        self._tell("step_stop", status="succeeded" if kind is None else "failed")
+
+    def _tell(self, event: str, **more: str) -> None:
+        if here().environ.get("STRONGROOM_EVENTS") != "stderr":
+            return
+        told = {"event": event, "name": self.name, "category": self.category, **more}
+        # What was said before comes before, and the event is a line of its own.
+        sys.stdout.flush()
+        sys.stderr.flush()
+        line = (json.dumps(told) + "\n").encode("ascii")
+        while line:
+            line = line[os.write(2, line) :]
+
+
 _progress_told = [float("-inf")]
 
 
@@ -170,6 +204,17 @@ def progress(done: float, total: "Optional[float]" = None, what: str = "") -> No
     of = "" if total is None else f"/{total:g}"
     words = " ".join(what.split())
     log(f"progress {done:g}{of}" + (f" {words}" if words else ""))
+
+
+def said(root: str, stages: str) -> "Dict[str, Any]":
+    """What the input in this folder of `/data` says of itself: meta, structure, readme."""
+    try:
+        with open(f"{stages}/inputs.json", "rb") as file:
+            told = json.loads(file.read())
+    except FileNotFoundError:
+        return {}
+    name = os.path.relpath(root, here().data)
+    return dict(told.get("" if name == "." else name) or {})
 
 
 class Context:

@@ -7,7 +7,7 @@ imported only by those who want a frame.
 import json
 import os
 
-from ._guest import here, stage
+from ._guest import here, said, stage
 from ._names import below, inside, listed, suffix
 
 TYPE_CHECKING = False
@@ -163,6 +163,24 @@ class Data:
         from pathlib import Path
 
         return Path(self._root)
+
+    @property
+    def meta(self) -> "Dict[str, Any]":
+        """The title, description and so on of this version; {} where it has none."""
+        return dict(self._said().get("meta") or {})
+
+    @property
+    def structure(self) -> "Dict[str, Any]":
+        """How its body is written, as it was given; {} where nothing was."""
+        return dict(self._said().get("structure") or {})
+
+    @property
+    def readme(self) -> str:
+        """Its readme in Markdown; "" where it has none."""
+        return str(self._said().get("readme") or "")
+
+    def _said(self) -> "Dict[str, Any]":
+        return {} if self._root is None else said(self._root, here().stages)
 
     def names(self) -> "List[str]":
         """The paths of all files below the folder, sorted."""

@@ -44,6 +44,7 @@ def run_through(
     arguments: "Optional[Mapping[str, Any]]" = None,
     stage: "Optional[str]" = None,
     earlier: "Optional[Mapping[str, Any]]" = None,
+    about: "Optional[Mapping[str, Any]]" = None,
     secrets: "Optional[Mapping[str, str]]" = None,
     config: "Optional[Mapping[str, Any]]" = None,
     **args: "Any",
@@ -55,7 +56,8 @@ def run_through(
     them. `data` is a file or a folder, or a dict of them for named inputs;
     `files` are inputs given as text or bytes, by their paths below `/data`.
     The arguments are `args` over `arguments`. `earlier` has the values of
-    earlier stages, such as `{"download": …}`.
+    earlier stages, such as `{"download": …}`, and `about` what inputs say of
+    themselves, by their names: `{"": {"meta": {"title": …}}}` for a lone one.
 
     Arguments and the returned value go through JSON, as they do on a station.
     Whatever the function raises is raised here. It raises `TypeError` when the
@@ -73,8 +75,8 @@ def run_through(
                 environ["STRONGROOM_" + variable] = json.dumps(dict(values))
         place = _guest.Place(root, environ, whole)
         os.mkdir(place.out)
-        _lay_stages(place.stages, earlier or {})
-        if stage == "download" and (data is not None or files):
+        _lay_stages(place.stages, {**(earlier or {}), **({"inputs": about} if about else {})})
+        if stage == "download" and (data is not None or files or about):
             raise ValueError("the stage download has a network, and so it has no data")
         _lay_data(place, data, files or {})
         _guest._stand_in.append(place)
