@@ -17,7 +17,7 @@ use starlark::values::Heap;
 use crate::{
     guest::{Guest, read_if_there},
     modules::json,
-    rows::{Content, Kind, Reading, Rows, Table},
+    rows::{Content, Kind, Reading, Rows, Table, parquet},
 };
 
 /// The file that tells what is known of a dataset beside its body.
@@ -191,6 +191,7 @@ impl Input {
                     .map(|table| heap.alloc(Rows::new(table)))
                     .map_err(anyhow::Error::from)
             }
+            Format::Parquet => parquet::open(path).map(|table| heap.alloc(Rows::new(table))),
             _ => fs::read(path)
                 .map_err(anyhow::Error::from)
                 .and_then(|raw| parse(&raw, *format, &self.reading(), heap)),
@@ -266,9 +267,7 @@ pub fn parse<'v>(
             }
             Ok(heap.alloc(rows))
         }
-        Format::Parquet => anyhow::bail!(
-            "Starlark does not read parquet; give the run the dataset as csv, json or ndjson"
-        ),
+        Format::Parquet => anyhow::bail!("a text is no parquet"),
     }
 }
 

@@ -7,7 +7,7 @@
 
 mod assert;
 mod base64;
-mod bounds;
+pub(crate) mod bounds;
 mod bsoup;
 pub(crate) mod cbor;
 mod csv;

@@ -6,6 +6,7 @@
 //! in memory, unless the script keeps rows. Absent: any way to change them.
 
 mod found;
+pub mod parquet;
 mod reader;
 mod row;
 mod table;

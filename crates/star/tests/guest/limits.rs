@@ -128,7 +128,7 @@ fn a_body_that_is_no_table_ends_the_script_with_the_reason() {
     body("a.json", b"[1,").failed("a.json: EOF");
     body("a.json", "[".repeat(1000).as_bytes()).failed("nested deeper than 120");
     body("a.ndjson", b"{}\n{\n").failed("a.ndjson: line 2");
-    body("a.parquet", b"PAR1").failed("does not read parquet");
+    body("a.parquet", b"PAR1").failed("a.parquet: the body is not Parquet");
 }
 
 #[test]

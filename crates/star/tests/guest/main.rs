@@ -3,5 +3,6 @@
 mod first;
 mod limits;
 mod network;
+mod parquet;
 mod second;
 mod trial;
