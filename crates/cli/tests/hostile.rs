@@ -51,6 +51,37 @@ fn who_reads_what_comes_out_of_a_station_is_safe() {
     all_are_contained(&found(Besieged::outputs));
 }
 
+/// The largest output that a run may leave where it lies on a disk.
+const LARGE: u64 = 96 << 20;
+
+#[test]
+fn a_station_gives_no_more_of_a_large_output_than_a_run_may_leave() {
+    if !rustix::process::geteuid().is_root() {
+        // Nobody else may mount a disk, and what is asked of one is refused.
+        return;
+    }
+    let place = Place::new();
+    let own = std::fs::read_to_string(place.home().join("config.toml")).unwrap();
+    let large = CONFIG.replace("out = \"1 MiB\"", &format!("out = {LARGE}"));
+    place.configure(&format!("{own}{large}"));
+    let station = Station::start_in(place);
+    let token = station.user("hostile").token;
+    let canaries = Canaries::plant().unwrap();
+    // The table of files in it is made of whole blocks, so what it has room for
+    // is more than the 16 that are taken out of it.
+    let limits = serde_json::json!({
+        "memory_bytes": 48 << 20, "processes": 24, "tmp_bytes": 4 << 20,
+        "out_bytes": LARGE, "out_files": 1000, "cpu_milli": 1000,
+    });
+    let told = serde_json::json!({
+        "canaries": canaries.told(), "limits": limits, "mark": std::process::id(),
+    });
+    let place = Besieged::at(&station.url, &token, told);
+    let mut judged = besiege(&place, "disk");
+    judged.extend(place.outputs());
+    all_are_contained(&judged);
+}
+
 /// Memory, disk and the pool are bounded by looks there, which
 /// `crates/jail/tests/hostile.rs` tries without a station.
 #[test]

@@ -151,6 +151,8 @@ def leave(secret):
     kept().append(secret)
     expose.leak = download.leak = secret
     os.environ["LEAK"] = secret
+    print(secret, flush=True)
+    print(secret, file=sys.stderr, flush=True)
     os.umask(0)
     for place in PLACES:
         for name in ("leak", "main.py", "sitecustomize.py", "string.py"):
@@ -170,6 +172,17 @@ def leave(secret):
         while True:
             time.sleep(1)
 
+def heard():
+    # The other end of a pipe can be opened anew by who has one.
+    said = b""
+    for number in range(16):
+        try:
+            pipe = os.open(f"/proc/self/fd/{number}", os.O_RDONLY | os.O_NONBLOCK)
+            said += os.read(pipe, 65536)
+        except OSError:
+            pass
+    return b"4711" in said
+
 def expose(data, ctx):
     leave(data.text())
     return None
@@ -184,7 +197,9 @@ def download(ctx):
         getattr(sys, "leak", None), "leak" in sys.modules, getattr(download, "leak", None), ctx.expose,
         os.environ.get("LEAK"), os.path.exists("/data"),
     ]
-    return [texts, sorted(names), "4711" in repr(sys.argv) + repr(os.environ), len(os.listdir("/proc/self/task"))]
+    own = (1, os.getpid(), os.getppid())
+    others = [name for name in os.listdir("/proc") if name.isdigit() and int(name) not in own]
+    return [texts, sorted(names), "4711" in repr(sys.argv) + repr(os.environ), len(others), heard()]
 
 def transform(data, ctx):
     return ctx.download
@@ -205,7 +220,50 @@ fn nothing_was_found() -> Value {
         json!(null),
         json!(false),
     ];
-    json!([nothing, ["expose.json", "main.py"], false, 1])
+    json!([nothing, ["expose.json", "main.py"], false, 0, false])
+}
+
+/// A program that could not find what is there proves nothing: within one stage
+/// the same one finds what it left wherever it left it.
+#[tokio::test]
+async fn what_is_left_within_one_stage_is_found_there_by_every_way() {
+    let both = "
+def transform(data, ctx):
+    leave(data.text())
+    class Here:
+        expose = None
+    return download(Here)
+";
+    let (ways, _) = EVERY_WAY.split_once("def transform").unwrap();
+    let house = House::new();
+    let task = on_secret(&format!("{ways}{both}"));
+    let found = house.run(task).await.value();
+    let all = json!([
+        "4711",
+        "4711",
+        "4711",
+        ["4711"],
+        "4711",
+        "4711",
+        "4711",
+        true,
+        "4711",
+        null,
+        "4711",
+        true
+    ]);
+    assert_eq!(found[0], all);
+    let names: Vec<&str> = found[1]
+        .as_array()
+        .unwrap()
+        .iter()
+        .map(|name| name.as_str().unwrap())
+        .collect();
+    let leaks = names.iter().filter(|name| **name == "leak").count();
+    // In /tmp, in /dev/shm and in /out.
+    assert_eq!(leaks, 3, "{names:?}");
+    assert_eq!(found[2], true);
+    assert_ne!(found[3], 0);
 }
 
 #[tokio::test]
@@ -342,14 +400,15 @@ def tries(work):
         return None
 
 def hold():
-    kept = []
+    own = open("/function/main.py", "rb")
+    kept = [own]
     def bind():
         kept.append(socket.socket(socket.AF_UNIX))
         kept[-1].bind("\0leak")
     tries(bind)
-    tries(lambda: fcntl.flock(CODE, fcntl.LOCK_EX))
-    tries(lambda: fcntl.fcntl(CODE, fcntl.F_SETLK, LOCK))
-    tries(lambda: fcntl.fcntl(CODE, fcntl.F_SETLEASE, fcntl.F_RDLCK))
+    tries(lambda: fcntl.flock(own, fcntl.LOCK_EX))
+    tries(lambda: fcntl.fcntl(own, fcntl.F_SETLK, LOCK))
+    tries(lambda: fcntl.fcntl(own, fcntl.F_SETLEASE, fcntl.F_RDLCK))
     tries(lambda: os.utime("/function/main.py", (KEY, KEY)))
     C.shmget(KEY, 4096, 0o1666)
     C.mq_open(b"/leak", os.O_CREAT | os.O_RDWR, 0o666, None)
@@ -395,8 +454,27 @@ def download(ctx):
     return look()
 
 def transform(data, ctx):
-    return ctx.download if os.path.exists("/stage") else hold()
+    if "beside" not in ctx.args:
+        return hold()
+    held, holds = os.pipe()
+    if os.fork() == 0:
+        os.dup2(holds, 1)
+        hold()
+    os.read(held, 1)
+    return sorted(look())
 "#;
+
+/// What walls keep from nobody within one sandbox is noticed there: whoever
+/// looks can see.
+#[tokio::test]
+async fn what_is_held_within_one_stage_is_noticed_there() {
+    let house = House::new();
+    let task = on_secret(NEIGHBOURS).args(json!({ "beside": true }));
+    let found = house.run(task).await.value();
+    // Sockets, queues, shared memory and locks of whole files no guest has.
+    let held = ["/dev/shm/leak", "/out/leak", "/tmp/leak", "record lock"];
+    assert_eq!(found, json!(held));
+}
 
 #[tokio::test]
 async fn a_stage_with_a_network_notices_nothing_that_one_with_data_holds_meanwhile() {

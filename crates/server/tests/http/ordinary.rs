@@ -58,6 +58,22 @@ async fn walk(groups: Vec<PathBuf>) {
         let run = ended(&station, &asked).await;
         assert_eq!(run["reason"]["code"], code, "{run}");
     }
+    // An /out that needs a disk is refused, and one that memory holds is not.
+    station
+        .push_function("devs/g", "open('/out/x', 'w').write('1')")
+        .await;
+    for (memory, code) in [("64MiB", "refused"), ("256MiB", "succeeded")] {
+        let limits = json!({ "memory": memory, "out": "128MiB" });
+        let body = json!({ "function": "devs/g", "limits": limits });
+        let asked = station.post("guest", "/v1/runs", body).await.json();
+        let run = ended(&station, &asked).await;
+        assert_eq!(run["reason"]["code"], code, "{run}");
+        if code == "refused" {
+            let why = text(&run["reason"], "why");
+            assert!(why.contains("cannot lie on a disk here"), "{why}");
+            assert!(why.contains("ordinary user"), "{why}");
+        }
+    }
     station.stop().await;
     drop(station);
     for group in groups {
