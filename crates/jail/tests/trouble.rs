@@ -86,6 +86,8 @@ fn a_full_disk_is_named_by_the_reduced_tier_and_the_next_run_works() {
     on_a_stage(test, &script, |stage| {
         let warden = Warden::start(config(&stage)).unwrap();
         assert_eq!(warden.kernel().missing(), None, "{:?}", warden.kernel());
+        // What the rehearsal had would be free again once the disk is full.
+        cell::soon("the rehearsal's end", || runs_below(&stage) == 0);
         let fillers = fill(&stage);
         let (wall, detail) = refused(&warden, shell(LIMITS, "true"));
         assert_eq!(wall, "private_folder", "{detail}");
@@ -112,6 +114,13 @@ fn config(folder: &Path) -> WardenConfig {
         uid_base: 720_000_000 + std::process::id() % 100_000 * 128,
         ..cell::config()
     }
+}
+
+/// The folders of runs that a warden of the reduced tier has in its place.
+fn runs_below(stage: &Path) -> usize {
+    let inside = |folder: PathBuf| std::fs::read_dir(folder).into_iter().flatten().flatten();
+    let wardens = inside(stage.to_owned()).flat_map(|shared| inside(shared.path()));
+    wardens.flat_map(|own| inside(own.path())).count()
 }
 
 /// Takes every file that can still be made.
