@@ -35,6 +35,9 @@ pub struct VmArgs {
     /// A part of `suite::test`; all without it
     #[arg(default_value = "")]
     filter: String,
+    /// Only these suites, with commas between them
+    #[arg(long, value_delimiter = ',')]
+    suites: Vec<String>,
     /// Only as `root`, or only as the ordinary `user`
     #[arg(long = "as", value_parser = USERS)]
     user: Option<String>,
@@ -84,13 +87,13 @@ pub fn run(args: &VmArgs) -> anyhow::Result<()> {
     say("booting the machine");
     let time_max = Duration::from_secs(60 * args.minutes_max);
     let heard = machine.boot(time_max, |line| report.take(line));
+    if args.write {
+        let page = report.page(&args.kernel, heard.is_ok())?;
+        fs::write(PAGE, page).with_context(|| format!("cannot write {PAGE}"))?;
+    }
     // A failed test tells more than how the machine ended.
     if report.failed.is_empty() {
         heard?;
-    }
-    if args.write {
-        let page = report.page(&args.kernel)?;
-        fs::write(PAGE, page).with_context(|| format!("cannot write {PAGE}"))?;
     }
     report.verdict(args)
 }
@@ -105,7 +108,7 @@ fn settings(stage: &Path, suites: &Suites, args: &VmArgs) -> anyhow::Result<()> 
     let users = users(args);
     for user in USERS {
         let names = if users.contains(&user) {
-            suites.names(user).join(" ")
+            chosen(suites.names(user), &args.suites).join(" ")
         } else {
             String::new()
         };
@@ -116,6 +119,11 @@ fn settings(stage: &Path, suites: &Suites, args: &VmArgs) -> anyhow::Result<()> 
         stage.join("vm/seconds_max"),
         format!("{TEST_SECONDS_MAX}\n"),
     )?)
+}
+
+fn chosen<'a>(names: Vec<&'a str>, only: &[String]) -> Vec<&'a str> {
+    let is_chosen = |name: &&str| only.is_empty() || only.iter().any(|one| one == name);
+    names.into_iter().filter(is_chosen).collect()
 }
 
 impl Report {
@@ -138,12 +146,13 @@ impl Report {
         line == "end"
     }
 
-    fn page(&self, kernel: &str) -> anyhow::Result<String> {
+    fn page(&self, kernel: &str, came_to_an_end: bool) -> anyhow::Result<String> {
         let mut page = format!(
             "# The jail on another machine\n\nMade by `cargo xtask vm --write` on {}, in an emulator \
              on {}: Debian's kernel of the package `{kernel}`, control groups of version 2 only, \
              once as root and once as an ordinary user. Each test had a process of its own, in a \
-             control group handed to it as a service manager would. Suites that prepare a stage as \
+             control group handed to it as a service manager would. What is not listed was not \
+             asked. Suites that prepare a stage as \
              root are not asked of the ordinary user.\n\n| suite | passed as root | passed as an \
              ordinary user |\n|---|---|---|\n",
             host::today()?,
@@ -154,6 +163,9 @@ impl Report {
         }
         let [root, user] = self.passed;
         writeln!(page, "| all | {root} | {user} |")?;
+        if !came_to_an_end {
+            writeln!(page, "\n**Its time was over before all had been tried.**")?;
+        }
         for failed in &self.failed {
             writeln!(page, "\n**Failed:** {failed}")?;
         }
