@@ -2,10 +2,11 @@
 //!
 //! What a registry sends is taken for hostile: every document and every blob
 //! is checked against the digest and the length that it was asked for by, and
-//! an image that is not whole leaves nothing behind. Credentials go to the
-//! registry and to the service that it names, and over plain HTTP nowhere but
-//! to this machine. Absent on purpose: trying again. What went wrong is said,
-//! and what has arrived is not sent twice.
+//! an image that is not whole is none; its blobs wait for the next attempt, or
+//! to be cleared away. Credentials go to the registry and to the service that
+//! it names, and over plain HTTP nowhere but to this machine. Absent on
+//! purpose: trying again. What went wrong is said, and what has arrived is not
+//! sent twice.
 
 mod conversation;
 mod credentials;

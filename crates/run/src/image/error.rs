@@ -44,6 +44,8 @@ pub enum ImageError {
     TooManyLayers,
     #[error("the image says {diff_ids} times what its layers are, and has {layers} of them")]
     LayerCount { layers: usize, diff_ids: usize },
+    #[error("the layers are more than {}", bytes_shown(UNPACKED_BYTES_MAX))]
+    LayersTooLarge,
     #[error("a layer is more than {}", bytes_shown(BLOB_BYTES_MAX))]
     BlobTooLarge,
     #[error("the layer {digest}")]

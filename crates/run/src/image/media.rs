@@ -269,6 +269,11 @@ impl Manifest {
         if super::LAYERS_MAX < manifest.layers.len() {
             return Err(ImageError::TooManyLayers);
         }
+        // Packed it is no more than unpacked; so the rest need not even come.
+        let sizes = manifest.layers.iter().map(|layer| layer.size);
+        if super::UNPACKED_BYTES_MAX < sizes.fold(0, u64::saturating_add) {
+            return Err(ImageError::LayersTooLarge);
+        }
         for layer in &manifest.layers {
             layer.compression()?;
         }

@@ -499,6 +499,18 @@ fn an_image_is_not_cleared_away_while_it_is_given_a_name() {
 }
 
 #[test]
+fn layers_that_are_too_much_together_are_refused_before_one_of_them_comes() {
+    let mut draft = Draft::of(&[Layer::new().bytes(), Layer::new().file("a", "").bytes()]);
+    draft.blobs.clear();
+    draft.layers[0]["size"] = json!(UNPACKED_BYTES_MAX / 2 + 1);
+    draft.layers[1]["size"] = json!(UNPACKED_BYTES_MAX / 2);
+    refuses(draft, "the layers are more than 8 GiB");
+    let mut draft = Draft::of(&[Layer::new().bytes(), Layer::new().file("a", "").bytes()]);
+    draft.layers[1]["size"] = json!(u64::MAX);
+    refuses(draft, "the layers are more than 8 GiB");
+}
+
+#[test]
 fn an_index_without_this_platform_names_those_it_has() {
     let index = json!({ "schemaVersion": 2, "manifests": [
         { "mediaType": media::MANIFEST, "digest": Digest::of(b""), "size": 0,
