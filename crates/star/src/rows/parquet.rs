@@ -28,7 +28,8 @@ use parquet::{
 use super::{Content, Kind, Reading, Table};
 use crate::modules::bounds::TEXT_BYTES_MAX;
 
-/// What stands for an absent value: no text of a table is this one.
+/// What stands for an absent value. A text that is this one sign and nothing
+/// else is taken for absent as well.
 const ABSENT: &str = "\0";
 
 /// What the bits of a column mean, where its values do not tell.
