@@ -12,7 +12,10 @@ use strongroom_core::{
     stage::Stage,
 };
 use strongroom_run::{Backend, Course, Ended, Job, LogChunk, Reach, stages::LAID};
-use tokio::sync::{mpsc, oneshot};
+use tokio::{
+    signal::unix::{SignalKind, signal},
+    sync::{mpsc, oneshot},
+};
 
 use super::{TrialEnded, keep, network::TrialNetwork, you};
 
@@ -46,7 +49,7 @@ pub(super) async fn execute(
     };
     let (cancel, mut cancelled) = oneshot::channel();
     let interrupt = tokio::spawn(async move {
-        if tokio::signal::ctrl_c().await.is_ok() {
+        if asked_to_end().await.is_ok() {
             let you = you();
             let _ = cancel.send(you);
         }
@@ -77,6 +80,18 @@ pub(super) async fn execute(
         Err(reason) => ended.reason = reason,
     }
     ended
+}
+
+/// Waits for Ctrl-C, or for whoever ends this program or its terminal.
+async fn asked_to_end() -> std::io::Result<()> {
+    let mut ended = signal(SignalKind::terminate())?;
+    let mut hung_up = signal(SignalKind::hangup())?;
+    tokio::select! {
+        interrupted = tokio::signal::ctrl_c() => interrupted?,
+        _ = ended.recv() => {}
+        _ = hung_up.recv() => {}
+    }
+    Ok(())
 }
 
 /// A stage that is over.

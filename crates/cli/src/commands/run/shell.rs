@@ -26,6 +26,7 @@ use strongroom_server::trial::{self, Terminal, Trial};
 use super::screen::Screen;
 use crate::{
     error::{CliError, Outcome},
+    interrupt::on_end,
     ui::Ui,
 };
 
@@ -54,11 +55,13 @@ pub fn run(ui: &mut Ui, mut trial: Trial) -> Result<Outcome, CliError> {
         trial::ARGUMENTS
     ))?;
     ui.flush()?;
-    let raw = Raw::make().map_err(CliError::Output)?;
+    let raw = Arc::new(Raw::make().map_err(CliError::Output)?);
+    let mended = Arc::clone(&raw);
+    on_end(move || mended.undo());
     let passing = Passing::start(ours);
     let ended = trial::run(&trial, |_, _| {});
     passing.stop();
-    drop(raw);
+    raw.undo();
     let ended = ended?;
     ui.say(format_args!("the shell ended: {}", ended.reason))?;
     // How a shell ends says nothing of the function.
@@ -75,7 +78,7 @@ fn pair() -> io::Result<(OwnedFd, OwnedFd)> {
     Ok((ours, theirs))
 }
 
-/// The person's terminal, which passes on every key, until this is dropped.
+/// The person's terminal, which passes on every key until that is undone.
 struct Raw(Termios);
 
 impl Raw {
@@ -88,8 +91,9 @@ impl Raw {
     }
 }
 
-impl Drop for Raw {
-    fn drop(&mut self) {
+impl Raw {
+    /// Makes it what it was. Doing that twice does no harm.
+    fn undo(&self) {
         let mut out = io::stdout();
         let _ = out.write_all(Screen::RESET).and_then(|()| out.flush());
         // What was typed and not read is forgotten: no shell outside gets it.
