@@ -8,6 +8,7 @@ use strongroom_core::{permit::Permit, plan::RuntimePin, runtime::RuntimeName};
 use strongroom_jail::Wall;
 
 use crate::{
+    build::Build,
     docker::Docker,
     job::Job,
     local::Local,
@@ -34,6 +35,18 @@ impl Backend {
         match self {
             Self::Local(local) => local.prepare(permit, job).await,
             Self::Docker(docker) => docker.prepare(permit, job).await,
+        }
+    }
+
+    /// Builds the box for work of the station's own, as [`Local::prepare_build`].
+    ///
+    /// # Errors
+    ///
+    /// [`PrepareError`]; nothing has run and nothing is left of it.
+    pub async fn prepare_build(&self, build: Build) -> Result<Prepared, PrepareError> {
+        match self {
+            Self::Local(local) => local.prepare_build(build).await,
+            Self::Docker(docker) => docker.prepare_build(build).await,
         }
     }
 

@@ -10,13 +10,14 @@
 use std::path::PathBuf;
 
 use strongroom_core::{limits::Limits, runtime::RuntimeName};
-use strongroom_jail::{GATEWAY, Jail};
+use strongroom_jail::{GATEWAY, Jail, Open};
 
 use crate::{
     job::{PROXIES, Reach, VARIABLES, jail_limits, sealed},
     local::Local,
     prepare::{PrepareError, live, of_seal, ready},
     prepared::{Beginning, Prepared, Readers},
+    runtime::Runtimes,
 };
 
 /// What the station does to somebody's files.
@@ -39,18 +40,13 @@ pub struct Build {
     pub reach: Reach,
 }
 
-impl Local {
-    /// Builds the sandbox for `build`, up to the moment before it begins.
-    ///
-    /// # Errors
-    ///
-    /// [`PrepareError`]; nothing has run and nothing is left of it.
-    pub async fn prepare_build(&self, build: Build) -> Result<Prepared, PrepareError> {
-        let (_, runtime) = self.shared.runtimes.pinned(&build.runtime)?;
-        let place = self.place().await?;
-        let root = self.shared.runtimes.root();
+impl Build {
+    /// The cage for it, open still.
+    pub(crate) fn jail(self, runtimes: &Runtimes) -> Result<Jail<Open>, PrepareError> {
+        let build = self;
+        let (_, runtime) = runtimes.pinned(&build.runtime)?;
         let jail = Jail::new(jail_limits(&build.limits));
-        let mut jail = runtime.furnish_build(root, jail, &build.words)?;
+        let mut jail = runtime.furnish_build(runtimes.root(), jail, &build.words)?;
         for (host, guest) in build.tools {
             jail = jail.runtime(host, guest);
         }
@@ -72,14 +68,27 @@ impl Local {
         for (name, value) in variables.into_iter().chain(build.environment) {
             jail = jail.env(name, value);
         }
-        let jail = jail.stdin(sealed(&build.input).map_err(PrepareError::Arguments)?);
+        Ok(jail.stdin(sealed(&build.input).map_err(PrepareError::Arguments)?))
+    }
+}
+
+impl Local {
+    /// Builds the sandbox for `build`, up to the moment before it begins.
+    ///
+    /// # Errors
+    ///
+    /// [`PrepareError`]; nothing has run and nothing is left of it.
+    pub async fn prepare_build(&self, build: Build) -> Result<Prepared, PrepareError> {
+        let limits = build.limits;
+        let place = self.place().await?;
+        let jail = build.jail(&self.shared.runtimes)?;
         let live = live(&self.shared).await?;
         let jail = jail.seal(live.warden.kernel()).map_err(of_seal)?;
         live.dispatch();
         let mut slot = live.take(place).ok_or(PrepareError::WardenDied)?;
         let (pipes, enforced, gateway) = ready(&mut slot, jail).await?;
         let pipes = Readers::new(pipes).map_err(PrepareError::Pipes)?;
-        let prepared = Prepared::new(slot, pipes, enforced, build.limits, Beginning::Plain);
+        let prepared = Prepared::new(slot, pipes, enforced, limits, Beginning::Plain);
         Ok(prepared.with_gateway(gateway))
     }
 }

@@ -30,13 +30,14 @@ use std::{
 };
 
 use strongroom_core::{limits::Limits, permit::Permit, run::Enforced};
-use strongroom_jail::{Wall, inside};
+use strongroom_jail::{Jail, Open, Wall, inside};
 use tokio::{sync::Semaphore, time::timeout};
 
 pub(crate) use contained::{Contained, Killer, Out, Word};
 pub use engine::EngineError;
 
 use crate::{
+    build::Build,
     disk::{self, DiskError},
     guest::Guest,
     job::Job,
@@ -53,6 +54,8 @@ pub const TIER: &str = "docker";
 pub const HOST: &str = "unix:///var/run/docker.sock";
 /// How long clearing away may take once the backend is closed.
 const CLOSE_MS_MAX: u64 = 30_000;
+/// What the engine is told in the place of a run.
+const BUILD: &str = "build";
 /// The user in containers of an engine that remaps users, which has no others.
 const REMAPPED_UID: u32 = 1000;
 
@@ -146,41 +149,52 @@ impl Docker {
 
     pub(crate) async fn prepare(&self, permit: Permit, job: Job) -> Result<Prepared, PrepareError> {
         let runtime = job.checked(&permit, self.runtimes())?;
-        if let Some(wall) = self
-            .walls
-            .iter()
-            .find(|wall| wall.required && !wall.enforced)
-        {
-            return Err(PrepareError::Refused {
-                wall: wall.name.clone(),
-                detail: wall.found.clone(),
-            });
-        }
         if job.terminal.is_some() {
             return Err(PrepareError::Refused {
                 wall: "terminal".to_owned(),
                 detail: "the backend docker gives a terminal to nobody".to_owned(),
             });
         }
-        check_out(&permit.limits())?;
         let jail = job.jail(&permit, &runtime, self.runtimes().root())?;
-        let outline = jail.outline().map_err(of_seal)?;
-        let limits = permit.limits();
-        let place = self.shared.place().await.ok_or(PrepareError::Busy)?;
         let run = permit.run().to_string();
-        let (contained, pipes, gateway) = self
-            .shared
-            .contain(place, &run, outline, limits.log_bytes)
-            .await?;
+        let mut prepared = self.contained(&run, jail, permit.limits()).await?;
+        prepared.answer = runtime.answer_of(&job.entry);
+        Ok(prepared.with_events(runtime.events()))
+    }
+
+    /// A container for work of the station's own.
+    pub(crate) async fn prepare_build(&self, build: Build) -> Result<Prepared, PrepareError> {
+        let limits = build.limits;
+        let jail = build.jail(self.runtimes())?;
+        self.contained(BUILD, jail, limits).await
+    }
+
+    /// A container whose guest waits to begin.
+    async fn contained(
+        &self,
+        run: &str,
+        jail: Jail<Open>,
+        limits: Limits,
+    ) -> Result<Prepared, PrepareError> {
+        let mut required = self.walls.iter().filter(|wall| wall.required);
+        if let Some(wall) = required.find(|wall| !wall.enforced) {
+            return Err(PrepareError::Refused {
+                wall: wall.name.clone(),
+                detail: wall.found.clone(),
+            });
+        }
+        check_out(&limits)?;
+        let outline = jail.outline().map_err(of_seal)?;
+        let place = self.shared.place().await.ok_or(PrepareError::Busy)?;
+        let made = self.shared.contain(place, run, outline, limits.log_bytes);
+        let (contained, pipes, gateway) = made.await?;
         let enforced = Enforced {
             tier: TIER.to_owned(),
             walls: names().collect(),
         };
         let guest = Guest::Contained(contained);
         let prepared = Prepared::of(guest, pipes, enforced, limits, Beginning::Plain);
-        let mut prepared = prepared.with_gateway(gateway);
-        prepared.answer = runtime.answer_of(&job.entry);
-        Ok(prepared.with_events(runtime.events()))
+        Ok(prepared.with_gateway(gateway))
     }
 }
 

@@ -2,7 +2,7 @@
 //!
 //! What a function needs is resolved when it is pushed, and only if its lock is
 //! not for the same requirements already. What a lock names is installed the
-//! first time that it is needed, by programs of ours in a build jail, which
+//! first time that it is needed, by programs of ours in a sandbox, which
 //! reaches the package index through the gateway and nothing else; wheels are
 //! unpacked and nothing of them is run. Deliberately absent: building from
 //! sources, which would run a stranger's code before anybody approved it.
@@ -14,7 +14,7 @@ mod shelf;
 mod step;
 
 use std::{
-    collections::BTreeSet,
+    collections::{BTreeSet, VecDeque},
     path::{Path, PathBuf},
     sync::{Arc, Mutex, MutexGuard, OnceLock, PoisonError},
 };
@@ -44,6 +44,9 @@ pub const BUILDS_MAX: u32 = 2;
 const WAITING_MAX: usize = 32;
 /// How many pairs of a lock and a runtime are remembered.
 const FITTING_MAX: usize = 1000;
+
+/// How many locks are remembered that were resolved here.
+const RESOLVED_MAX: usize = 100;
 
 /// Why packages were not resolved or installed. Nothing is half done.
 #[derive(Debug, thiserror::Error)]
@@ -83,6 +86,8 @@ pub struct Installer {
     waiting: Semaphore,
     /// Locks and runtimes that were found to go together.
     fitting: Mutex<BTreeSet<(Digest, Digest)>>,
+    /// Locks that were resolved here, and for which runtime: nobody pushed them.
+    resolved: Mutex<VecDeque<(Digest, Written)>>,
 }
 
 impl Installer {
@@ -103,10 +108,11 @@ impl Installer {
             turns: Semaphore::new(BUILDS_MAX as usize),
             waiting: Semaphore::new(WAITING_MAX),
             fitting: Mutex::default(),
+            resolved: Mutex::default(),
         }
     }
 
-    /// Gives it the backend in whose jail its builds are made.
+    /// Gives it the backend in whose sandboxes its builds are made.
     pub fn use_backend(&self, backend: &Arc<Backend>) {
         let _ = self.backend.set(Arc::clone(backend));
     }
@@ -130,6 +136,24 @@ impl Installer {
                 Some((text, lock))
             })
             .collect()
+    }
+
+    /// The locks that were resolved for a runtime as it is now, the newest first.
+    pub fn resolved(&self, runtime: &RuntimeName) -> Vec<Written> {
+        let Some(Ok(pin)) = self.backend.get().map(|backend| backend.pin(runtime)) else {
+            return Vec::new();
+        };
+        let resolved = self.resolved.lock();
+        let resolved = resolved.unwrap_or_else(PoisonError::into_inner);
+        let of_runtime = resolved.iter().filter(|(of, _)| *of == pin.digest);
+        of_runtime.map(|(_, written)| written.clone()).collect()
+    }
+
+    fn remember(&self, runtime: Digest, written: Written) {
+        let resolved = self.resolved.lock();
+        let mut resolved = resolved.unwrap_or_else(PoisonError::into_inner);
+        resolved.push_front((runtime, written));
+        resolved.truncate(RESOLVED_MAX);
     }
 
     /// Removes what is installed for no lock of `named`.
@@ -182,6 +206,11 @@ impl Installer {
             }
         };
         let lock = lock.map_err(|error| of_lock(&error))?;
+        if before.is_none()
+            && let Ok(pin) = bench.backend.pin(runtime)
+        {
+            self.remember(pin.digest, (text.clone(), lock.clone()));
+        }
         Ok(((text, lock), (steps, log)))
     }
 
@@ -226,7 +255,11 @@ impl Installer {
             steps,
             log,
             preload: said.preload,
-            runtime: bench.local.pin(runtime).map_err(PrepareError::from)?.digest,
+            runtime: bench
+                .backend
+                .pin(runtime)
+                .map_err(PrepareError::from)?
+                .digest,
             interpreter: said.interpreter,
         };
         let (shelf, text) = (self.shelf.clone(), text.clone());
@@ -253,7 +286,7 @@ impl Installer {
             return Ok(None);
         };
         let bench = self.bench()?;
-        let pin = bench.local.pin(runtime).map_err(PrepareError::from)?;
+        let pin = bench.backend.pin(runtime).map_err(PrepareError::from)?;
         let known = (*lock, pin.digest);
         let is_known = record.interpreter.is_empty()
             || record.runtime == pin.digest
@@ -284,16 +317,10 @@ impl Installer {
     }
 
     fn bench(&self) -> Result<Bench<'_>, InstallError> {
-        let local = match self.backend.get().map(Arc::as_ref) {
-            Some(Backend::Local(local)) => local,
-            Some(Backend::Docker(_)) => {
-                let why = "it has no jail of its own, as runs happen in an engine";
-                return Err(InstallError::Unable(why));
-            }
-            None => return Err(InstallError::Unable("it runs nothing")),
-        };
+        let backend = self.backend.get();
+        let backend = backend.ok_or(InstallError::Unable("it runs nothing"))?;
         Ok(Bench {
-            local,
+            backend,
             gateway: &self.gateway,
             clock: &self.clock,
         })

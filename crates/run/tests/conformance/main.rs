@@ -6,6 +6,7 @@
 //! still runs, and the other says that it did not.
 #![allow(clippy::unwrap_used, clippy::print_stderr)]
 
+mod builds;
 mod containers;
 mod engine;
 mod gateway;

@@ -1,7 +1,7 @@
 //! The packages of a function, from its push to its runs.
 
 use strongroom_core::{
-    dependency::Package,
+    dependency::{Package, Wishes},
     digest::Digest,
     manifest::{Files, Manifest},
     runtime::RuntimeName,
@@ -12,8 +12,8 @@ use super::{Actor, App, AppError};
 use crate::{
     api,
     dependencies::{
-        DependError, Function, InstallError, Locks, Record, Relock, Written, lock_of, lock_path,
-        written,
+        DependError, Function, InstallError, Locks, Record, Relock, Step, Written, lock_of,
+        lock_path, written,
     },
 };
 
@@ -54,6 +54,48 @@ impl App {
             Ok::<_, AppError>(self.store.blobs().view(&tree).await?)
         };
         self.installer.depend(function, locks, relock, view).await
+    }
+
+    /// Adds to a script the lock of what it needs, as to a function, and installs
+    /// that; says whether there is one. A script has no version before it, so
+    /// one that needs the same is given what was resolved for that last.
+    ///
+    /// # Errors
+    ///
+    /// As [`App::depend`].
+    pub(super) async fn depend_script(
+        &self,
+        files: &mut Files,
+        manifest: &mut Manifest,
+    ) -> Result<bool, AppError> {
+        let locks = Locks {
+            last: None,
+            others: self.installer.resolved(&manifest.runtime),
+        };
+        let function = Function {
+            files,
+            manifest,
+            wishes: Wishes::default(),
+            brought: None,
+        };
+        let view = async |files: &Files| {
+            let most = self.config.script.upload_bytes_max;
+            let tree = self.source_store(files, most).await;
+            let tree = tree.map_err(OfScript::App)?;
+            let view = self.store.blobs().view(&tree).await;
+            view.map_err(|error| OfScript::App(error.into()))
+        };
+        let installed = self.installer.depend(function, locks, Relock::No, view);
+        match installed.await {
+            Ok(installed) => Ok(installed.is_some()),
+            // What cannot be read says so itself, when it is run.
+            Err(OfScript::Depend(DependError::Install(InstallError::Failed {
+                step: Step::Imports,
+                ..
+            }))) => Ok(false),
+            Err(OfScript::Depend(error)) => Err(error.into()),
+            Err(OfScript::App(error)) => Err(error),
+        }
     }
 
     /// Installs what the functions of a runtime are run with, ahead of them.
@@ -136,6 +178,18 @@ impl App {
             named.extend(brought.map(|brought| Digest::of(brought.lock.as_bytes())));
         }
         Ok(self.installer.clear(named).await)
+    }
+}
+
+/// Why a script is not given packages.
+enum OfScript {
+    Depend(DependError),
+    App(AppError),
+}
+
+impl From<DependError> for OfScript {
+    fn from(error: DependError) -> Self {
+        Self::Depend(error)
     }
 }
 

@@ -6,6 +6,7 @@
 //! that follow the laws of names; neither ever becomes a path on the host.
 
 use strongroom_core::{
+    dependency::LOCK_LEN_MAX,
     id::{RequestId, RunId},
     limits::Limits,
     manifest::{Files, Manifest},
@@ -117,12 +118,24 @@ fn entry(files: &Files) -> Result<TreePath, AppError> {
 
 impl App {
     /// Queues a script.
-    pub async fn script_submit(&self, actor: &Actor, script: Script) -> Result<RunId, AppError> {
+    ///
+    /// # Errors
+    ///
+    /// [`AppError::Invalid`] when what it needs cannot be had; nothing is queued.
+    pub async fn script_submit(
+        &self,
+        actor: &Actor,
+        mut script: Script,
+    ) -> Result<RunId, AppError> {
         let config = &self.config.script;
-        let tree = self
-            .source_store(&script.files, config.upload_bytes_max)
-            .await?;
-        let manifest = script.manifest(config.limits);
+        let most = config.upload_bytes_max;
+        let mut tree = self.source_store(&script.files, most).await?;
+        let mut manifest = script.manifest(config.limits);
+        if self.depend_script(&mut script.files, &mut manifest).await? {
+            // Now with the lock, which the sender did not bring.
+            let most = most + LOCK_LEN_MAX as u64;
+            tree = self.source_store(&script.files, most).await?;
+        }
         let plan = plan::pin(
             &manifest,
             FunctionContent::version_of(&tree, &manifest),

@@ -1,4 +1,4 @@
-//! One step of a build: a program of ours in the jail, and what it said.
+//! One step of a build: a program of ours in a sandbox, and what it said.
 //!
 //! Its only network is a gateway of its own, open for the hosts that it is
 //! given and closed when it ends. Of its log the end is kept. What it says went
@@ -13,7 +13,7 @@ use strongroom_core::{
     run::Reason,
     text,
 };
-use strongroom_run::{Build, Local, LogChunk, OutFolder, Reach};
+use strongroom_run::{Backend, Build, LogChunk, OutFolder, Reach};
 use tokio::sync::{mpsc, oneshot};
 
 use super::InstallError;
@@ -83,7 +83,7 @@ pub struct Done {
 
 /// Where steps are done.
 pub struct Bench<'a> {
-    pub local: &'a Local,
+    pub backend: &'a Backend,
     pub gateway: &'a Arc<Gateway>,
     pub clock: &'a Clock,
 }
@@ -109,7 +109,7 @@ impl Bench<'_> {
             limits: step.limits(),
             ..build
         };
-        let mut prepared = self.local.prepare_build(build).await?;
+        let mut prepared = self.backend.prepare_build(build).await?;
         let listener = prepared.take_gateway();
         let (sender, lines) = mpsc::channel(64);
         // Whoever waits for the step ends it by going away.

@@ -513,3 +513,40 @@ async fn what_is_installed_for_another_interpreter_is_given_to_no_run() {
     }
     station.stop().await;
 }
+
+async fn script(station: &Station, code: &str) -> Reply {
+    let body = json!({ "script_name": "main.py", "client": "", "code": code });
+    station.post("guest", "/run-json", body).await
+}
+
+#[tokio::test]
+async fn a_script_is_given_the_packages_that_it_imports_or_names() {
+    let index = Index::start();
+    let mut station = index.station().await;
+    let imports = "import barcode\nprint(barcode.greet(), barcode.__file__)\n";
+    let first = script(&station, imports).await.ok();
+    assert_eq!(first["reason"]["code"], "succeeded", "{first}");
+    assert_eq!(
+        text(&first, "stdout").trim(),
+        "barcode 3.0 /deps/barcode/__init__.py"
+    );
+    // Another that needs the same asks the index nothing.
+    let asked = index.asked_for();
+    let second = script(&station, &format!("{imports}print(1)\n")).await.ok();
+    assert_eq!(second["reason"]["code"], "succeeded", "{second}");
+    assert_eq!(index.asked_for(), asked);
+    let named =
+        "# /// script\n# dependencies = [\"hello\"]\n# ///\nimport hello\nprint(hello.greet())\n";
+    let named = script(&station, named).await.ok();
+    assert_eq!(text(&named, "stdout").trim(), "hello 1.0", "{named}");
+    // What there is none of is said at once, and what cannot be read by itself.
+    fails(
+        &script(&station, "import nosuchthing\n").await,
+        "lock",
+        "nosuchthing",
+    );
+    let broken = script(&station, "import barcode\n1 +\n").await.ok();
+    assert_eq!(broken["reason"]["code"], "failed", "{broken}");
+    assert!(text(&broken, "stderr").contains("SyntaxError"), "{broken}");
+    station.stop().await;
+}
