@@ -29,7 +29,7 @@ use strongroom_core::{
 };
 
 pub use furniture::{Brought, DEPENDENCIES, Furniture, PACKAGES};
-pub(crate) use furniture::{FUNCTION, IDENTITY, PROGRAM};
+pub(crate) use furniture::{FUNCTION, IDENTITY, NODE_MODULES, PROGRAM};
 
 /// The program of the runtime `starlark` on this host, if it is there. It looks
 /// at scripts too, and needs no sandbox for that.
@@ -56,6 +56,14 @@ pub struct Dependencies {
     pub folder: PathBuf,
     /// Modules of theirs that are worth loading ahead.
     pub preload: Vec<String>,
+}
+
+impl Dependencies {
+    /// Whether there are packages for Node among them.
+    fn has_modules(&self) -> bool {
+        let name = NODE_MODULES.0.trim_start_matches('/');
+        self.folder.join(name).is_dir()
+    }
 }
 
 /// Why a runtime cannot be had on this host.
@@ -86,6 +94,12 @@ pub enum RuntimeError {
         runtime: RuntimeName,
         source: Box<ImageError>,
     },
+    #[error(
+        "the image of the runtime {0} has something at /node_modules, where the packages of a function belong"
+    )]
+    Clash(RuntimeName),
+    #[error("there is a run-through for the main program of python3 alone, which {0} has not")]
+    NoRunThrough(RuntimeName),
     #[error("there are already {RUNTIMES_MAX} runtimes")]
     TooMany,
     #[error("the runtime {runtime}")]
@@ -172,7 +186,11 @@ impl Runtimes {
 
     /// The runtime for functions that bring these packages, with what names
     /// those who wait for work on both.
-    pub(crate) fn furnished(
+    ///
+    /// # Errors
+    ///
+    /// As [`Runtimes::pinned`], and [`RuntimeError::Clash`].
+    pub fn furnished(
         &self,
         name: &RuntimeName,
         dependencies: Option<&Dependencies>,
@@ -190,6 +208,9 @@ impl Runtimes {
             return Ok((found.pool_pin(&pin), Arc::clone(found)));
         }
         drop(known);
+        if furniture.clashes(dependencies) {
+            return Err(RuntimeError::Clash(name.clone()));
+        }
         let made = Arc::new(furniture.with(dependencies));
         let mut known = self
             .furnished

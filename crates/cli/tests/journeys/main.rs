@@ -11,6 +11,7 @@ mod data;
 mod datasets;
 mod download;
 mod ends;
+mod engine;
 mod halfway;
 mod images;
 mod kit;

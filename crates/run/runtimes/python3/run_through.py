@@ -46,6 +46,14 @@ def main_program():
     raise Wrong(f"there is no main_program.py beside {Path(__file__).name}")
 
 
+def of_runtime(program):
+    """The variables that the runtime adds, where an image says them."""
+    try:
+        return json.loads((Path(program).parent / "variables.json").read_text(encoding="utf-8"))
+    except FileNotFoundError:
+        return {}
+
+
 def asked(words):
     parser = argparse.ArgumentParser(
         prog="run-through", description="Runs a function through, as a station does.", allow_abbrev=False
@@ -149,6 +157,7 @@ def run(program, root, entry, stage, args, time_s):
         "STRONGROOM_RUN_ID": "run-through",
         "STRONGROOM_STAGE": stage,
         "STRONGROOM_ROOT": str(root),
+        **of_runtime(program),
     }
     command = [sys.executable, "-I", "-S", "-B", "-X", "utf8", str(program), entry]
     # `main` keeps descriptor 3 free for this.

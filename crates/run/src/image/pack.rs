@@ -27,9 +27,19 @@ pub struct Packed {
 #[derive(Clone, Debug)]
 enum Entry {
     Folder,
-    File { from: PathBuf, executable: bool },
-    Text { content: Vec<u8>, executable: bool },
-    Link { target: PathBuf },
+    /// In which everybody may write.
+    Scratch,
+    File {
+        from: PathBuf,
+        executable: bool,
+    },
+    Text {
+        content: Vec<u8>,
+        executable: bool,
+    },
+    Link {
+        target: PathBuf,
+    },
 }
 
 impl Packed {
@@ -54,6 +64,11 @@ impl Packed {
     /// A file of the host.
     pub fn file(&mut self, path: &str, from: PathBuf, executable: bool) {
         self.put(path.as_bytes(), Entry::File { from, executable });
+    }
+
+    /// A folder in which everybody may write, where the image is started by others.
+    pub fn scratch(&mut self, path: &str) {
+        self.put(path.as_bytes(), Entry::Scratch);
     }
 
     /// A symbolic link.
@@ -130,6 +145,10 @@ impl Packed {
             match entry {
                 Entry::Folder => {
                     let mut header = header(EntryType::Directory, 0o755, 0);
+                    archive.append_data(&mut header, &path, io::empty())?;
+                }
+                Entry::Scratch => {
+                    let mut header = header(EntryType::Directory, 0o1777, 0);
                     archive.append_data(&mut header, &path, io::empty())?;
                 }
                 Entry::Text {

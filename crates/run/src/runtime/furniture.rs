@@ -4,6 +4,7 @@
 //! of bases. Packages are shown from a folder that nobody changes, read-only
 //! and executable, since compiled modules are mapped from it.
 
+mod exported;
 mod furnish;
 mod host;
 mod packages;
@@ -40,6 +41,8 @@ pub const PACKAGES: &str = "/packages";
 
 /// Where the packages lie that a function brings.
 pub const DEPENDENCIES: &str = "/deps";
+/// Where Node looks for packages, above the function's folder, and what is there.
+pub(crate) const NODE_MODULES: (&str, &str) = ("/node_modules", "deps/node_modules");
 /// Where a function that is a program lies for the guest.
 pub(crate) const PROGRAM: &str = "/program";
 /// Where a program that is shipped beside ours lies for the guest.
@@ -224,16 +227,6 @@ impl Furniture {
     /// Which files are functions for it.
     pub fn files(&self) -> &FunctionFiles {
         &self.way.files
-    }
-
-    /// The host's folder with the packages.
-    pub(super) fn packages(&self) -> Option<&Path> {
-        self.packages.as_deref()
-    }
-
-    /// The files that it shows by itself.
-    pub(super) fn kit(&self) -> Kit {
-        self.kit
     }
 
     /// The Debian package that brings the interpreter.

@@ -12,14 +12,11 @@ use std::{
 };
 
 use rustix::fs::{FileType, Mode};
-use strongroom_core::{digest::Digest, manifest::Files, runtime::RuntimeName, tree::TreePath};
+use strongroom_core::{digest::Digest, runtime::RuntimeName};
 use strongroom_jail::{Jail, Open};
 
-use super::{FUNCTION, Furniture, PACKAGES, PROGRAM, RuntimeError};
-use crate::{
-    image::{Addition, BELONGS_TO_THE_JAIL, HeldRoot, ImageError, Packed, Start, in_root},
-    job::VARIABLES,
-};
+use super::RuntimeError;
+use crate::image::{BELONGS_TO_THE_JAIL, HeldRoot, ImageError, in_root};
 
 /// Where a program is looked for that is not where the runtime says.
 const PLACES: [&str; 3] = ["/usr/local/bin", "/usr/bin", "/bin"];
@@ -81,6 +78,12 @@ impl Imaged {
         self.digest
     }
 
+    /// Whether something of this name stands at its top.
+    pub(super) fn has(&self, name: &str) -> bool {
+        let linked = self.links.iter().map(|(name, _)| name);
+        self.folders.iter().chain(linked).any(|one| one == name)
+    }
+
     /// Puts the image into `jail`.
     pub(super) fn show(&self, jail: Jail<Open>) -> Jail<Open> {
         let guest = |name: &str| Path::new("/").join(name);
@@ -117,56 +120,6 @@ impl Imaged {
                 })
             })
             .ok_or_else(missing)
-    }
-}
-
-impl Furniture {
-    /// What an image of a function on this runtime has on top of the runtime's
-    /// own: what the runtime brings, and then the function. Other tools start
-    /// it as a run here would be.
-    ///
-    /// # Errors
-    ///
-    /// [`RuntimeError::Missing`] when the image lacks the program.
-    pub fn layers_of(
-        &self,
-        root: &Path,
-        files: &Files,
-        entry: &TreePath,
-    ) -> Result<[Addition; 2], RuntimeError> {
-        let wrong = |source| RuntimeError::Image {
-            runtime: self.name().clone(),
-            source: Box::new(source),
-        };
-        let mut own = match self.packages() {
-            Some(packages) => Packed::folder(packages, PACKAGES).map_err(wrong)?,
-            None => Packed::default(),
-        };
-        for (path, text) in self.kit() {
-            own.text(path, *text);
-        }
-        let mut function = Packed::default();
-        for (path, bytes) in files {
-            function.text(&format!("{FUNCTION}/{path}"), bytes.clone());
-        }
-        if let Some(bytes) = files.get(entry).filter(|_| self.runs_programs()) {
-            function.program(&format!("{PROGRAM}/{}", entry.file_name()), bytes.clone());
-        }
-        let stage = [("STRONGROOM_STAGE", "transform")];
-        let variables = VARIABLES.into_iter().chain(stage).chain(self.environment());
-        let mut function = Addition::whole(function);
-        function.start = Some(Start {
-            user: Some("1000:1000".to_owned()),
-            env: Some(
-                variables
-                    .map(|(name, value)| format!("{name}={value}"))
-                    .collect(),
-            ),
-            entrypoint: Some(self.command(root, entry)?),
-            working_dir: Some(FUNCTION.to_owned()),
-            ..Start::default()
-        });
-        Ok([Addition::whole(own), function])
     }
 }
 

@@ -13,6 +13,9 @@ use super::{Brought, Furniture};
 const PYTHON_MAIN_PROGRAM: &str = include_str!("../../runtimes/python3/main_program.py");
 const NODE_MAIN_PROGRAM: &str = include_str!("../../runtimes/node/main_program.js");
 
+/// Runs a function through where there is no station.
+pub(super) const RUN_THROUGH: &str = include_str!("../../runtimes/python3/run_through.py");
+
 /// The program of the runtime `starlark`, which is shipped beside our own.
 pub(super) const STAR: &str = "strongroom-star";
 

@@ -7,6 +7,7 @@ use std::path::{Path, PathBuf};
 
 use strongroom_core::{manifest::Files, name::Reference};
 use strongroom_server::{
+    Config,
     api::FunctionVersion,
     app::source::parse,
     image::{ExportAs, Images},
@@ -26,7 +27,8 @@ use crate::{
 
 /// Write a function as an image that docker or podman can run
 ///
-/// It is the image of the function's runtime, what the runtime brings, and the function's files.
+/// It is the image of the function's runtime, what the runtime brings, the function's packages, and
+/// its files.
 /// The runtime has to name an image. The same version makes the same image.
 #[derive(Debug, clap::Args)]
 pub struct ExportArgs {
@@ -63,10 +65,7 @@ pub fn run(
     };
     let trial = Trial {
         function: PathBuf::from(&args.function),
-        runtimes: Some(home.join("runtimes")),
-        images: Some(folder),
-        runtime_folder: args.runtime_folder,
-        ..Trial::default()
+        ..of_home(home, args.runtime_folder)?
     };
     let digest = trial::image(&trial, &files, &images, &[])?;
     write_archive(ui, &images, &digest, &called, args.to, &args.output)?;
@@ -74,6 +73,22 @@ pub fn run(
         writeln!(ui.out, "{digest}")?;
     }
     Ok(Outcome::Yes)
+}
+
+/// A trial on the runtimes, images and packages of a home.
+pub fn of_home(home: PathBuf, runtime_folder: Option<String>) -> Result<Trial, CliError> {
+    let (runtimes, images) = (home.join("runtimes"), Images::folder_of(&home));
+    let config = Config::load(home, None)?;
+    Ok(Trial {
+        runtimes: Some(runtimes),
+        images: Some(images),
+        runtime_folder,
+        gateway: config.gateway.clone(),
+        engine: config.engine.clone(),
+        jail: config.jail.clone(),
+        packages: Some(config),
+        ..Trial::default()
+    })
 }
 
 /// The files of a version, and what to call its image.

@@ -14,14 +14,16 @@ use std::{
 use strongroom_core::{
     digest::Digest,
     run::bytes_shown,
-    runtime::{Definition, FILE_NAME},
+    runtime::{Definition, FILE_NAME, RuntimeName},
 };
 use strongroom_server::{
     image::{Cleared, ExportAs, Extent, ImageError, ImageName, Images},
     registry::{self, RegistryReference},
+    trial,
 };
 
 use crate::{
+    commands::function::export::of_home,
     error::{CliError, Outcome},
     home::HomeArgs,
     show,
@@ -121,11 +123,20 @@ pub struct ImportArgs {
     home: HomeArgs,
 }
 
-/// Write an image as an archive
+/// Write an image as an archive, or a runtime as an image for developers
+///
+/// In an image for developers lies what the runtime is on a station, and `run-through`, which runs a
+/// function with it: docker run -v ./data:/data -v .:/work IMAGE run-through ./function.py.
 #[derive(Debug, clap::Args)]
 pub struct ExportArgs {
-    /// The image: a name, a digest or the beginning of one, or a runtime that names one
+    /// An image: a name, a digest or the beginning of one; or a runtime
     image: String,
+    /// Make the image of a shipped runtime for developers, on this image
+    #[arg(long = "on", value_name = "IMAGE")]
+    on: Option<String>,
+    /// Make the image for developers of the runtime in this folder: DIR or NAME=DIR
+    #[arg(long, value_name = "DIR", conflicts_with = "on")]
+    runtime_folder: Option<String>,
     /// What kind of archive: oci-archive or docker-archive
     #[arg(long, value_name = "KIND", default_value = "oci-archive")]
     to: ExportAs,
@@ -253,8 +264,36 @@ fn list(ui: &mut Ui, home: &HomeArgs) -> Result<(), CliError> {
 
 fn export(ui: &mut Ui, args: &ExportArgs) -> Result<(), CliError> {
     let images = images(&args.home)?;
-    let digest = find(&images, &args.image)?;
+    let known = find(&images, &args.image);
+    let digest = match (&known, args.image.parse::<RuntimeName>()) {
+        (_, Ok(name)) if args.on.is_some() || args.runtime_folder.is_some() => {
+            for_developers(&images, args, &name)?
+        }
+        (Err(_), Ok(name)) if is_tried(&args.home.path()?, &name) => {
+            for_developers(&images, args, &name)?
+        }
+        _ => known?,
+    };
     write_archive(ui, &images, &digest, &args.image, args.to, &args.output)
+}
+
+/// Whether a runtime is shipped, or a folder of this user's.
+fn is_tried(home: &Path, name: &RuntimeName) -> bool {
+    home.join("runtimes").join(name.as_str()).is_dir() || trial::is_shipped(name)
+}
+
+fn for_developers(
+    images: &Images,
+    args: &ExportArgs,
+    name: &RuntimeName,
+) -> Result<Digest, CliError> {
+    let on = args
+        .on
+        .as_deref()
+        .map(|raw| find(images, raw))
+        .transpose()?;
+    let trial = of_home(args.home.path()?, args.runtime_folder.clone())?;
+    Ok(trial::image_for_developers(&trial, name, on, images, &[])?)
 }
 
 /// Writes an image as an archive, to stdout or to a file that is not there yet.

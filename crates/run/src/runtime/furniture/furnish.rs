@@ -5,7 +5,7 @@ use std::path::{Path, PathBuf};
 use strongroom_core::{runtime::openfaas::HOME, tree::TreePath};
 use strongroom_jail::{Jail, Limits, Open, Waiting};
 
-use super::{BESIDE, DEPENDENCIES, FUNCTION, Furniture, PACKAGES};
+use super::{BESIDE, DEPENDENCIES, FUNCTION, Furniture, NODE_MODULES, PACKAGES};
 use crate::{
     job::VARIABLES,
     runtime::{RuntimeError, interpreter, shipped},
@@ -99,8 +99,10 @@ impl Furniture {
         }
         if let Some(dependencies) = &self.dependencies {
             jail = jail.runtime(dependencies.folder.clone(), DEPENDENCIES.into());
-            // Where Node looks for packages, above the function's folder.
-            jail = jail.symlink("/node_modules".into(), "deps/node_modules".into());
+            if dependencies.has_modules() {
+                let (at, target) = NODE_MODULES;
+                jail = jail.symlink(at.into(), target.into());
+            }
         }
         if let Some(program) = self.beside
             && let Ok(folder) = self.folder_beside(program)

@@ -9,7 +9,7 @@ use serde_json::json;
 use strongroom_core::{digest::Digest, json, plan::RuntimePin};
 use strongroom_jail::{Jail, Open};
 
-use super::{Dependencies, Furniture, ONE_THREAD, RuntimeError};
+use super::{Dependencies, Furniture, Imaged, NODE_MODULES, ONE_THREAD, RuntimeError};
 
 /// Packages that every function of a runtime is run with.
 #[derive(Clone, Debug, PartialEq, Eq)]
@@ -53,6 +53,13 @@ impl Furniture {
             content: self.content.clone(),
             known: Mutex::default(),
         }
+    }
+
+    /// Whether its image has something where these packages belong.
+    pub(in crate::runtime) fn clashes(&self, with: &Dependencies) -> bool {
+        let name = NODE_MODULES.0.trim_start_matches('/');
+        let has = |image: &Imaged| image.has(name);
+        with.has_modules() && self.image.as_ref().is_some_and(has)
     }
 
     /// What its functions are run with.
