@@ -20,6 +20,7 @@ struct Engine {
 }
 
 impl Engine {
+    #[allow(clippy::print_stderr)]
     fn start() -> Option<Self> {
         let program = ["/usr/sbin/dockerd", "/usr/bin/dockerd"];
         let program = program.into_iter().find(|path| Path::new(path).is_file());

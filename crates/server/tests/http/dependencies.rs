@@ -528,7 +528,7 @@ async fn a_script_is_given_the_packages_that_it_imports_or_names() {
     assert_eq!(first["reason"]["code"], "succeeded", "{first}");
     assert_eq!(
         text(&first, "stdout").trim(),
-        "barcode 3.0 /deps/barcode/__init__.py"
+        "barcode 3.0 /deps/barcode.py"
     );
     // Another that needs the same asks the index nothing.
     let asked = index.asked_for();
