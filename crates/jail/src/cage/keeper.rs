@@ -64,7 +64,14 @@ pub(crate) fn spawn(leaf: Leaf, network: Network, filters: &Filters) -> io::Resu
     let born = syscall::clone(0, leaf.birthplace(), || {
         let socket = match settle(theirs.as_fd()) {
             Ok(socket) => socket,
-            Err(_) => syscall::exit_now(cage::REFUSED),
+            // Only what follows the last step that needs a descriptor closes this one.
+            Err(error) => cage::refuse(
+                theirs.as_fd(),
+                Refusal {
+                    wall: kernel::DESCRIPTORS.to_owned(),
+                    detail: format!("settle down: {error}"),
+                },
+            ),
         };
         end(
             socket.as_fd(),
