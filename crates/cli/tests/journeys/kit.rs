@@ -513,3 +513,26 @@ fn a_shell_ends_at_its_limits_and_needs_a_terminal() {
     person.reads("the shell ended: timed_out(2 s)");
     assert_eq!(person.child.wait().unwrap().code(), Some(1));
 }
+
+#[test]
+fn a_person_has_his_terminal_back_whoever_ends_the_shell() {
+    use rustix::process::{Pid, Signal, kill_process};
+    use rustix::termios::{LocalModes, tcgetattr};
+    let place = Place::new();
+    place.file("f.sh", "true");
+    for signal in [Signal::TERM, Signal::HUP] {
+        let mut command = place.command();
+        command.args(["run", "./f.sh", "--shell"]);
+        let mut person = Typist::at(command);
+        person.reads("$ ");
+        let typed_lines = |person: &Typist| {
+            let modes = tcgetattr(&person.master).unwrap().local_modes;
+            modes.contains(LocalModes::ICANON | LocalModes::ECHO)
+        };
+        assert!(!typed_lines(&person), "every key is passed on");
+        kill_process(Pid::from_child(&person.child), signal).unwrap();
+        person.reads("the shell ended: cancelled");
+        person.child.wait().unwrap();
+        assert!(typed_lines(&person), "{signal:?}");
+    }
+}
