@@ -274,7 +274,8 @@ fn time_and_usage_count_from_the_start_of_the_work() {
     work(&mut guest, "print('done')");
     let ran = guest.finish();
     assert_eq!(ran.text(), "up\ndone");
-    assert!(ran.exit.cpu_ms < 300 && ran.exit.wall_ms < 5_000, "{ran:?}");
+    // Less than it used before its work, however slow the machine is at that.
+    assert!(ran.exit.cpu_ms < 600 && ran.exit.wall_ms < 5_000, "{ran:?}");
 }
 
 #[test]
