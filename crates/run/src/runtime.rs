@@ -100,6 +100,10 @@ pub enum RuntimeError {
     Clash(RuntimeName),
     #[error("there is a run-through for the main program of python3 alone, which {0} has not")]
     NoRunThrough(RuntimeName),
+    #[error(
+        "the image of the runtime {0} lacks /bin/sh or cat, so elsewhere nothing could say on stdout what a function returns; a handler that answers on stdout needs neither"
+    )]
+    NoAnswer(RuntimeName),
     #[error("there are already {RUNTIMES_MAX} runtimes")]
     TooMany,
     #[error("the runtime {runtime}")]

@@ -12,7 +12,7 @@ use std::{
     time::{Duration, Instant},
 };
 
-use crate::station::{PATIENCE, Place, Station, example, said};
+use crate::station::{PATIENCE, Place, Station, example, said, snapshot};
 
 struct Engine {
     process: Child,
@@ -279,4 +279,172 @@ fn a_function_that_brings_packages_goes_out_with_them() {
     let out = String::from_utf8_lossy(&here.stdout);
     let expected = "/deps/hello/__init__.py\n[\"hello 1.0\", {\"n\": 1}]";
     assert_eq!(out, expected, "{here:?}");
+}
+
+/// Functions that say hello with what they are given, one for each runtime
+/// but Python's.
+const HELLOS: [(&str, &str, &str); 3] = [
+    (
+        "sh",
+        "main.sh",
+        r#"args=$(cat); echo "was given $args"
+printf '{"hello":%s,"stage":"%s"}' "$args" "$STRONGROOM_STAGE" >&3
+"#,
+    ),
+    (
+        "node",
+        "main.js",
+        r#"const hello = require('./hello.js')
+exports.transform = (data, ctx) => { console.log('was given'); return hello(ctx) }
+"#,
+    ),
+    (
+        "starlark",
+        "main.star",
+        r#"def transform(data, ctx):
+    print("was given")
+    return {"hello": ctx.args, "stage": "transform"}
+"#,
+    ),
+];
+const HELLO_IN_C: &str = r#"#include <stdio.h>
+#include <stdlib.h>
+#include <unistd.h>
+int main(void) {
+    char given[4096];
+    ssize_t size = read(0, given, sizeof given);
+    printf("was given %zd bytes\n", size);
+    fflush(stdout);
+    dprintf(3, "{\"hello\":%.*s,\"stage\":\"%s\"}", (int)size, given, getenv("STRONGROOM_STAGE"));
+}
+"#;
+
+/// Folders of functions that say hello, by their runtimes.
+fn hellos(place: &Place) -> Vec<(&'static str, String)> {
+    let folder = |runtime: &str| format!("hello-{runtime}");
+    for (runtime, file, code) in HELLOS {
+        place.file(&format!("{}/{file}", folder(runtime)), code);
+    }
+    let other = "module.exports = (ctx) => ({ hello: ctx.args, stage: ctx.stage })\n";
+    place.file("hello-node/hello.js", other);
+    let source = place.file("main.c", HELLO_IN_C);
+    place.file("hello-binary/strongroom.toml", "");
+    let program = place.path("hello-binary/main");
+    let mut compiler = Command::new("cc");
+    compiler
+        .args(["-static", "-O1", "-o"])
+        .arg(program)
+        .arg(source);
+    let built = said(&mut compiler);
+    assert_eq!(built.code, 0, "{built}");
+    let each = HELLOS.map(|(runtime, ..)| runtime).into_iter();
+    let each = each.chain(["binary"]).map(|runtime| {
+        let manifest = format!("runtime = \"{runtime}-tiny\"\n");
+        place.file(&format!("{}/strongroom.toml", folder(runtime)), manifest);
+        (runtime, place.path(&folder(runtime)).display().to_string())
+    });
+    each.collect()
+}
+
+/// An image with these programs, and what they load; answers its digest.
+fn with_programs(place: &Place, name: &str, programs: &[(&str, &str)]) -> String {
+    let root = place.path(name);
+    for (from, at) in programs {
+        copy(&fs::canonicalize(from).unwrap(), &root, Path::new(at));
+        libraries(Path::new(from), &root);
+    }
+    let (root, home) = (root.display().to_string(), place.home());
+    let home = home.display().to_string();
+    let imported = place.run(&["runtime", "import", &root, "--home", &home]);
+    assert_eq!(imported.code, 0, "{imported}");
+    imported.out.trim().to_owned()
+}
+
+/// What a function in an engine says, given these bytes.
+fn says(engine: &Engine, image: &str, flags: &[&str], arguments: Option<&str>) -> Vec<String> {
+    let mut docker = engine.docker();
+    docker.args(["run", "--rm", "--network", "none", "--cap-drop", "all"]);
+    docker.args(flags);
+    if let Some(path) = arguments {
+        docker.arg("-i").stdin(fs::File::open(path).unwrap());
+    }
+    let here = docker.arg(image).output().unwrap();
+    assert!(here.status.success() && here.stderr.is_empty(), "{here:?}");
+    let out = String::from_utf8(here.stdout).unwrap();
+    out.lines().map(str::to_owned).collect()
+}
+
+#[test]
+fn a_function_of_every_runtime_gives_in_an_engine_what_the_station_gives() {
+    crate::starlark::build();
+    let station = Station::start();
+    let place = &station.place;
+    let admin = station.admin();
+    let home = place.home().display().to_string();
+    let node = ["/usr/bin/node", "/usr/local/bin/node"];
+    let star = Path::new(env!("CARGO_BIN_EXE_strongroom")).with_file_name("strongroom-star");
+    let programs = [
+        ("/bin/sh", "/bin/sh"),
+        ("/bin/cat", "/bin/cat"),
+        (node[0], node[1]),
+        // For what it loads: the program itself is the runtime's.
+        (star.to_str().unwrap(), "/opt/star"),
+    ];
+    let digest = with_programs(place, "tiny", &programs);
+    let engine = Engine::start();
+    let arguments = place.file("arguments", "{\"n\":1,\"t\":\"\u{e4} b\"}");
+    for (runtime, folder) in hellos(place) {
+        let tiny = format!("{runtime}-tiny");
+        let toml = format!("base = \"{runtime}\"\nimage = \"{digest}\"\n");
+        place.file(&format!("{tiny}/runtime.toml"), toml);
+        admin.does(&["runtime", "add", &tiny]);
+        let function = format!("admin/hello-{runtime}");
+        admin.does(&["function", "push", &function, &folder]);
+        let there = admin.does(&["run", &function, "--arg", "n=1", "--arg", "t=\u{e4} b"]);
+        let there: serde_json::Value = serde_json::from_str(&there.out).unwrap();
+        assert_eq!(there["hello"]["n"], 1, "{there}");
+        let archive = place.path(&format!("{runtime}.tar")).display().to_string();
+        let own = ["--runtime-folder", &tiny, "--home", &home];
+        let to = ["--to", "docker-archive", "-o", &archive];
+        let export = ["function", "export", &function];
+        admin.does(&[&export[..], &own, &to].concat());
+        let Some(engine) = &engine else { continue };
+        let image = engine.load(&archive);
+        for flags in [&["--read-only"][..], &[]] {
+            let lines = says(engine, &image, flags, Some(&arguments));
+            assert!(lines[0].starts_with("was given"), "{lines:?}");
+            let here: serde_json::Value = serde_json::from_str(lines.last().unwrap()).unwrap();
+            assert_eq!(here, there, "{runtime} {flags:?} {lines:?}");
+            let lines = says(engine, &image, flags, None);
+            let none = admin.does(&["run", &function]).out;
+            let none: serde_json::Value = serde_json::from_str(&none).unwrap();
+            let here: serde_json::Value = serde_json::from_str(lines.last().unwrap()).unwrap();
+            assert_eq!(here, none, "{runtime} {lines:?}");
+        }
+    }
+}
+
+#[test]
+fn a_function_whose_value_nothing_in_the_image_could_say_does_not_go_out() {
+    let place = Place::new();
+    let home = place.home().display().to_string();
+    let digest = with_programs(&place, "bare", &[("/usr/bin/cat", "/usr/bin/cat")]);
+    let toml = format!("base = \"binary\"\nimage = \"{digest}\"\n");
+    place.file("binary-tiny/runtime.toml", toml);
+    let (_, folder) = hellos(&place).pop().unwrap();
+    let export = |folder: &str, archive: &str| {
+        let own = ["--runtime-folder", "binary-tiny", "--home", &home];
+        place.run(&[&["function", "export", folder, "-o", archive][..], &own].concat())
+    };
+    snapshot!(export(&folder, "x.tar"), @r"
+    ---- stderr
+    error: the image of the runtime binary-tiny lacks /bin/sh or cat, so elsewhere nothing could say on stdout what a function returns; a handler that answers on stdout needs neither
+    ---- exit code 2
+    ");
+    assert!(!place.path("x.tar").exists());
+    // A handler answers on stdout in any case.
+    let handler = place.path("hello-binary/handler");
+    fs::rename(place.path("hello-binary/main"), handler).unwrap();
+    let made = export(&folder, "y.tar");
+    assert_eq!(made.code, 0, "{made}");
 }

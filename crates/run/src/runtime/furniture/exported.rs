@@ -7,9 +7,9 @@
 
 use std::path::Path;
 
-use strongroom_core::{manifest::Files, tree::TreePath};
+use strongroom_core::{manifest::Files, runtime::Answer, tree::TreePath};
 
-use super::{DEPENDENCIES, FUNCTION, Furniture, IDENTITY, NODE_MODULES, PACKAGES, PROGRAM};
+use super::{BESIDE, DEPENDENCIES, FUNCTION, Furniture, IDENTITY, NODE_MODULES, PACKAGES, PROGRAM};
 use crate::{
     image::{Addition, Packed, Start},
     job::VARIABLES,
@@ -28,10 +28,11 @@ const WORK: &str = "/work";
 const PATH: &str = "/usr/local/bin:/usr/bin:/bin";
 
 /// Executes what follows with the arguments in a file, as they are here, and
-/// with descriptor 3 as another stdout.
+/// with descriptor 3 as another stdout. An engine's `/dev/shm` can be written
+/// also where the rest of a container cannot.
 const IN_PYTHON: &str = "\
 import os, sys
-raw, file = sys.stdin.buffer.read() or b'null', os.memfd_create('arguments')
+raw, file = sys.stdin.buffer.read() or b'{}', os.memfd_create('arguments')
 while raw: raw = raw[os.write(file, raw):]
 os.lseek(file, 0, 0)
 os.dup2(file, 0)
@@ -39,8 +40,14 @@ os.dup2(1, 3)
 os.execv(sys.argv[1], sys.argv[1:])
 ";
 const IN_SHELL: &str = "\
-if cat > /tmp/arguments 2> /dev/null; then exec \"$@\" 3>&1 < /tmp/arguments; fi
-exec \"$@\" 3>&1
+for place in /tmp /dev/shm; do
+    [ -w \"$place\" ] || continue
+    cat > \"$place/arguments\" || exit
+    [ -s \"$place/arguments\" ] || printf '{}' > \"$place/arguments\"
+    exec \"$@\" 3>&1 < \"$place/arguments\"
+done
+echo 'there is no place for the arguments: neither /tmp nor /dev/shm can be written' >&2
+exit 1
 ";
 
 impl Furniture {
@@ -49,7 +56,8 @@ impl Furniture {
     ///
     /// # Errors
     ///
-    /// [`RuntimeError::Missing`] when the image lacks the program.
+    /// [`RuntimeError::Missing`] when the image lacks the program, and
+    /// [`RuntimeError::NoAnswer`] when nothing in it could say the value.
     pub fn layers_of(
         &self,
         root: &Path,
@@ -72,7 +80,7 @@ impl Furniture {
         function.start = Some(Start {
             user: Some(USER.to_owned()),
             env: Some(variables.map(assigned).collect()),
-            entrypoint: Some(self.answering_on_stdout(self.command(root, entry)?)),
+            entrypoint: Some(self.answering_on_stdout(root, entry)?),
             working_dir: Some(FUNCTION.to_owned()),
             ..Start::default()
         });
@@ -123,26 +131,30 @@ impl Furniture {
     }
 
     /// The command, with stdout as where it says what it returns: other tools
-    /// give it no descriptor of its own for that. Without a shell in the image
-    /// nothing can be put there.
-    fn answering_on_stdout(&self, command: Vec<String>) -> Vec<String> {
-        let shell = self.image.as_ref().and_then(|image| {
-            let shell = image.program(&self.name, Path::new("/bin/sh"));
-            shell.ok().map(|path| path.display().to_string())
-        });
-        let before = match (shell, command.first()) {
-            (_, Some(python)) if shipped::can_wait(&self.main_program) => {
-                vec![python.as_str(), "-I", "-S", "-c", IN_PYTHON]
-                    .into_iter()
-                    .map(str::to_owned)
-                    .collect()
-            }
-            (Some(shell), _) => [shell.as_str(), "-c", IN_SHELL, "sh"]
-                .map(str::to_owned)
-                .to_vec(),
-            (None, _) => Vec::new(),
+    /// give it no descriptor of its own for that. A handler that answers there
+    /// anyway needs nobody before it.
+    fn answering_on_stdout(
+        &self,
+        root: &Path,
+        entry: &TreePath,
+    ) -> Result<Vec<String>, RuntimeError> {
+        let command = self.command(root, entry)?;
+        let found = |program: &str| {
+            let image = self.image.as_ref()?;
+            image.program(&self.name, Path::new(program)).ok()
         };
-        before.into_iter().chain(command).collect()
+        let shell = found("/bin/sh").filter(|_| found("/bin/cat").is_some());
+        let shell = shell.map(|path| path.display().to_string());
+        let before: Vec<&str> = match (&shell, command.first()) {
+            (_, Some(python)) if shipped::can_wait(&self.main_program) => {
+                vec![python, "-I", "-S", "-c", IN_PYTHON]
+            }
+            (Some(shell), _) => vec![shell, "-c", IN_SHELL, "sh"],
+            (None, _) if self.answer_of(entry) == Answer::Stdout => Vec::new(),
+            (None, _) => return Err(RuntimeError::NoAnswer(self.name.clone())),
+        };
+        let words = before.into_iter().chain(command.iter().map(String::as_str));
+        Ok(words.map(str::to_owned).collect())
     }
 
     /// What the runtime brings, and what the function does besides.
@@ -157,6 +169,10 @@ impl Furniture {
         };
         for (path, text) in self.kit {
             own.text(path, *text);
+        }
+        if let Some(program) = self.beside {
+            let from = self.folder_beside(program)?.join(program);
+            own.file(&format!("{BESIDE}/{program}"), from, true);
         }
         let mut layers = vec![Addition::whole(own)];
         if let Some(dependencies) = &self.dependencies {
