@@ -149,18 +149,15 @@ impl Groups {
         self.leaves_made += 1;
         let name = format!("slot-{}", self.leaves_made);
         let directories: Vec<PathBuf> = self.parents.iter().map(|one| one.join(&name)).collect();
-        for directory in &directories {
-            make_directory(directory)?;
-        }
-        let birthplace = match self.version {
-            Version::One => None,
-            Version::Two => Some(v2::open(&directories[0])?),
-        };
-        Ok(Leaf {
+        let mut leaf = Leaf {
             version: self.version,
             directories,
-            birthplace,
-        })
+            birthplace: None,
+        };
+        leaf.make().inspect_err(|_| {
+            let _ = leaf.remove();
+        })?;
+        Ok(leaf)
     }
 
     /// Removes the parent; the leaves must be gone.
@@ -183,6 +180,16 @@ impl Leaf {
             directories: Vec::new(),
             birthplace: None,
         }
+    }
+
+    fn make(&mut self) -> Result<(), GroupError> {
+        for directory in &self.directories {
+            make_directory(directory)?;
+        }
+        if self.version == Version::Two {
+            self.birthplace = Some(v2::open(&self.directories[0])?);
+        }
+        Ok(())
     }
 
     /// Writes every limit.

@@ -57,11 +57,24 @@ pub(crate) enum Network {
     Zygotes,
 }
 
-/// Starts a keeper in `leaf`.
+/// Starts a keeper in `leaf`, which is removed again if there is none.
 pub(crate) fn spawn(leaf: Leaf, network: Network, filters: &Filters) -> io::Result<Cradle> {
+    let (socket, pid, pidfd) = bear(&leaf, network, filters).inspect_err(|_| {
+        // Nothing was ever inside.
+        let _ = leaf.remove();
+    })?;
+    Ok(Cradle {
+        leaf,
+        socket,
+        pid,
+        pidfd,
+    })
+}
+
+fn bear(leaf: &Leaf, network: Network, filters: &Filters) -> io::Result<(OwnedFd, i32, OwnedFd)> {
     let (ours, theirs) = wire::pair()?;
     let warden = rustix::process::getpid();
-    let born = syscall::clone(0, leaf.birthplace(), || {
+    let (pid, pidfd) = syscall::clone(0, leaf.birthplace(), || {
         let socket = match settle(theirs.as_fd()) {
             Ok(socket) => socket,
             // Only what follows the last step that needs a descriptor closes this one.
@@ -75,16 +88,10 @@ pub(crate) fn spawn(leaf: Leaf, network: Network, filters: &Filters) -> io::Resu
         };
         end(
             socket.as_fd(),
-            live(socket.as_fd(), &leaf, network, warden, filters),
+            live(socket.as_fd(), leaf, network, warden, filters),
         )
-    });
-    let (pid, pidfd) = born?;
-    Ok(Cradle {
-        leaf,
-        socket: ours,
-        pid,
-        pidfd,
-    })
+    })?;
+    Ok((ours, pid, pidfd))
 }
 
 /// The compiled system call filters, made once.
