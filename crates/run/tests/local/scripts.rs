@@ -178,7 +178,7 @@ async fn the_environment_is_exactly_what_the_station_says() {
     let outcome = outcome.succeeded();
     let run = crate::house::run_id();
     let expected = format!(
-        "HOME /tmp\nLANG C.UTF-8\nPATH /usr/bin:/bin\nSTRONGROOM_MEMORY_BYTES 268435456\nSTRONGROOM_RUN_ID {run}\nSTRONGROOM_STAGE transform\nTZ UTC"
+        "HOME /tmp\nLANG C.UTF-8\nPATH /usr/bin:/bin\nSTRONGROOM_EVENTS stderr\nSTRONGROOM_MEMORY_BYTES 268435456\nSTRONGROOM_RUN_ID {run}\nSTRONGROOM_STAGE transform\nTZ UTC"
     );
     assert_eq!(outcome.stdout(), expected);
 }
