@@ -16,6 +16,7 @@ mod halfway;
 mod images;
 mod kit;
 mod large;
+mod registry;
 mod relay;
 mod rules;
 mod runtimes;
