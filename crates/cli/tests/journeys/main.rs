@@ -9,6 +9,7 @@
 mod access;
 mod data;
 mod datasets;
+mod dockerfiles;
 mod download;
 mod ends;
 mod engine;

@@ -27,8 +27,9 @@ const WORK: &str = "/work";
 /// Where their shell finds programs, the run-through among them.
 const PATH: &str = "/usr/local/bin:/usr/bin:/bin";
 
-/// Executes what follows with the arguments in a file, as they are here, and
-/// with descriptor 3 as another stdout. An engine's `/dev/shm` can be written
+/// Executes what follows with the arguments in a file, as they are here, with
+/// stdout as descriptor 3, so that nothing but the value comes there, and with
+/// stderr for the log. An engine's `/dev/shm` can be written
 /// also where the rest of a container cannot.
 const IN_PYTHON: &str = "\
 import os, sys
@@ -37,6 +38,7 @@ while raw: raw = raw[os.write(file, raw):]
 os.lseek(file, 0, 0)
 os.dup2(file, 0)
 os.dup2(1, 3)
+os.dup2(2, 1)
 os.execv(sys.argv[1], sys.argv[1:])
 ";
 const IN_SHELL: &str = "\
@@ -44,7 +46,7 @@ for place in /tmp /dev/shm; do
     [ -w \"$place\" ] || continue
     cat > \"$place/arguments\" || exit
     [ -s \"$place/arguments\" ] || printf '{}' > \"$place/arguments\"
-    exec \"$@\" 3>&1 < \"$place/arguments\"
+    exec \"$@\" 3>&1 1>&2 < \"$place/arguments\"
 done
 echo 'there is no place for the arguments: neither /tmp nor /dev/shm can be written' >&2
 exit 1
@@ -74,8 +76,12 @@ impl Furniture {
         ["tmp", "out"]
             .iter()
             .for_each(|path| function.scratch(path));
-        let stage = [("STRONGROOM_STAGE", "transform")];
-        let variables = VARIABLES.into_iter().chain(stage).chain(self.environment());
+        // By its run a function knows that it is in one.
+        let run = [
+            ("STRONGROOM_STAGE", "transform"),
+            ("STRONGROOM_RUN_ID", "elsewhere"),
+        ];
+        let variables = VARIABLES.into_iter().chain(run).chain(self.environment());
         let mut function = Addition::whole(function);
         function.start = Some(Start {
             user: Some(USER.to_owned()),
@@ -145,12 +151,14 @@ impl Furniture {
         };
         let shell = found("/bin/sh").filter(|_| found("/bin/cat").is_some());
         let shell = shell.map(|path| path.display().to_string());
+        if self.answer_of(entry) == Answer::Stdout {
+            return Ok(command);
+        }
         let before: Vec<&str> = match (&shell, command.first()) {
             (_, Some(python)) if shipped::can_wait(&self.main_program) => {
                 vec![python, "-I", "-S", "-c", IN_PYTHON]
             }
             (Some(shell), _) => vec![shell, "-c", IN_SHELL, "sh"],
-            (None, _) if self.answer_of(entry) == Answer::Stdout => Vec::new(),
             (None, _) => return Err(RuntimeError::NoAnswer(self.name.clone())),
         };
         let words = before.into_iter().chain(command.iter().map(String::as_str));
