@@ -55,6 +55,41 @@ pub(crate) fn open_one(
     }
 }
 
+/// A handle on one entry of `folder`, which reads nothing of it. What is learnt of
+/// the handle holds for what is opened through it, whoever swaps names meanwhile.
+pub(crate) fn handle(folder: BorrowedFd<'_>, name: &CStr) -> Result<OwnedFd, Errno> {
+    let flags = OFlags::PATH | OFlags::NOFOLLOW | OFlags::CLOEXEC;
+    match rustix::fs::openat2(folder, name, flags, Mode::empty(), resolve()) {
+        Err(Errno::NOSYS | Errno::PERM) => rustix::fs::openat(folder, name, flags, Mode::empty()),
+        other => other,
+    }
+}
+
+/// Opens what a handle is on, for reading.
+pub(crate) fn open_handle(handle: &OwnedFd, flags: OFlags) -> Result<OwnedFd, Errno> {
+    // The link of a handle leads to the entry itself and cannot be turned.
+    let flags = (OPEN | flags).difference(OFlags::NOFOLLOW);
+    rustix::fs::open(own_link(handle), flags, Mode::empty())
+}
+
+fn own_link(handle: &OwnedFd) -> String {
+    format!("/proc/self/fd/{}", handle.as_raw_fd())
+}
+
+/// A handle on what lies at a path below `root`, one part at a time.
+pub(crate) fn handle_path(root: BorrowedFd<'_>, path: &TreePath) -> Result<OwnedFd, Errno> {
+    let (above, name) = match path.as_str().rsplit_once('/') {
+        None => (None, path.as_str()),
+        Some((above, name)) => (
+            Some(above.parse::<TreePath>().map_err(|_| Errno::INVAL)?),
+            name,
+        ),
+    };
+    let above = above.map(|above| open_path(root, &above)).transpose()?;
+    let name = CString::new(name).map_err(|_| Errno::INVAL)?;
+    handle(above.as_ref().map_or(root, |above| above.as_fd()), &name)
+}
+
 /// Opens a file by its path below `root`, one part at a time.
 pub(crate) fn open_path(root: BorrowedFd<'_>, path: &TreePath) -> Result<OwnedFd, Errno> {
     let mut parts = path.as_str().split('/').peekable();
@@ -95,27 +130,13 @@ pub(crate) fn read(folder: &Path, path: &TreePath, most: u64) -> io::Result<Vec<
     }
 }
 
-/// Gives the owner back the bits of `needed` on one entry of `folder`, which
-/// a station without privileges needs to read it.
+/// Gives the owner back the bits of `needed` on what a handle is on, which a
+/// station without privileges needs to read it.
 ///
 /// It may fail: then opening fails too, and the entry is refused by name.
-pub(crate) fn mend_mode(folder: BorrowedFd<'_>, name: &CStr, stat: &Stat, needed: Mode) {
-    if Mode::from_raw_mode(stat.st_mode).contains(needed) {
-        return;
-    }
-    let flags = OFlags::PATH | OFlags::NOFOLLOW | OFlags::CLOEXEC;
-    if let Ok(handle) = rustix::fs::openat(folder, name, flags, Mode::empty()) {
-        mend(&handle, stat, needed);
-    }
-}
-
-fn mend(handle: &OwnedFd, stat: &Stat, needed: Mode) {
+pub(crate) fn mend(handle: &OwnedFd, stat: &Stat, needed: Mode) {
     let mode = Mode::from_raw_mode(stat.st_mode);
     if !mode.contains(needed) {
-        // The handle is the entry itself and no link, so this goes nowhere else.
-        let _ = rustix::fs::chmod(
-            format!("/proc/self/fd/{}", handle.as_raw_fd()),
-            mode | needed,
-        );
+        let _ = rustix::fs::chmod(own_link(handle), mode | needed);
     }
 }

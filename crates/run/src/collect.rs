@@ -23,7 +23,7 @@ use strongroom_core::{
 use tempfile::TempDir;
 use tokio::runtime::Handle;
 
-use crate::{beneath, disk};
+use crate::disk;
 
 /// The `/out` of a run whose processes are all dead. It is gone when dropped.
 #[derive(Debug)]
@@ -129,8 +129,7 @@ impl OutFolder {
         size_bytes: u64,
         keep: &mut impl FnMut(&TreePath, u64, &mut dyn Read) -> io::Result<Digest>,
     ) -> Result<Digest, CollectError> {
-        let file = beneath::open_path(self.root.handle().as_fd(), path)
-            .map_err(|errno| search::unreadable(path.as_str().as_bytes(), errno))?;
+        let file = search::open(self.root.handle().as_fd(), path)?;
         let mut reader = Exactly {
             file: File::from(file).take(size_bytes),
             left: size_bytes,

@@ -10,7 +10,7 @@ use std::{
 };
 
 use rustix::{
-    fs::{AtFlags, Dir, FileType, Mode, OFlags, Stat},
+    fs::{Dir, FileType, Mode, OFlags, Stat},
     io::Errno,
 };
 use strongroom_core::{
@@ -94,16 +94,16 @@ impl Search {
         path: &[u8],
     ) -> Result<(), CollectError> {
         let tree_path = TreePath::from_bytes(path).map_err(|error| of_tree(path, &error))?;
-        let stat = rustix::fs::statat(folder, name, AtFlags::SYMLINK_NOFOLLOW)
-            .map_err(|errno| unreadable(path, errno))?;
+        let handle = beneath::handle(folder, name).map_err(|errno| unreadable(path, errno))?;
+        let stat = rustix::fs::fstat(&handle).map_err(|errno| unreadable(path, errno))?;
         if stat.st_dev != self.device {
-            return Err(refused(path, "it lies on another file system"));
+            return Err(unreadable(path, Errno::XDEV));
         }
         match FileType::from_raw_mode(stat.st_mode) {
-            FileType::RegularFile => self.file(folder, name, tree_path, &stat),
+            FileType::RegularFile => self.file(&handle, tree_path, &stat),
             FileType::Directory => {
-                beneath::mend_mode(folder, name, &stat, Mode::RUSR | Mode::XUSR);
-                let inner = beneath::open_one(folder, name, OFlags::DIRECTORY)
+                beneath::mend(&handle, &stat, Mode::RUSR | Mode::XUSR);
+                let inner = beneath::open_handle(&handle, OFlags::DIRECTORY)
                     .map_err(|errno| unreadable(path, errno))?;
                 self.folder(&inner, path)
             }
@@ -111,19 +111,11 @@ impl Search {
         }
     }
 
-    fn file(
-        &mut self,
-        folder: BorrowedFd<'_>,
-        name: &CStr,
-        path: TreePath,
-        stat: &Stat,
-    ) -> Result<(), CollectError> {
+    fn file(&mut self, handle: &OwnedFd, path: TreePath, stat: &Stat) -> Result<(), CollectError> {
         let raw = path.as_str().as_bytes();
-        if stat.st_nlink != 1 {
-            return Err(refused(raw, "it is a file with more than one name"));
-        }
-        beneath::mend_mode(folder, name, stat, Mode::RUSR);
-        beneath::open_one(folder, name, OFlags::empty()).map_err(|errno| unreadable(raw, errno))?;
+        refuse_names(raw, stat)?;
+        beneath::mend(handle, stat, Mode::RUSR);
+        beneath::open_handle(handle, OFlags::empty()).map_err(|errno| unreadable(raw, errno))?;
         let size_bytes = u64::try_from(stat.st_size).unwrap_or(u64::MAX);
         self.charge(size_bytes)?;
         self.found.push((path, size_bytes));
@@ -151,6 +143,27 @@ impl Search {
                 limit_bytes: self.out_bytes,
             }),
         }
+    }
+}
+
+/// Opens a file that was found, if it still is one that may come out.
+pub(super) fn open(root: BorrowedFd<'_>, path: &TreePath) -> Result<OwnedFd, CollectError> {
+    let raw = path.as_str().as_bytes();
+    let wrong = |errno| unreadable(raw, errno);
+    let handle = beneath::handle_path(root, path).map_err(wrong)?;
+    let stat = rustix::fs::fstat(&handle).map_err(wrong)?;
+    match FileType::from_raw_mode(stat.st_mode) {
+        FileType::RegularFile => refuse_names(raw, &stat)?,
+        kind => return Err(refused(raw, kind_shown(kind))),
+    }
+    beneath::open_handle(&handle, OFlags::empty()).map_err(wrong)
+}
+
+/// A second name may be one outside of the folder.
+fn refuse_names(path: &[u8], stat: &Stat) -> Result<(), CollectError> {
+    match stat.st_nlink {
+        1 => Ok(()),
+        _ => Err(refused(path, "it is a file with more than one name")),
     }
 }
 
@@ -183,10 +196,11 @@ fn of_tree(path: &[u8], error: &TreeError) -> CollectError {
 }
 
 /// An error of one entry: the guest's doing when it forbids reading.
-pub(super) fn unreadable(path: &[u8], errno: Errno) -> CollectError {
+fn unreadable(path: &[u8], errno: Errno) -> CollectError {
     match errno {
         Errno::ACCESS | Errno::PERM => refused(path, "it cannot be read"),
         Errno::LOOP => refused(path, "it is a symbolic link"),
+        Errno::XDEV => refused(path, "it lies on another file system"),
         other => CollectError::Read {
             path: shown(path),
             source: other.into(),

@@ -412,6 +412,30 @@ fn grow_or_cut(path: &Path) -> io::Result<()> {
 }
 
 #[test]
+fn a_file_that_became_another_since_it_was_found_is_not_even_opened() {
+    let place = Place::new();
+    let file = place.out().join("a");
+    fs::write(&file, "of the guest").unwrap();
+    let root = rustix::fs::open(place.out(), OFlags::RDONLY, Mode::empty()).unwrap();
+    let found = search::find(&root, &LIMITS, 0).unwrap();
+    let canary = place.outside().join("canary");
+    for swap in [
+        |from: &Path, to: &Path| fs::hard_link(from, to),
+        |from: &Path, to: &Path| symlink(from, to),
+    ] {
+        fs::remove_file(&file).unwrap();
+        swap(&canary, &file).unwrap();
+        place.forget();
+        let opened = search::open(root.as_fd(), &found[0].0);
+        assert!(
+            matches!(opened, Err(CollectError::Refused { .. })),
+            "{opened:?}"
+        );
+        assert!(!place.was_touched());
+    }
+}
+
+#[test]
 fn the_witness_sees_what_the_collector_must_not_do() {
     let place = Place::new();
     place.forget();
