@@ -105,6 +105,8 @@ impl Search {
                 beneath::mend(&handle, &stat, Mode::RUSR | Mode::XUSR);
                 let inner = beneath::open_handle(&handle, OFlags::DIRECTORY)
                     .map_err(|errno| unreadable(path, errno))?;
+                // As deep as paths may be, each level holds no more than it reads from.
+                drop(handle);
                 self.folder(&inner, path)
             }
             kind => Err(refused(path, kind_shown(kind))),
