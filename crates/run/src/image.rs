@@ -46,6 +46,7 @@ pub use media::{Config, Descriptor, Manifest, Start, chosen, is_index, is_manife
 pub use name::ImageName;
 pub use pack::Packed;
 pub use recipe::{Plain, Recipe};
+pub use unpack::is_sparse;
 
 pub(crate) use merge::{BELONGS_TO_THE_JAIL, in_root};
 

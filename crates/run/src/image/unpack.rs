@@ -168,7 +168,7 @@ impl Tree {
             name: lossy(&raw),
             why,
         };
-        if kind == EntryType::GNUSparse || is_sparse(entry)? {
+        if kind == EntryType::GNUSparse || is_sparse(entry).map_err(not_tar)? {
             return Err(wrong("is a sparse file"));
         }
         let path = plain(&raw).map_err(wrong)?;
@@ -355,13 +355,17 @@ fn target<R: Read>(entry: &tar::Entry<'_, R>) -> Option<Vec<u8>> {
     fits.then_some(target)
 }
 
-fn is_sparse<R: Read>(entry: &mut tar::Entry<'_, R>) -> Result<bool, LayerError> {
-    let Some(extensions) = entry.pax_extensions().map_err(not_tar)? else {
+/// Whether a file is written with holes left out, as extended headers say it.
+///
+/// # Errors
+///
+/// Of the archive, when its headers cannot be read.
+pub fn is_sparse<R: Read>(entry: &mut tar::Entry<'_, R>) -> io::Result<bool> {
+    let Some(extensions) = entry.pax_extensions()? else {
         return Ok(false);
     };
     for extension in extensions {
-        let extension = extension.map_err(not_tar)?;
-        if extension.key_bytes().starts_with(b"GNU.sparse.") {
+        if extension?.key_bytes().starts_with(b"GNU.sparse.") {
             return Ok(true);
         }
     }

@@ -17,6 +17,7 @@ use strongroom_core::{
     text,
     tree::{FILES_MAX, Tree, TreeError, TreeFile, TreePath},
 };
+use strongroom_run::image;
 use tar::EntryType;
 
 /// What the headers between two files may take, long names included.
@@ -140,7 +141,7 @@ fn checked<R: Read>(
         EntryType::GNUSparse => Some("a sparse file"),
         _ => Some("of a kind that tar has no portable meaning for"),
     };
-    let kind = if kind.is_none() && is_pax_sparse(entry)? {
+    let kind = if kind.is_none() && image::is_sparse(entry).map_err(not_tar)? {
         Some("a sparse file")
     } else {
         kind
@@ -160,19 +161,6 @@ fn checked<R: Read>(
         return Ok(None);
     }
     Ok(Some((TreePath::from_bytes(raw)?, is_folder)))
-}
-
-fn is_pax_sparse<R: Read>(entry: &mut tar::Entry<'_, R>) -> Result<bool, ArchiveError> {
-    let Some(extensions) = entry.pax_extensions().map_err(not_tar)? else {
-        return Ok(false);
-    };
-    for extension in extensions {
-        let extension = extension.map_err(not_tar)?;
-        if extension.key_bytes().starts_with(b"GNU.sparse.") {
-            return Ok(true);
-        }
-    }
-    Ok(false)
 }
 
 struct Counted<'a, R> {
