@@ -24,14 +24,7 @@ pub fn on_interrupt(first: impl FnOnce() + Send + 'static) {
         }
         let _ = dealing.await;
     };
-    thread::spawn(move || {
-        let runtime = tokio::runtime::Builder::new_current_thread()
-            .enable_all()
-            .build();
-        if let Ok(runtime) = runtime {
-            runtime.block_on(listen);
-        }
-    });
+    in_a_thread(listen);
 }
 
 /// Calls `first` when somebody ends this program, or its terminal goes away.
@@ -50,6 +43,10 @@ pub fn on_end(first: impl FnOnce() + Send + 'static) {
         tokio::time::sleep(END_MAX).await;
         std::process::exit(TERMINATED);
     };
+    in_a_thread(listen);
+}
+
+fn in_a_thread(listen: impl Future<Output = ()> + Send + 'static) {
     thread::spawn(move || {
         let runtime = tokio::runtime::Builder::new_current_thread()
             .enable_all()

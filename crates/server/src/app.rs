@@ -53,11 +53,11 @@ use transforms::Transforms;
 use watch::Watch;
 
 /// Archives that are unpacked at once; more wait.
-pub const UNPACKING_MAX: usize = 32;
+const UNPACKING_MAX: usize = 32;
 /// Bodies that are read at once to know or compare them; more wait.
-pub const READING_MAX: usize = 4;
+const READING_MAX: usize = 4;
 /// Bodies that are read at once for somebody who takes their rows; more wait.
-pub const ROWS_MAX: usize = 16;
+const ROWS_MAX: usize = 16;
 
 /// The station's one state, shared by the doors and the worker.
 #[derive(Clone)]
@@ -98,14 +98,53 @@ pub struct Inner {
     pub safe: secrets::Safe,
 }
 
+/// What differs from one station to the next.
+pub struct Ground {
+    pub config: Config,
+    pub store: Store,
+    pub gateway: Gateway,
+    pub runtimes: Arc<Runtimes>,
+    pub walls: Vec<api::Wall>,
+    pub tier: String,
+}
+
 impl App {
-    pub fn new(inner: Inner) -> Self {
-        Self(Arc::new(inner))
+    /// A station on its ground, where nothing happens yet.
+    pub fn on(ground: Ground) -> Self {
+        let gateway = Arc::new(ground.gateway);
+        let clock = Clock::default();
+        let installer = installer(&ground.config, &gateway, &clock);
+        Self(Arc::new(Inner {
+            config: ground.config,
+            store: ground.store,
+            clock,
+            watch: Watch::default(),
+            queue: Queue::default(),
+            transforms: Transforms::default(),
+            live: Live::default(),
+            unpacking: Semaphore::new(UNPACKING_MAX),
+            reading: Semaphore::new(READING_MAX),
+            rows: Arc::new(Semaphore::new(ROWS_MAX)),
+            stop: CancellationToken::new(),
+            runtimes: ground.runtimes,
+            runtime_change: Semaphore::new(1),
+            walls: ground.walls,
+            tier: ground.tier,
+            gateway,
+            installer,
+            safe: secrets::Safe::default(),
+        }))
     }
 
     pub fn now_ms(&self) -> i64 {
         self.clock.now_ms()
     }
+}
+
+/// What installs packages in the station's home.
+fn installer(config: &Config, gateway: &Arc<Gateway>, clock: &Clock) -> Installer {
+    let index = (config.index.clone(), config.gateway.trust.clone());
+    Installer::new(&config.home, index, Arc::clone(gateway), clock.clone())
 }
 
 impl Deref for App {

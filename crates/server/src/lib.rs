@@ -27,7 +27,7 @@ pub use backend::BackendError;
 pub use config::{BackendKind, Config, ConfigError};
 pub use doctor::doctor;
 pub use http::openapi;
-pub use serve::{Ready, ServeError, TOKEN_FILE_NAME, installer, serve};
+pub use serve::{Ready, ServeError, TOKEN_FILE_NAME, serve};
 pub use strongroom_run::image;
 pub use worker::{Worker, save};
 

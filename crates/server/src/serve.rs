@@ -20,24 +20,18 @@ use strongroom_store::{NewToken, Page, Store, StoreError};
 use tokio::{
     net::TcpListener,
     signal::unix::{SignalKind, signal},
-    sync::Semaphore,
 };
 use tokio_util::sync::CancellationToken;
 
 use crate::{
     app::{
-        App, Inner, READING_MAX, ROWS_MAX, UNPACKING_MAX,
+        App, Ground,
         access::{new_secret, secret_hash},
-        clock::{Clock, random},
-        live::Live,
-        queue::Queue,
-        secrets::Safe,
-        transforms::Transforms,
-        watch::Watch,
+        clock::random,
     },
     backend::{BackendError, Started, local_config},
     config::Config,
-    dependencies::{BUILDS_MAX, Installer},
+    dependencies::BUILDS_MAX,
     doctor::{stand, walls_of},
     gateway::{Gateway, GatewayError},
     http,
@@ -191,40 +185,19 @@ fn get_to_know(runtimes: &Runtimes) {
 
 /// The app of a station whose runs happen in `backend`.
 pub(crate) fn app(config: Config, store: Store, backend: &Backend, gateway: Gateway) -> App {
-    let gateway = Arc::new(gateway);
-    let clock = Clock::default();
-    let installer = installer(&config, &gateway, &clock);
     let walls = walls_of(backend.walls());
     let tier = match stand(&walls) {
         true => backend.tier(),
         false => "none",
     };
-    App::new(Inner {
+    App::on(Ground {
         config,
         store,
-        clock,
-        watch: Watch::default(),
-        queue: Queue::default(),
-        transforms: Transforms::default(),
-        live: Live::default(),
-        unpacking: Semaphore::new(UNPACKING_MAX),
-        reading: Semaphore::new(READING_MAX),
-        rows: Arc::new(Semaphore::new(ROWS_MAX)),
-        stop: CancellationToken::new(),
+        gateway,
         runtimes: Arc::clone(backend.runtimes()),
-        runtime_change: Semaphore::new(1),
         walls,
         tier: tier.to_owned(),
-        gateway,
-        installer,
-        safe: Safe::default(),
     })
-}
-
-/// What installs packages in the station's home.
-pub fn installer(config: &Config, gateway: &Arc<Gateway>, clock: &Clock) -> Installer {
-    let index = (config.index.clone(), config.gateway.trust.clone());
-    Installer::new(&config.home, index, Arc::clone(gateway), clock.clone())
 }
 
 async fn until_signal(stop: CancellationToken) {

@@ -118,21 +118,13 @@ impl Bench<'_> {
         let (mut ended, log) = match (listener, network) {
             (Some(listener), Some(network)) => {
                 let (session, mut told) = Session::new(self.gateway, self.order(network));
-                let served = async move {
-                    let ended = tokio::select! {
-                        ended = guest => ended,
-                        never = session.serve(listener) => match never {},
-                    };
-                    session.close().await;
-                    ended
-                };
                 // Of a build the log is kept, and nothing waits for more.
                 let noted = async {
                     while let Some(request) = told.recv().await {
                         request.is_kept();
                     }
                 };
-                tokio::join!(served, noted).0
+                tokio::join!(session.beside(listener, guest), noted).0
             }
             _ => guest.await,
         };

@@ -102,6 +102,20 @@ impl Session {
         (Self(Arc::new(inner)), told)
     }
 
+    /// Answers what comes in until `guest` has ended, and then ends all of it.
+    pub async fn beside<T>(
+        self,
+        listener: std::net::TcpListener,
+        guest: impl Future<Output = T>,
+    ) -> T {
+        let ended = tokio::select! {
+            ended = guest => ended,
+            never = self.serve(listener) => match never {},
+        };
+        self.close().await;
+        ended
+    }
+
     /// Answers what comes in. Ends only by being dropped.
     pub async fn serve(&self, listener: std::net::TcpListener) -> Infallible {
         let places = Arc::new(Semaphore::new(CONNECTIONS_MAX));

@@ -84,14 +84,6 @@ impl TrialNetwork {
             clock: Clock::default(),
         };
         let (session, mut told) = Session::new(&self.gateway, order);
-        let served = async move {
-            let ended = tokio::select! {
-                ended = guest => ended,
-                never = session.serve(listener) => match never {},
-            };
-            session.close().await;
-            ended
-        };
         let noted = async {
             let mut all = std::collections::BTreeMap::new();
             while let Some(note) = told.recv().await {
@@ -100,7 +92,7 @@ impl TrialNetwork {
             }
             all.into_values().collect::<Vec<_>>()
         };
-        let (ended, all) = tokio::join!(served, noted);
+        let (ended, all) = tokio::join!(session.beside(listener, guest), noted);
         if let (true, Some(folder)) = (keeps, &self.folder) {
             let kept = write(folder, &all);
             kept.map_err(|error| at_fault("could not keep the answers", &error))?;

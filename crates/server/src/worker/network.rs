@@ -72,15 +72,7 @@ impl Download {
             told,
             listener,
         } = self;
-        let served = async move {
-            let ended = tokio::select! {
-                ended = guest => ended,
-                never = session.serve(listener) => match never {},
-            };
-            session.close().await;
-            ended
-        };
-        tokio::join!(served, note(app, run, told))
+        tokio::join!(session.beside(listener, guest), note(app, run, told))
     }
 }
 

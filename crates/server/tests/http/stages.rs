@@ -238,15 +238,7 @@ def transform(data, ctx):
     station.push_function("devs/slow", SLOW).await;
     let asked = station.ask("guest", "devs/slow", &[], json!({})).await;
     let id = text(&asked, "id").to_owned();
-    let mut ear = station.app.watch.listen(&id.parse().unwrap());
-    let log = format!("/v1/runs/{id}/log");
-    tokio::time::timeout(support::PATIENCE, async {
-        while station.get("guest", &log).await.ok()["items"] == json!([]) {
-            ear.news().await;
-        }
-    })
-    .await
-    .unwrap();
+    station.until_it_speaks(&id).await;
     station
         .post("guest", &format!("/v1/runs/{id}/cancel"), json!({}))
         .await

@@ -284,15 +284,7 @@ def transform(data, ctx):
         .ask("guest", "devs/talks", &["lab/d"], json!({}))
         .await;
     let id = text(&run, "id").to_owned();
-    let mut ear = station.app.watch.listen(&id.parse().unwrap());
-    let log = format!("/v1/runs/{id}/log");
-    tokio::time::timeout(support::PATIENCE, async {
-        while station.get("guest", &log).await.ok()["items"] == json!([]) {
-            ear.news().await;
-        }
-    })
-    .await
-    .unwrap();
+    let log = station.until_it_speaks(&id).await;
     put_rules(&station, OTHER).await;
     assert_eq!(station.get("guest", &log).await.refused(403), "withheld");
     // The stream goes on, with states and without a word.

@@ -14,14 +14,9 @@ use strongroom_run::{Local, LocalConfig, Runtimes, Tier};
 use strongroom_server::{
     Config, Worker,
     app::{
-        App, Inner, READING_MAX, ROWS_MAX, UNPACKING_MAX,
+        App, Ground,
         access::{new_secret, secret_hash},
-        clock::{Clock, random},
-        live::Live,
-        queue::Queue,
-        secrets::Safe,
-        transforms::Transforms,
-        watch::Watch,
+        clock::random,
     },
     dependencies::{BUILDS_MAX, Uv},
     gateway::Gateway,
@@ -29,8 +24,7 @@ use strongroom_server::{
 };
 use strongroom_store::{Database, NewToken, Store};
 use tempfile::TempDir;
-use tokio::{sync::Semaphore, task::JoinHandle};
-use tokio_util::sync::CancellationToken;
+use tokio::task::JoinHandle;
 use tower::ServiceExt as _;
 
 /// The longest that anything here is waited for.
@@ -65,28 +59,13 @@ impl Station {
         change(&mut config);
         let store = Store::open(home.path(), Database::Sqlite).await.unwrap();
         let gateway = Gateway::new(config.gateway.clone()).unwrap();
-        let gateway = Arc::new(gateway);
-        let clock = Clock::default();
-        let installer = strongroom_server::installer(&config, &gateway, &clock);
-        let app = App::new(Inner {
+        let app = App::on(Ground {
             config,
             store,
-            clock,
-            watch: Watch::default(),
-            queue: Queue::default(),
-            transforms: Transforms::default(),
-            live: Live::default(),
-            unpacking: Semaphore::new(UNPACKING_MAX),
-            reading: Semaphore::new(READING_MAX),
-            rows: Arc::new(Semaphore::new(ROWS_MAX)),
-            stop: CancellationToken::new(),
+            gateway,
             runtimes: Arc::new(Runtimes::default()),
-            runtime_change: Semaphore::new(1),
             walls: Vec::new(),
             tier: "full".to_owned(),
-            gateway,
-            installer,
-            safe: Safe::default(),
         });
         let mut secrets = BTreeMap::new();
         for user in USERS.into_iter().chain([STRANGER]) {
@@ -125,6 +104,20 @@ impl Station {
     /// The same as an ordinary user, who may write these control groups.
     pub async fn ordinary(cgroup_dirs: Vec<std::path::PathBuf>) -> Self {
         Self::working_with(|config| config.cgroup_dirs = cgroup_dirs).await
+    }
+
+    /// Waits until a run of guest's has said something; where that is read.
+    pub async fn until_it_speaks(&self, run: &str) -> String {
+        let mut ear = self.app.watch.listen(&run.parse().unwrap());
+        let log = format!("/v1/runs/{run}/log");
+        tokio::time::timeout(PATIENCE, async {
+            while self.get("guest", &log).await.ok()["items"] == json!([]) {
+                ear.news().await;
+            }
+        })
+        .await
+        .unwrap();
+        log
     }
 
     async fn working_with(change: impl FnOnce(&mut LocalConfig)) -> Self {
