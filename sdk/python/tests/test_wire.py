@@ -147,6 +147,62 @@ class Wire(Case):
             with self.assertRaises((strongroom.BadAnswer, strongroom.StationTrouble)):
                 self.station(*[said] * 4).me()
 
+    def test_an_answer_with_a_field_of_another_kind_is_told_by_its_name(self):
+        whole = {
+            **ENDED,
+            "files": [{"path": "a", "digest": "sha256:0", "size_bytes": 1}],
+            "usage": {"wall_ms": 1},
+            "waits_for": ["lab"],
+        }
+        odd = (None, True, -1, 1 << 70, 1.5, "x", "", [], [None], [[]], {}, {"code": []})
+        fields = [[name] for name in whole] + [["files", 0, "size_bytes"], ["usage", "wall_ms"]]
+        for path in fields:
+            for value in odd:
+                said = json.loads(json.dumps(whole))
+                place = said
+                for step in path[:-1]:
+                    place = place[step]
+                place[path[-1]] = value
+                with contextlib.suppress(strongroom.BadAnswer):
+                    run = self.station(answer(200, said)).runs.get("run-1")
+                    str(run.reason), repr(run), run.ended, run.succeeded
+        for said in (None, [], "x", 1, {}, {**ENDED, "id": 1}, {**ENDED, "files": [{"path": 3}]}):
+            with self.assertRaises(strongroom.BadAnswer):
+                self.station(answer(200, said)).runs.get("run-1")
+
+    def test_what_is_nested_too_deep_is_no_answer(self):
+        deep = b"[" * 200_000
+        for said in (answer(200, deep), answer(404, deep)):
+            with self.assertRaises(strongroom.BadAnswer):
+                self.station(said).me()
+        event = b"event: end\ndata: " + deep + b"\n\n"
+        with self.assertRaises(strongroom.BadAnswer):
+            list(self.station(self.events(event)).runs.events("run-1"))
+
+    def test_a_list_that_would_never_end_is_no_answer(self):
+        again = answer(200, {"items": [], "next": "1"})
+        with self.assertRaises(strongroom.BadAnswer):
+            list(self.station(*[again] * 3).datasets.list())
+        same = answer(200, {"items": [self.line(1)], "next": "0"})
+        with self.assertRaises(strongroom.BadAnswer):
+            list(self.station(*[same] * 3).runs.log("run-1"))
+
+    def test_what_a_station_calls_a_run_harms_no_terminal(self):
+        evil = "\x1b]0;x\x07"
+        run = {**RUN, "id": evil, "request": evil, "state": "waiting", "function": evil}
+        ended = {**run, "state": "ended", "started_ms": None, "reason": {"code": evil}}
+        for said, kind in ((run, strongroom.NotEnded), (ended, strongroom.RunError)):
+            with self.assertRaises(kind) as caught:
+                self.station(*[answer(200, said)] * 2).runs.wait("run-1", timeout=0, check=True)
+            self.assertNotIn("\x1b", str(caught.exception))
+
+    def test_whatever_is_returned_or_raised_has_a_name_here(self):
+        for name in strongroom.__all__:
+            self.assertIsNotNone(getattr(strongroom, name))
+        for kind in (strongroom.Ended, strongroom.StateChange, strongroom.LogLine):
+            self.assertIn(kind, strongroom.Event.__args__)
+        self.assertFalse(hasattr(strongroom, "Statoin"))
+
     def test_a_redirect_is_not_followed_and_gets_no_token(self):
         other = Fake(answer(200, {"user": "x"}))
         self.addCleanup(other.close)
@@ -369,8 +425,9 @@ class Following(Case):
             '  File "f.py"',
             "KeyError: '\x1b]0;x\x07'",
         ]
-        log = [self.line(n, text, "stderr") for n, text in enumerate(lines, 1)]
-        log.insert(2, self.line(9, "of stdout"))
+        said = [*((text, "stderr") for text in lines)]
+        said.insert(2, ("of stdout", "stdout"))
+        log = [self.line(n, text, stream) for n, (text, stream) in enumerate(said, 1)]
         station = self.station(answer(200, run), answer(200, {"items": log}))
         with self.assertRaises(strongroom.Failed) as caught:
             station.runs.wait("run-1", check=True)

@@ -103,6 +103,7 @@ if TYPE_CHECKING:
     from ._errors import (
         Unreachable as Unreachable,
     )
+    from ._files import Files as Files
     from ._guest import (
         Context as Context,
     )
@@ -147,6 +148,9 @@ if TYPE_CHECKING:
         DatasetVersion as DatasetVersion,
     )
     from ._records import (
+        Ended as Ended,
+    )
+    from ._records import (
         Event as Event,
     )
     from ._records import (
@@ -162,6 +166,9 @@ if TYPE_CHECKING:
         OutputFile as OutputFile,
     )
     from ._records import (
+        Progress as Progress,
+    )
+    from ._records import (
         Reason as Reason,
     )
     from ._records import (
@@ -171,8 +178,13 @@ if TYPE_CHECKING:
         Run as Run,
     )
     from ._records import (
+        StateChange as StateChange,
+    )
+    from ._records import (
         Usage as Usage,
     )
+    from ._runs import Limits as Limits
+    from ._runs import On as On
     from ._runs import tell_pending as tell_pending
     from ._station import Station as Station
     from ._through import Through as Through
@@ -188,12 +200,13 @@ _HOMES = {
     "Invalid LogLimit NotEnded NotFound NotLoggedIn OutOfMemory OutputRefused OutputTooLarge "
     "PendingApproval Problem Refused RunError StationTrouble StillRunning StrongroomError "
     "TimedOut TooLarge TooMany TooManyProcesses Unauthorized Unreachable",
+    "_files": "Files",
     "_guest": "Context NotInside args config earlier log progress run_id secret stage step",
     "_inputs": "Data Source read",
     "_outputs": "write",
-    "_records": "Dataset DatasetVersion Event Function FunctionVersion LogLine OutputFile Reason "
-    "Request Run Usage",
-    "_runs": "tell_pending",
+    "_records": "Dataset DatasetVersion Ended Event Function FunctionVersion LogLine OutputFile "
+    "Progress Reason Request Run StateChange Usage",
+    "_runs": "Limits On tell_pending",
     "_station": "Station",
     "_through": "Through run_through",
     "http": "http",
@@ -201,23 +214,24 @@ _HOMES = {
 _HOME_OF = {name: home for home, names in _HOMES.items() for name in names.split()}
 __all__ = sorted(_HOME_OF)
 
+# A checker of types looks above: a name that is not there is an error to it.
+if not TYPE_CHECKING:
 
-def __getattr__(name):  # type: ignore[no-untyped-def]
-    home = _HOME_OF.get(name)
-    if home is None:
-        raise AttributeError(f"module 'strongroom' has no attribute {name!r}")
-    try:
-        module = __import__(f"{__name__}.{home}", fromlist=[name])
-    except ModuleNotFoundError as error:
-        if error.name == f"{__name__}.{home}":
-            raise AttributeError(
-                f"strongroom.{name} is for those who call functions; inside a sandbox there is no station"
-            ) from None
-        raise
-    value = module if name == home else getattr(module, name)
-    globals()[name] = value
-    return value
+    def __getattr__(name):
+        home = _HOME_OF.get(name)
+        if home is None:
+            raise AttributeError(f"module 'strongroom' has no attribute {name!r}")
+        try:
+            module = __import__(f"{__name__}.{home}", fromlist=[name])
+        except ModuleNotFoundError as error:
+            if error.name == f"{__name__}.{home}":
+                raise AttributeError(
+                    f"strongroom.{name} is for those who call functions; inside a sandbox there is no station"
+                ) from None
+            raise
+        value = module if name == home else getattr(module, name)
+        globals()[name] = value
+        return value
 
-
-def __dir__():  # type: ignore[no-untyped-def]
-    return __all__
+    def __dir__():
+        return __all__

@@ -49,7 +49,7 @@ _END = object()
 
 class _Threads:
     def __init__(self) -> None:
-        self.pool = ThreadPoolExecutor(THREADS_MAX, "strongroom")
+        self.pool: ThreadPoolExecutor = ThreadPoolExecutor(THREADS_MAX, "strongroom")
 
     async def do(self, call: Callable[[], T]) -> T:
         abort = Abort()
@@ -88,13 +88,14 @@ class AsyncStation:
     ) -> None:
         self._station = Station(url, token, timeout=timeout, context=context)
         self._threads = _Threads()
-        self.datasets = AsyncDatasets(self._station, self._threads)
-        self.functions = AsyncFunctions(self._station, self._threads)
-        self.runs = AsyncRuns(self._station, self._threads)
-        self.requests = AsyncRequests(self._station, self._threads)
+        self.datasets: AsyncDatasets = AsyncDatasets(self._station, self._threads)
+        self.functions: AsyncFunctions = AsyncFunctions(self._station, self._threads)
+        self.runs: AsyncRuns = AsyncRuns(self._station, self._threads)
+        self.requests: AsyncRequests = AsyncRequests(self._station, self._threads)
 
     @property
     def url(self) -> str:
+        """Its address, without a slash at the end."""
         return self._station.url
 
     async def __aenter__(self) -> AsyncStation:
@@ -114,9 +115,11 @@ class AsyncStation:
         self._threads.pool.shutdown(wait=False)
 
     async def me(self) -> str:
+        """`Station.me`."""
         return await self._threads.do(self._station.me)
 
     async def health(self) -> Json:
+        """`Station.health`."""
         return await self._threads.do(self._station.health)
 
     async def run(
@@ -150,10 +153,33 @@ class AsyncStation:
         )
 
     async def call(
-        self, function: str, on: On = None, args: Optional[Mapping[str, Any]] = None, **options: Any
+        self,
+        function: str,
+        on: On = None,
+        args: Optional[Mapping[str, Any]] = None,
+        *,
+        limits: Optional[Limits] = None,
+        purpose: str = "",
+        expose: Optional[str] = None,
+        key: Optional[str] = None,
+        timeout: Optional[float] = None,
+        on_pending: Optional[Callable[[Run], None]] = tell_pending,
+        on_log: Optional[Callable[[LogLine], None]] = None,
     ) -> Any:
         """`Station.call`."""
-        return (await self.run(function, on, args, **options)).value
+        ran = await self.run(
+            function,
+            on,
+            args,
+            limits=limits,
+            purpose=purpose,
+            expose=expose,
+            key=key,
+            timeout=timeout,
+            on_pending=on_pending,
+            on_log=on_log,
+        )
+        return ran.value
 
 
 class _Part:
@@ -163,6 +189,8 @@ class _Part:
 
 
 class AsyncRuns(_Part):
+    """`AsyncStation.runs`: the methods of `Station.runs`."""
+
     async def ask(
         self,
         function: str,
@@ -174,6 +202,7 @@ class AsyncRuns(_Part):
         expose: Optional[str] = None,
         key: Optional[str] = None,
     ) -> Run:
+        """`Station.runs.ask`."""
         runs = self._station.runs
         return await self._threads.do(
             lambda: runs.ask(
@@ -182,9 +211,11 @@ class AsyncRuns(_Part):
         )
 
     async def get(self, id: str, wait: float = 0.0) -> Run:
+        """`Station.runs.get`."""
         return await self._threads.do(lambda: self._station.runs.get(id, wait))
 
     def list(self, state: Optional[str] = None, most: int = 1000) -> AsyncIterator[Run]:
+        """`Station.runs.list`."""
         return self._threads.each(self._station.runs.list(state, most))
 
     async def wait(
@@ -196,6 +227,7 @@ class AsyncRuns(_Part):
         on_log: Optional[Callable[[LogLine], None]] = None,
         check: bool = False,
     ) -> Run:
+        """`Station.runs.wait`."""
         runs = self._station.runs
         return await self._threads.do(
             lambda: runs.wait(
@@ -206,32 +238,41 @@ class AsyncRuns(_Part):
     def events(
         self, id: str, *, after: int = 0, timeout: Optional[float] = None
     ) -> AsyncIterator[Event]:
+        """`Station.runs.events`."""
         return self._threads.each(self._station.runs.events(id, after=after, timeout=timeout))
 
     def log(self, id: str, after: int = 0) -> AsyncIterator[LogLine]:
+        """`Station.runs.log`."""
         return self._threads.each(self._station.runs.log(id, after))
 
     async def cancel(self, id: str) -> Run:
+        """`Station.runs.cancel`."""
         return await self._threads.do(lambda: self._station.runs.cancel(id))
 
     async def read(self, run: Union[Run, str], path: str) -> bytes:
+        """`Station.runs.read`."""
         return await self._threads.do(lambda: self._station.runs.read(run, path))
 
     async def download(
         self, run: Union[Run, str], folder: Path, *, replace: bool = False
     ) -> List[str]:
+        """`Station.runs.download`."""
         return await self._threads.do(
             lambda: self._station.runs.download(run, folder, replace=replace)
         )
 
 
 class AsyncRequests(_Part):
+    """`AsyncStation.requests`: the methods of `Station.requests`."""
+
     def list(
         self, role: str = "owner", state: Optional[str] = None, most: int = 1000
     ) -> AsyncIterator[Request]:
+        """`Station.requests.list`."""
         return self._threads.each(self._station.requests.list(role, state, most))
 
     async def get(self, id: str) -> Request:
+        """`Station.requests.get`."""
         return await self._threads.do(lambda: self._station.requests.get(id))
 
     async def approve(
@@ -243,6 +284,7 @@ class AsyncRequests(_Part):
         until_ms: Optional[int] = None,
         limits: Optional[Limits] = None,
     ) -> Request:
+        """`Station.requests.approve`."""
         requests = self._station.requests
         return await self._threads.do(
             lambda: requests.approve(
@@ -251,49 +293,67 @@ class AsyncRequests(_Part):
         )
 
     async def reject(self, id: str, reason: str = "") -> Request:
+        """`Station.requests.reject`."""
         return await self._threads.do(lambda: self._station.requests.reject(id, reason))
 
     async def revoke(self, id: str) -> Request:
+        """`Station.requests.revoke`."""
         return await self._threads.do(lambda: self._station.requests.revoke(id))
 
 
 class AsyncDatasets(_Part):
+    """`AsyncStation.datasets`: the methods of `Station.datasets`."""
+
     def list(self, most: int = 1000) -> AsyncIterator[Dataset]:
+        """`Station.datasets.list`."""
         return self._threads.each(self._station.datasets.list(most))
 
     async def get(self, name: str) -> Dataset:
+        """`Station.datasets.get`."""
         return await self._threads.do(lambda: self._station.datasets.get(name))
 
     def versions(self, name: str, most: int = 1000) -> AsyncIterator[DatasetVersion]:
+        """`Station.datasets.versions`."""
         return self._threads.each(self._station.datasets.versions(name, most))
 
     async def version(self, reference: str) -> DatasetVersion:
+        """`Station.datasets.version`."""
         return await self._threads.do(lambda: self._station.datasets.version(reference))
 
     async def push(self, name: str, files: Files, message: str = "") -> DatasetVersion:
+        """`Station.datasets.push`."""
         return await self._threads.do(lambda: self._station.datasets.push(name, files, message))
 
     async def read(self, reference: str, path: str) -> bytes:
+        """`Station.datasets.read`."""
         return await self._threads.do(lambda: self._station.datasets.read(reference, path))
 
     async def download(self, reference: str, folder: Path, *, replace: bool = False) -> List[str]:
+        """`Station.datasets.download`."""
         return await self._threads.do(
             lambda: self._station.datasets.download(reference, folder, replace=replace)
         )
 
 
 class AsyncFunctions(_Part):
+    """`AsyncStation.functions`: the methods of `Station.functions`."""
+
     def list(self, most: int = 1000) -> AsyncIterator[Function]:
+        """`Station.functions.list`."""
         return self._threads.each(self._station.functions.list(most))
 
     async def get(self, name: str) -> Function:
+        """`Station.functions.get`."""
         return await self._threads.do(lambda: self._station.functions.get(name))
 
     def versions(self, name: str, most: int = 1000) -> AsyncIterator[FunctionVersion]:
+        """`Station.functions.versions`."""
         return self._threads.each(self._station.functions.versions(name, most))
 
     async def version(self, reference: str) -> FunctionVersion:
+        """`Station.functions.version`."""
         return await self._threads.do(lambda: self._station.functions.version(reference))
 
     async def push(self, name: str, files: Files, message: str = "") -> FunctionVersion:
+        """`Station.functions.push`."""
         return await self._threads.do(lambda: self._station.functions.push(name, files, message))

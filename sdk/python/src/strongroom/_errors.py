@@ -7,7 +7,7 @@ call, by its stable `code`; a `RunError` is how a run ended, by its reason;
 
 from __future__ import annotations
 
-from typing import TYPE_CHECKING, Dict, Optional, Sequence, Type
+from typing import TYPE_CHECKING, Any, Dict, Optional, Sequence, Tuple, Type
 
 from ._text import shown
 
@@ -103,21 +103,22 @@ class PendingApproval(NotEnded):
 
     def __init__(self, run: Run) -> None:
         super().__init__(run, pending_message(run))
-        self.waits_for = run.waits_for
-        self.request = run.request
+        self.waits_for: Tuple[str, ...] = run.waits_for
+        self.request: str = run.request
 
 
 class StillRunning(NotEnded):
     """It was let in and has not ended."""
 
     def __init__(self, run: Run) -> None:
-        super().__init__(run, f"{run.id} has not ended; it is {run.state}")
+        super().__init__(run, f"{shown(run.id, 80)} has not ended; it is {shown(run.state, 80)}")
 
 
 def pending_message(run: Run) -> str:
     """Whom a run waits for, and what happens then."""
     owners = " and ".join(shown(owner, 80) for owner in run.waits_for) or "its owners"
-    return f"{run.id} waits for {owners} ({run.request}); once approved it starts by itself"
+    run_id, request = shown(run.id, 80), shown(run.request, 80)
+    return f"{run_id} waits for {owners} ({request}); once approved it starts by itself"
 
 
 class RunError(StrongroomError):
@@ -131,9 +132,10 @@ class RunError(StrongroomError):
     def __init__(self, run: Run, log_tail: Sequence[LogLine] = ()) -> None:
         self.run = run
         self.reason: Reason = run.reason  # type: ignore[assignment]
-        self.log_tail = tuple(log_tail)
-        self.remote_traceback = remote_traceback(log_tail)
-        message = f"{run.function or 'the script'}: {self.reason} ({run.id})"
+        self.log_tail: Tuple[LogLine, ...] = tuple(log_tail)
+        self.remote_traceback: Optional[str] = remote_traceback(log_tail)
+        function = shown(run.function or "the script", 200)
+        message = f"{function}: {self.reason} ({shown(run.id, 80)})"
         if self.remote_traceback is not None:
             lines = [shown(line) for line in self.remote_traceback.split("\n")]
             message += "\n\nRemote traceback:\n  " + "\n  ".join(lines)
@@ -145,11 +147,17 @@ class Failed(RunError):
 
     @property
     def exit_code(self) -> Optional[int]:
-        return self.reason.details.get("exit_code")
+        """What it exited with, 0 to 255; None when a signal ended it."""
+        return _whole(self.reason.details.get("exit_code"))
 
     @property
     def signal(self) -> Optional[int]:
-        return self.reason.details.get("signal")
+        """The number of the signal that ended it; None when it exited."""
+        return _whole(self.reason.details.get("signal"))
+
+
+def _whole(found: Any) -> Optional[int]:
+    return found if isinstance(found, int) else None
 
 
 class TimedOut(RunError):

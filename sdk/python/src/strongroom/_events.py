@@ -86,8 +86,6 @@ def _events(answer: Answer) -> Iterator[Event]:
                 if ANSWER_BYTES_MAX < sum(map(len, data)):
                     raise BadAnswer("an event is longer than any station sends")
     except (OSError, HTTPException, ValueError) as error:
-        if isinstance(error, (json.JSONDecodeError, UnicodeDecodeError)):
-            raise BadAnswer(f"an event is no JSON: {error}") from None
         raise Unreachable(f"the connection to the station broke: {error}") from error
     finally:
         answer.connection.close()
@@ -104,10 +102,9 @@ def read(name: str, data: str) -> Optional[Event]:
         if name == "log":
             return LogLine.of(json.loads(data))
         if name == "state":
-            found = json.loads(data)
-            return StateChange(found["state"], tuple(found.get("waits_for", ())))
+            return StateChange.of(json.loads(data))
         if name == "end":
             return Ended(Run.of(json.loads(data)))
-    except (KeyError, TypeError, ValueError) as error:
-        raise BadAnswer(f"the event {name} cannot be read: {error!r}") from None
+    except (ValueError, RecursionError) as error:
+        raise BadAnswer(f"the event {name} is no JSON: {error}") from None
     return None

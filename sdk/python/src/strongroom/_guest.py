@@ -164,8 +164,8 @@ class step:
     """
 
     def __init__(self, name: str, category: str = "") -> None:
-        self.name = str(name)[:WORD_CHARS_MAX]
-        self.category = str(category or stage())[:WORD_CHARS_MAX]
+        self.name: str = str(name)[:WORD_CHARS_MAX]
+        self.category: str = str(category or stage())[:WORD_CHARS_MAX]
 
     def __enter__(self) -> "step":
         self._tell("step_start")
@@ -221,9 +221,9 @@ class Context:
     """What a stage knows of its run."""
 
     def __init__(self) -> None:
-        self.args = args()
-        self.run_id = run_id()
-        self.stage = stage()
+        self.args: "Any" = args()
+        self.run_id: str = run_id()
+        self.stage: str = stage()
 
     @property
     def download(self) -> "Any":

@@ -42,6 +42,7 @@ class Source:
 
     @property
     def size_bytes(self) -> int:
+        """How many bytes it has, without reading them."""
         return os.path.getsize(self._place)
 
     def open(self, mode: str = "r") -> "IO[Any]":
@@ -58,10 +59,12 @@ class Source:
             return file.read()
 
     def text(self) -> str:
+        """All of it as text. Raises `UnicodeDecodeError` when it is no UTF-8."""
         with open(self._place, encoding="utf-8-sig") as file:
             return file.read()
 
     def json(self) -> "Any":
+        """The JSON document that it is. Raises `ValueError` when it is none."""
         return json.loads(self.bytes())
 
     def rows(self) -> "Iterator[Any]":
@@ -71,6 +74,9 @@ class Source:
         line. `.jsonl`: whatever each line holds. `.json`: the items of the
         list in it. `.parquet`, `.feather` and `.arrow`: a dict each, with
         pyarrow in the runtime. Any other name is read as CSV.
+
+        Raises `ValueError` for a file that holds something else, with the
+        number of the line where that is known.
         """
         ending = suffix(self.name)
         if ending in ("jsonl", "ndjson"):
@@ -101,20 +107,28 @@ class Source:
     def pandas(self, **options: "Any") -> "Any":
         """A `pandas.DataFrame`, by the file's suffix; `options` go to pandas' reader.
 
-        Raises `ImportError` when the runtime has no pandas.
+        A row for each record, a column for each field. Raises `ImportError`
+        when the runtime has no pandas, and `ValueError` for other suffixes than
+        `.csv`, `.tsv`, `.json`, `.jsonl`, `.parquet`, `.feather` and `.arrow`.
         """
         from . import _frames
 
         return _frames.read_pandas(self._place, suffix(self.name), options)
 
     def polars(self, **options: "Any") -> "Any":
-        """A `polars.DataFrame`, by the file's suffix; `options` go to polars' reader."""
+        """A `polars.DataFrame`, by the file's suffix; `options` go to polars' reader.
+
+        Shape and errors are those of `pandas`.
+        """
         from . import _frames
 
         return _frames.read_polars(self._place, suffix(self.name), options)
 
     def arrow(self, **options: "Any") -> "Any":
-        """A `pyarrow.Table`, by the file's suffix; `options` go to pyarrow's reader."""
+        """A `pyarrow.Table`, by the file's suffix; `options` go to pyarrow's reader.
+
+        Shape and errors are those of `pandas`.
+        """
         from . import _frames
 
         return _frames.read_arrow(self._place, suffix(self.name), options)
@@ -187,26 +201,31 @@ class Data:
         return [] if self._root is None else below(self._root)
 
     def open(self, name: "Optional[str]" = None, mode: str = "r") -> "IO[Any]":
-        """Opens one file; the name may be left out when there is only one."""
+        """Opens one file; the name may be left out when there is only one.
+
+        Raises `FileNotFoundError` when it is not there, and `ValueError` when
+        more than one could be meant.
+        """
         path = os.path.join(self._root or here().data, self._only() if name is None else name)
         if "b" in mode:
             return open(path, mode)
         return open(path, mode, encoding="utf-8", newline="")
 
     def text(self, name: "Optional[str]" = None) -> str:
-        """The whole text of one file."""
+        """The whole text of one file, in UTF-8; errors as those of `open`."""
         with self.open(name) as file:
             return str(file.read())
 
     def rows(self, name: "Optional[str]" = None) -> "Iterator[Dict[str, str]]":
-        """The rows of one CSV file, each a dict by the names in its first line."""
+        """The rows of one CSV file, one by one, each a dict of texts by the names
+        in its first line; errors as those of `open`."""
         import csv
 
         with self.open(name) as file:
             yield from csv.DictReader(file)
 
     def __getitem__(self, name: str) -> "Data":
-        """One named input."""
+        """One named input. Raises `KeyError` when there is none of this name."""
         root = os.path.join(self._root or here().data, name)
         if self._root is None or not os.path.isdir(root):
             raise KeyError(name)

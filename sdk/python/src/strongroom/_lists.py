@@ -5,22 +5,21 @@ from __future__ import annotations
 from contextlib import closing
 from typing import Any, Iterator, Mapping, Optional
 
-from ._records import Json
+from ._records import items
 from ._wire import Call, Wire, path_of
 
 #: Rows of one page.
 PAGE_ROWS = 200
 
 
-def pages(wire: Wire, path: str, query: Mapping[str, Any], most: int) -> Iterator[Json]:
-    """The rows of a list, page by page."""
+def pages(wire: Wire, path: str, query: Mapping[str, Any], most: int) -> Iterator[Any]:
+    """The rows of a list, page by page; each page has at least one."""
     cursor: Optional[str] = None
     while 0 < most:
         asked = {**query, "after": cursor, "limit": min(most, PAGE_ROWS)}
-        page = wire.json("GET", path, query=asked, again=True)
-        yield from page["items"][:most]
-        most -= len(page["items"])
-        cursor = page.get("next")
+        rows, cursor = items(wire.json("GET", path, query=asked, again=True))
+        yield from rows[:most]
+        most -= len(rows)
         if cursor is None:
             return
 

@@ -50,24 +50,19 @@ def _stored() -> Dict[str, str]:
 def checked_url(raw: str) -> str:
     """An address with a scheme and a host, and nothing after its path."""
     trimmed = raw.rstrip("/")
-    try:
-        place = urlsplit(trimmed)
-        plain = place.scheme in ("http", "https") and place.hostname and place.port != 0
-    except ValueError:
-        plain = False
-    if (
-        not plain
-        or place.query
-        or place.fragment
-        or "@" in place.netloc
-        or not _is_visible(trimmed)
-    ):
+    if not _is_address(trimmed):
         raise ValueError(f"{raw!r} is not the address of a station, such as {URL_DEFAULT}")
     return trimmed
 
 
-def _is_visible(text: str) -> bool:
-    return all(32 < ord(c) < 127 for c in text)
+def _is_address(text: str) -> bool:
+    try:
+        place = urlsplit(text)
+        plain = place.scheme in ("http", "https") and place.hostname and place.port != 0
+    except ValueError:
+        return False
+    more = place.query or place.fragment or "@" in place.netloc
+    return bool(plain) and not more and all(32 < ord(c) < 127 for c in text)
 
 
 def checked_token(raw: str) -> str:

@@ -9,9 +9,9 @@ from collections import deque
 from typing import Any, Callable, Deque, Dict, Iterator, List, Mapping, Optional, Sequence, Union
 
 from . import _events, _files
-from ._errors import PendingApproval, StillRunning, pending_message, run_error
+from ._errors import BadAnswer, PendingApproval, StillRunning, pending_message, run_error
 from ._lists import download, pages
-from ._records import Ended, Event, LogLine, OutputFile, Request, Run
+from ._records import Ended, Event, LogLine, OutputFile, Request, Run, items
 from ._wire import Wire, path_of
 
 #: What a run is on: one dataset, several as `input=owner/name`, or a dict by input.
@@ -49,7 +49,12 @@ class Runs:
         expose: Optional[str] = None,
         key: Optional[str] = None,
     ) -> Run:
-        """Asks, and does not wait. Asking twice with the same `key` is asking once."""
+        """Asks, and does not wait; what can be said is told at `Station.run`.
+
+        Asking twice with the same `key` is asking once. Raises `Invalid` for
+        arguments that the function does not take, and `NotFound` for a
+        function or a dataset that is not there or not yours to see.
+        """
         body: Dict[str, Any] = {
             "function": function,
             "on": inputs(on),
@@ -141,22 +146,32 @@ class Runs:
         return _events.follow(self._wire, id, after, deadline)
 
     def log(self, id: str, after: int = 0) -> Iterator[LogLine]:
-        """The lines that there are by now, from the one after `after`."""
+        """The lines that there are by now, from the one after the `seq` `after`."""
         path = path_of("v1", "runs", id, "log")
         cursor: Optional[str] = str(after)
         while cursor is not None:
             query = {"after": cursor, "limit": LINES_OF_PAGE}
-            page = self._wire.json("GET", path, query=query, again=True)
-            for row in page["items"]:
-                yield LogLine.of(row)
-            cursor = page.get("next")
+            rows, cursor = items(self._wire.json("GET", path, query=query, again=True))
+            for row in rows:
+                line = LogLine.of(row)
+                if line.seq <= after:
+                    raise BadAnswer("the station answered lines of a log that do not go on")
+                after = line.seq
+                yield line
 
     def cancel(self, id: str) -> Run:
-        """Cancels a run, whatever its state; one that has ended stays as it is."""
+        """Cancels a run, whatever its state; one that has ended stays as it is.
+
+        It returns the run as it stands then, which may still be ending.
+        """
         return Run.of(self._wire.json("POST", path_of("v1", "runs", id, "cancel"), {}, again=True))
 
     def read(self, run: Union[Run, str], path: str) -> bytes:
-        """One output file, checked against its digest."""
+        """One output file, whole, checked against its digest.
+
+        Raises `FileNotFoundError` when there is none of this path, and
+        `FileChanged` when other bytes came.
+        """
         run = self.get(run) if isinstance(run, str) else run
         file = next((file for file in run.files if file.path == path), None)
         if file is None:
@@ -166,7 +181,11 @@ class Runs:
     def download(
         self, run: Union[Run, str], folder: _files.Path, *, replace: bool = False
     ) -> List[str]:
-        """Writes all output files below `folder`; returns their paths."""
+        """Writes all output files below `folder`; returns their paths.
+
+        Each is written whole or not at all. Raises `FileExistsError` for one
+        that is there, unless `replace`, and `FileChanged` when other bytes came.
+        """
         run = self.get(run) if isinstance(run, str) else run
         return [_files.keep(folder, file, self._chunks(run, file), replace) for file in run.files]
 
@@ -206,7 +225,8 @@ class Requests:
         Without more: to exactly this plan, as often as it is asked for.
         `args_schema`: to this function on these inputs, with any arguments
         that satisfy it. `uses`: so many runs, this one included. `until_ms`:
-        until then. `limits`: within these. Sent once, never repeated.
+        until then, in milliseconds since 1970. `limits`: within these. Sent
+        once, never repeated. Raises `Conflict` when it was answered already.
         """
         body: Dict[str, Any] = {"uses": uses, "until_ms": until_ms, "limits": dict(limits or {})}
         if args_schema is not None:

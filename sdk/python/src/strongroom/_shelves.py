@@ -17,7 +17,7 @@ class Datasets:
         self._wire = wire
 
     def list(self, most: int = 1000) -> Iterator[Dataset]:
-        """Yours, by name."""
+        """Yours, by name, at most `most`."""
         for row in pages(self._wire, "/v1/datasets", {}, most):
             yield Dataset.of(row)
 
@@ -26,7 +26,7 @@ class Datasets:
         return Dataset.of(self._wire.json("GET", place_of("datasets", name), again=True))
 
     def versions(self, name: str, most: int = 1000) -> Iterator[DatasetVersion]:
-        """Its versions, newest first, without their files."""
+        """Its versions, newest first, at most `most`, without their files."""
         for row in pages(self._wire, place_of("datasets", name) + "/versions", {}, most):
             yield DatasetVersion.of(row)
 
@@ -51,12 +51,20 @@ class Datasets:
         return DatasetVersion.of(self._wire.json("POST", path, body, again=True))
 
     def read(self, reference: str, path: str) -> bytes:
-        """One file of a version, checked against its digest."""
+        """One file of a version, whole, checked against its digest.
+
+        Raises `FileNotFoundError` when the version has none of this path, and
+        `FileChanged` when other bytes came.
+        """
         version, file = self._file(reference, path)
         return b"".join(_files.checked(self._chunks(version, file), file))
 
     def download(self, reference: str, folder: _files.Path, *, replace: bool = False) -> List[str]:
-        """Writes all files of a version below `folder`; returns their paths."""
+        """Writes all files of a version below `folder`; returns their paths.
+
+        Each is written whole or not at all. Raises `FileExistsError` for one
+        that is there, unless `replace`, and `FileChanged` when other bytes came.
+        """
         version = self.version(reference)
         files = (version.files or {}).values()
         return [_files.keep(folder, file, self._chunks(version, file), replace) for file in files]
@@ -80,7 +88,7 @@ class Functions:
         self._wire = wire
 
     def list(self, most: int = 1000) -> Iterator[Function]:
-        """All of the station, by name."""
+        """All of the station, by name, at most `most`."""
         for row in pages(self._wire, "/v1/functions", {}, most):
             yield Function.of(row)
 
@@ -89,7 +97,7 @@ class Functions:
         return Function.of(self._wire.json("GET", place_of("functions", name), again=True))
 
     def versions(self, name: str, most: int = 1000) -> Iterator[FunctionVersion]:
-        """Its versions, newest first."""
+        """Its versions, newest first, at most `most`."""
         for row in pages(self._wire, place_of("functions", name) + "/versions", {}, most):
             yield FunctionVersion.of(row)
 
@@ -100,7 +108,12 @@ class Functions:
         )
 
     def push(self, name: str, files: _files.Files, message: str = "") -> FunctionVersion:
-        """Pushes a version: a file, a folder, or files by path; at most 16 MiB in all."""
+        """Pushes a version: a file, a folder, or files by path; at most 16 MiB in all.
+
+        Raises `ValueError` for what is larger and for links and devices, and
+        `Invalid` with what is wrong with the code or its manifest. Packages
+        that it needs are installed first, which can take minutes.
+        """
         body = {"files": _files.packed(_files.find(files)), "message": message}
         path = place_of("functions", name) + "/versions"
         return FunctionVersion.of(self._wire.json("POST", path, body, again=True))

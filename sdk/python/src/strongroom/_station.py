@@ -41,13 +41,14 @@ class Station:
     ) -> None:
         url, token = _login.found(url, token)
         self._wire = Wire(url, token, timeout, context)
-        self.datasets = Datasets(self._wire)
-        self.functions = Functions(self._wire)
-        self.runs = Runs(self._wire)
-        self.requests = Requests(self._wire)
+        self.datasets: Datasets = Datasets(self._wire)
+        self.functions: Functions = Functions(self._wire)
+        self.runs: Runs = Runs(self._wire)
+        self.requests: Requests = Requests(self._wire)
 
     @property
     def url(self) -> str:
+        """Its address, without a slash at the end."""
         return self._wire.url
 
     def __repr__(self) -> str:
@@ -93,11 +94,15 @@ class Station:
         """Asks for a run, waits for it, and returns it once it has succeeded.
 
         `function` is `owner/name`, `owner/name@sha256:…` or `owner/name~1`;
-        `args` must satisfy its schema. `purpose` is told to the owners. `expose`
-        says what is wanted of a function that hands something on to its stage
-        with a network: `off`, `ask_owners` or `all_datasets`. Nothing runs
-        before every owner has agreed: `on_pending` is told, once, whom it
-        waits for. `on_log` gets each line as it comes.
+        `on` is one dataset as `owner/name`, several as `input=owner/name`, or a
+        dict by input; `args`, at most 1 MiB of JSON, must satisfy its schema.
+        `limits` are bounds as people write them, such as `{"memory": "256 MiB",
+        "time": "30s", "cpu": 0.5}`, each at most what the station grants.
+        `purpose` is told to the owners. `expose` says what is wanted of a
+        function that hands something on to its stage with a network: `off`,
+        `ask_owners` or `all_datasets`. Asking twice with the same `key` is
+        asking once. Nothing runs before every owner has agreed: `on_pending` is
+        told, once, whom it waits for. `on_log` gets each line as it comes.
 
         Raises a `RunError` when it ended otherwise (`Failed` has the remote
         traceback), and after `timeout` seconds `PendingApproval` or
@@ -115,7 +120,29 @@ class Station:
         function: str,
         on: On = None,
         args: Optional[Mapping[str, Any]] = None,
-        **options: Any,
+        *,
+        limits: Optional[Limits] = None,
+        purpose: str = "",
+        expose: Optional[str] = None,
+        key: Optional[str] = None,
+        timeout: Optional[float] = None,
+        on_pending: Optional[Callable[[Run], None]] = tell_pending,
+        on_log: Optional[Callable[[LogLine], None]] = None,
     ) -> Any:
-        """What `run` with the same arguments returned: any JSON."""
-        return self.run(function, on, args, **options).value
+        """What `run` with the same arguments returned: any JSON.
+
+        It raises what `run` raises.
+        """
+        ran = self.run(
+            function,
+            on,
+            args,
+            limits=limits,
+            purpose=purpose,
+            expose=expose,
+            key=key,
+            timeout=timeout,
+            on_pending=on_pending,
+            on_log=on_log,
+        )
+        return ran.value

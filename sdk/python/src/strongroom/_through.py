@@ -32,7 +32,7 @@ class Through:
     files: "Dict[str, bytes]" = field(default_factory=dict)
 
     def text(self, name: str) -> str:
-        """One output as text."""
+        """One output as text in UTF-8. Raises `KeyError` when there is none."""
         return self.files[name].decode("utf-8")
 
 

@@ -110,8 +110,8 @@ class Answer:
             raise BadAnswer(f"{self.wire.url} answered more than {ANSWER_BYTES_MAX} bytes")
         try:
             return json.loads(raw) if raw else None
-        except ValueError as error:
-            raise BadAnswer(f"{self.wire.url} answered what is no JSON: {error}") from None
+        except (ValueError, RecursionError) as error:
+            raise BadAnswer(f"{self.wire.url} answered what is no JSON: {_why(error)}") from None
 
     def chunks(self) -> Iterator[bytes]:
         with self.reading():
@@ -296,7 +296,7 @@ class Wire:
                 raw = answer.response.read(PROBLEM_BYTES_MAX)
             found = json.loads(raw)
             return problem(status, str(found["code"]), str(found["detail"]))
-        except (ValueError, KeyError, TypeError, Unreachable):
+        except (ValueError, KeyError, TypeError, RecursionError, Unreachable):
             said = f"{self.url} answered {status}, which is not how a station answers"
             return BadAnswer(shown(said))
 

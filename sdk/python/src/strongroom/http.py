@@ -63,19 +63,21 @@ class Response:
     def __init__(
         self, method: str, url: str, status: int, headers: "Dict[str, str]", content: bytes
     ) -> None:
-        self.method = method
+        self.method: str = method
         #: Where it came from, after redirects.
-        self.url = url
-        self.status = status
+        self.url: str = url
+        self.status: int = status
         #: By name, in lower case; a header that came twice is joined by commas.
-        self.headers = headers
-        self.content = content
+        self.headers: "Dict[str, str]" = headers
+        #: The bytes of the body, at most `bytes_max` (64 MiB) of them.
+        self.content: bytes = content
 
     def __repr__(self) -> str:
         return f"<Response {self.status} {self.url}>"
 
     @property
     def ok(self) -> bool:
+        """Whether the status is below 400."""
         return self.status < 400
 
     @property
@@ -92,6 +94,7 @@ class Response:
             return self.content.decode("utf-8", "replace")
 
     def json(self) -> "Any":
+        """What it holds as JSON. Raises `ValueError` when it is none."""
         return _json.loads(self.content)
 
     def check(self) -> "Response":
@@ -102,12 +105,12 @@ class Response:
 
 
 def get(url: str, **options: "Any") -> Response:
-    """`request("GET", url, …)`."""
+    """`request("GET", url, …)`, with its options and errors."""
     return request("GET", url, **options)
 
 
 def post(url: str, **options: "Any") -> Response:
-    """`request("POST", url, …)`."""
+    """`request("POST", url, …)`, with its options and errors."""
     return request("POST", url, **options)
 
 
@@ -126,11 +129,12 @@ def request(
     """Performs one call, and follows its redirects.
 
     `params` are laid after the `?`; `json` is sent as a JSON document, and
-    `body` as it is. `timeout` is the longest silence in seconds. The status of
-    the answer is not judged; `Response.check` does.
+    `body` as it is. `timeout` is the longest silence in seconds, `bytes_max`
+    the longest answer in bytes, `redirects` how many are followed. The status
+    of the answer is not judged; `Response.check` does.
 
     Raises `NoNetwork`, `Refused`, `Unanswered` or `AnswerTooLarge`, all of
-    them `OSError`.
+    them `OSError`, and `ValueError` for an address that is none.
     """
     sent = {"user-agent": "strongroom", "accept": "*/*"}
     sent.update({name.lower(): value for name, value in (headers or {}).items()})
@@ -162,7 +166,8 @@ def _place(url: str, params: "Optional[Query]") -> str:
         raise ValueError(f"{url!r} has a letter that an address needs written as %XX")
     place = place._replace(fragment="")
     if params:
-        query = urlencode(list(params.items() if hasattr(params, "items") else params), doseq=True)
+        pairs = params if isinstance(params, (list, tuple)) else dict(params)
+        query = urlencode(pairs, doseq=True)
         place = place._replace(query=f"{place.query}&{query}" if place.query else query)
     return place.geturl()
 
