@@ -172,6 +172,38 @@ def _():
         os.unlink(path)
 
 
+@attempt("run a program that it wrote into a file in memory")
+def _():
+    with open("/usr/bin/true", "rb") as program:
+        file = os.memfd_create("hostile")
+        os.write(file, program.read())
+    path = f"/proc/self/fd/{file}"
+    for command in ([path], ["/lib64/ld-linux-x86-64.so.2", path]):
+        try:
+            if subprocess.run(command, pass_fds=[file], capture_output=True).returncode == 0:
+                return f"{command} ran it"
+        except OSError:
+            continue
+    return "there are files in memory"
+
+
+@attempt("leave a device where a file was")
+def _():
+    for place in ("tmp", "out", "shm"):
+        path = PLACES[place] + "/hostile-renamed"
+        with open(path, "w"):
+            pass
+        try:
+            raw(316, -100, path.encode(), -100, path.encode() + b"-now", 4)
+            return f"{path} is of mode {os.lstat(path).st_mode:o}"
+        except OSError:
+            continue
+        finally:
+            for one in (path, path + "-now"):
+                if os.path.lexists(one):
+                    os.unlink(one)
+
+
 @attempt("make a set-user-id file and run it")
 def _():
     path = PLACES["tmp"] + "/hostile-suid"

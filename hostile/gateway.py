@@ -58,6 +58,30 @@ def _():
     return connected(NEAR, GATEWAY + 1)
 
 
+@attempt("open a connection by sending into it")
+def _():
+    with socket.socket() as one:
+        for port in (GATEWAY + 1, GATEWAY):
+            try:
+                one.sendto(b"x", 0x20000000, (NEAR, port))
+            except OSError as error:
+                if error.errno in (errno.EOPNOTSUPP, errno.EPERM):
+                    continue
+                return f"the network answered: {error}"
+            return "connected"
+
+
+@attempt("learn of the host's sockets from one of its own")
+def _():
+    with socket.socket() as one:
+        for level, option in ((1, 57), (1, 71), (6, 11), (6, 35)):
+            try:
+                return f"option {option} says {one.getsockopt(level, option, 64).hex()}"
+            except OSError as error:
+                if error.errno != errno.ENOPROTOOPT:
+                    return f"option {option}: {error}"
+
+
 @attempt("send packets past the gateway")
 def _():
     # Nobody has this address, by the rules of the net.

@@ -62,6 +62,48 @@ asks("use the older spellings", (133, 0, 0o100600, 0), (92, 0, 0, 0), (139, 1, 0
 asks("use ports and segments of the processor", (172, 0), (173, 0, 0, 0), (154, 0, 0, 0))
 asks("make a process by the call whose flags are hidden", (435, 0, 0))
 asks("call by a number of the other 64-bit world", (0x40000000 | 39,), (0x40000200,))
+asks("hold a lock that lends its priority", (202, ctypes.create_string_buffer(8), 6 | 128, 0, 0, 0, 0),
+     (202, ctypes.create_string_buffer(8), 8 | 1 << 32, 0, 0, 0, 0))
+
+
+@attempt("make a pipe for the kernel's notices")
+def _():
+    return reach(293, ctypes.create_string_buffer(8), 0x80, walls=("EINVAL", "EPERM"))
+
+
+@attempt("put a descriptor on its way and leave it there")
+def _():
+    import socket
+
+    one, other = socket.socketpair()
+    with one, other:
+        socket.send_fds(one, [b"x"], [0])
+        return "it is counted for its user, and by no limit of the run"
+
+
+@attempt("send a byte out of line")
+def _():
+    import socket
+
+    one, other = socket.socketpair()
+    with one, other:
+        return f"sent {one.send(b'x', socket.MSG_OOB)}"
+
+
+@attempt("ask a socket for its number on the host, or for a handle on a process")
+def _():
+    import socket
+
+    one, other = socket.socketpair()
+    with one, other:
+        for option in (57, 71, 77):
+            try:
+                return f"option {option} says {one.getsockopt(1, option, 8).hex()}"
+            except OSError as error:
+                if error.errno != errno.ENOPROTOOPT:
+                    return f"option {option}: {error}"
+
+
 asks("talk by addresses", (49, BAD, 0, 0), (50, BAD, 0), (43, BAD, 0, 0), (288, BAD, 0, 0, 0), (42, BAD, 0, 0))
 
 
@@ -103,17 +145,6 @@ def _():
         found = reach(9, 0, 2 << 20, 3, flags, -1, 0, walls=("ENOMEM",))
         if found:
             return found
-
-
-@attempt("make a memory file of huge pages")
-def _():
-    try:
-        os.close(raw(319, b"hostile", 4))
-    except OSError:
-        if "control" in ARGUMENTS:
-            raise Skipped("this kernel has none") from None
-        raise
-    return "made it"
 
 
 @attempt("give its pages for merging, or push others out of memory")

@@ -63,7 +63,9 @@ pub(crate) fn send<T: Serialize>(
     send_encoded(socket, &encode(message)?, descriptors, SendFlags::NOSIGNAL)
 }
 
-/// Sends an encoded frame; with `DONTWAIT` it fails rather than waits.
+/// Sends an encoded frame; with `DONTWAIT` it fails rather than waits. A frame
+/// alone goes by the call that could not carry more, which is all that filters
+/// leave to those behind them.
 pub(crate) fn send_encoded(
     socket: impl AsFd,
     bytes: &[u8],
@@ -76,7 +78,11 @@ pub(crate) fn send_encoded(
         return Err(io::Error::other("too many descriptors for one frame"));
     }
     loop {
-        match rustix::net::sendmsg(&socket, &[IoSlice::new(bytes)], &mut control, flags) {
+        let sent = match descriptors.is_empty() {
+            true => rustix::net::send(&socket, bytes, flags),
+            false => rustix::net::sendmsg(&socket, &[IoSlice::new(bytes)], &mut control, flags),
+        };
+        match sent {
             Ok(_) => return Ok(()),
             Err(rustix::io::Errno::INTR) => {}
             Err(error) => return Err(error.into()),

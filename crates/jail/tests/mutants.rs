@@ -32,9 +32,10 @@ use siege::{Caged, Kind, outside, outside_reduced};
 
 const SOCKETS: &str = "Filter: no network, and sockets of some families are in no namespace";
 const ADDRESSES: &str = "Filter: no addresses: a socketpair is connected already";
-const CLIENTS: [&str; 2] = [
+const CLIENTS: [&str; 3] = [
     "Filter: a client of the gateway opens TCP connections, of version 4 and no other kind",
     "Filter: a client also says how long to wait and to send at once",
+    "Filter: a client may ask what it may say",
 ];
 const OUTLIVE: Option<&str> = Some("pool: leave a process that outlives its first");
 /// How the name of a row begins whose guests are no plain ones.
@@ -106,6 +107,7 @@ const WALLS_OF_CLIENTS: &[&str] = &[
     ADDRESSES,
     CLIENTS[0],
     CLIENTS[1],
+    CLIENTS[2],
 ];
 
 /// Those of the tier `reduced`: what it shares with the other tier is built by

@@ -24,14 +24,6 @@ const NAMELESS: u64 = 0x40_0000;
 const SHARED_MEMORY: u64 = 0x21;
 /// Record locks, of processes and of open files.
 const LOCKS: [u64; 6] = [5, 6, 7, 36, 37, 38];
-/// Memory and files that no census finds: memory files, and descriptors that
-/// are on their way in a socket.
-const UNSEEN: [c_long; 3] = [
-    libc::SYS_memfd_create,
-    libc::SYS_sendmsg,
-    libc::SYS_sendmmsg,
-];
-
 /// For a guest that is the station's own user: it is found and killed by its
 /// process group, which it may not leave.
 const LEAVING: [c_long; 2] = [libc::SYS_setsid, libc::SYS_setpgid];
@@ -72,9 +64,6 @@ pub(super) fn install(user: User, landlock_abi: u32) -> Result<(), Refusal> {
 
 fn compile(user: User, landlock_abi: u32) -> Result<BpfProgram, BackendError> {
     let mut rules: BTreeMap<c_long, Vec<SeccompRule>> = BTreeMap::new();
-    for number in UNSEEN {
-        rules.insert(number, Vec::new());
-    }
     if landlock_abi < TRUNCATE_SEEN {
         rules.insert(libc::SYS_truncate, Vec::new());
     }

@@ -4,7 +4,9 @@
 //! in good faith answer EPERM, or the errno it knows how to handle; everything
 //! not listed answers ENOSYS.
 
-use libc::{EAFNOSUPPORT, EINVAL, ENOMEM, ENOPROTOOPT, ENOSYS, ENOTSUP, ENOTTY, EPERM, c_long};
+use libc::{
+    EAFNOSUPPORT, EINVAL, ENOMEM, ENOPROTOOPT, ENOSYS, ENOTSUP, ENOTTY, EOPNOTSUPP, EPERM, c_long,
+};
 
 /// Calls that share a rule and the reason for it.
 pub(crate) struct Group {
@@ -65,7 +67,18 @@ const fn no_bit_of(argument: u8, mask: u32) -> Check {
 /// CLONE_NEWTIME (0x80) and every other CLONE_NEW flag.
 const NEW_NAMESPACES: u32 = 0x7e02_0080;
 const MAP_HUGETLB: u32 = 0x4_0000;
-const MFD_HUGETLB: u32 = 0x4;
+/// What an overlay leaves for a file that is gone: a device that anybody may make.
+const RENAME_WHITEOUT: u32 = 0x4;
+/// O_EXCL, which means that to pipes.
+const O_NOTIFICATION_PIPE: u32 = 0x80;
+/// WAIT, WAKE, REQUEUE, CMP_REQUEUE, WAKE_OP, WAIT_BITSET and WAKE_BITSET, each
+/// with or without PRIVATE and CLOCK_REALTIME.
+const FUTEXES: &[u32] = &[
+    0, 1, 3, 4, 5, 9, 10, 128, 129, 131, 132, 133, 137, 138, 256, 257, 259, 260, 261, 265, 266,
+    384, 385, 387, 388, 389, 393, 394,
+];
+/// DONTWAIT, EOR, NOSIGNAL and MORE.
+const SEND_FLAGS: u32 = 0xc0c0;
 /// TCGETS, TIOCGWINSZ, FIONREAD, FIONBIO, FIOCLEX, FIONCLEX.
 const IOCTLS: &[u32] = &[0x5401, 0x5413, 0x541b, 0x5421, 0x5451, 0x5450];
 /// Those, and what a shell asks of its terminal: TCSETS, TCSETSW, TCSETSF,
@@ -106,6 +119,14 @@ const LEVELS: &[u32] = &[1, 6];
 /// DEFER_ACCEPT, THIN_LINEAR, and two that only a repaired socket has.
 const CLIENT_OPTIONS: &[u32] = &[1, 2, 4, 5, 6, 7, 8, 9, 16, 18, 20, 21];
 const SOL_SOCKET: &[u32] = &[1];
+/// REUSEADDR, TYPE, ERROR, SNDBUF, RCVBUF, KEEPALIVE, LINGER, PASSCRED, PEERCRED,
+/// RCVTIMEO, SNDTIMEO, ACCEPTCONN, PROTOCOL, DOMAIN.
+const SOCKET_QUESTIONS: &[u32] = &[2, 3, 4, 7, 8, 9, 13, 16, 17, 20, 21, 30, 38, 39];
+/// Those, and TCP's NODELAY, KEEPIDLE, KEEPINTVL, KEEPCNT and USER_TIMEOUT. The
+/// same numbers on the other level tell a socket's own settings.
+const CLIENT_QUESTIONS: &[u32] = &[
+    1, 2, 3, 4, 5, 6, 7, 8, 9, 13, 16, 17, 18, 20, 21, 30, 38, 39,
+];
 /// REUSEADDR, SNDBUF, RCVBUF, KEEPALIVE, PASSCRED, RCVTIMEO, SNDTIMEO.
 const SOCKET_OPTIONS: &[u32] = &[2, 7, 8, 9, 16, 20, 21];
 
@@ -114,10 +135,10 @@ const GUEST: &[Group] = groups! {
     "files: reading and writing what is open": Allow =>
         SYS_read SYS_write SYS_readv SYS_writev SYS_pread64 SYS_pwrite64 SYS_preadv SYS_pwritev
         SYS_lseek SYS_sendfile SYS_copy_file_range SYS_close SYS_close_range SYS_dup SYS_dup3
-        SYS_pipe2 SYS_fsync SYS_fdatasync SYS_ftruncate SYS_truncate SYS_fallocate;
+        SYS_fsync SYS_fdatasync SYS_ftruncate SYS_truncate SYS_fallocate;
     "files: paths, inside the private root": Allow =>
         SYS_openat SYS_newfstatat SYS_fstat SYS_statx SYS_faccessat SYS_faccessat2 SYS_getdents64
-        SYS_getcwd SYS_chdir SYS_fchdir SYS_mkdirat SYS_unlinkat SYS_renameat2 SYS_linkat
+        SYS_getcwd SYS_chdir SYS_fchdir SYS_mkdirat SYS_unlinkat SYS_linkat
         SYS_symlinkat SYS_readlinkat SYS_fchmod SYS_fchmodat SYS_fchmodat2 SYS_utimensat SYS_umask
         SYS_getxattr SYS_lgetxattr SYS_fgetxattr SYS_listxattr SYS_llistxattr SYS_flistxattr;
     "waiting on descriptors": Allow =>
@@ -128,7 +149,7 @@ const GUEST: &[Group] = groups! {
         SYS_munlockall SYS_membarrier;
     "processes and threads, bounded by the control group": Allow =>
         SYS_execve SYS_exit SYS_exit_group SYS_wait4 SYS_waitid SYS_set_tid_address
-        SYS_set_robust_list SYS_get_robust_list SYS_rseq SYS_futex SYS_futex_waitv SYS_kill
+        SYS_set_robust_list SYS_get_robust_list SYS_rseq SYS_futex_waitv SYS_kill
         SYS_tkill SYS_tgkill SYS_setsid SYS_setpgid SYS_sched_yield SYS_restart_syscall;
     "signals of its own processes": Allow =>
         SYS_rt_sigaction SYS_rt_sigprocmask SYS_rt_sigreturn SYS_rt_sigpending SYS_rt_sigtimedwait
@@ -146,9 +167,19 @@ const GUEST: &[Group] = groups! {
         SYS_timer_getoverrun SYS_timer_delete;
     "randomness": Allow => SYS_getrandom;
     "talking over a socketpair; there is no other socket": Allow =>
-        SYS_sendto SYS_recvfrom SYS_sendmsg SYS_recvmsg SYS_sendmmsg SYS_recvmmsg SYS_shutdown
-        SYS_getsockname SYS_getpeername SYS_getsockopt;
+        SYS_recvfrom SYS_recvmsg SYS_recvmmsg SYS_shutdown SYS_getsockname SYS_getpeername;
 
+    "a rename may leave a device where the file was": When(&[no_bit_of(4, RENAME_WHITEOUT)], EINVAL) =>
+        SYS_renameat2;
+    "a pipe for the kernel's notices is another kernel surface": When(&[no_bit_of(1, O_NOTIFICATION_PIPE)], EINVAL) =>
+        SYS_pipe2;
+    "no locks that lend priority: their bookkeeping has a history": When(&[one_of(1, FUTEXES)], ENOSYS) =>
+        SYS_futex;
+    "nothing is sent to an address, out of line, or to open a connection by it": When(&[no_bit_of(3, !SEND_FLAGS), one_of(5, &[0])], EOPNOTSUPP) =>
+        SYS_sendto;
+    "descriptors on their way are counted by user, across sandboxes, and hide from limits": Deny(EPERM) =>
+        SYS_sendmsg SYS_sendmmsg;
+    "sockets are numbered across sandboxes; no handles on processes": When(&[one_of(1, SOL_SOCKET), one_of(2, SOCKET_QUESTIONS)], ENOPROTOOPT) => SYS_getsockopt;
     "threads and forks, but no new namespaces": When(&[no_bit_of(0, NEW_NAMESPACES)], EPERM) =>
         SYS_clone;
     "its flags lie behind a pointer; libc falls back to clone": Deny(ENOSYS) => SYS_clone3;
@@ -167,8 +198,7 @@ const GUEST: &[Group] = groups! {
         SYS_prctl;
     "only its own limits": When(&[one_of(0, &[0])], EPERM) => SYS_prlimit64;
     "huge pages escape the memory limit": When(&[no_bit_of(3, MAP_HUGETLB)], ENOMEM) => SYS_mmap;
-    "huge pages in a memory file escape it as well": When(&[no_bit_of(1, MFD_HUGETLB)], EINVAL) =>
-        SYS_memfd_create;
+    "a file in memory can be executed, whatever mounts say": Deny(EPERM) => SYS_memfd_create;
     "no merging, which is a channel; no cache eviction": When(&[one_of(2, ADVICE)], EINVAL) =>
         SYS_madvise;
     "no switching off of address randomness": When(&[one_of(0, PERSONALITIES)], EPERM) =>
@@ -253,6 +283,7 @@ pub(crate) const CLIENT: &[Group] = groups! {
         SYS_socket;
     "a client connects; nobody else is in its network": Allow => SYS_connect;
     "a client also says how long to wait and to send at once": When(&[one_of(1, LEVELS), one_of(2, CLIENT_OPTIONS)], ENOPROTOOPT) => SYS_setsockopt;
+    "a client may ask what it may say": When(&[one_of(1, LEVELS), one_of(2, CLIENT_QUESTIONS)], ENOPROTOOPT) => SYS_getsockopt;
 };
 
 /// What differs for a guest with a terminal.
@@ -280,6 +311,8 @@ pub(crate) const ZYGOTE: &[Group] = groups! {
 pub(crate) const INSIDE: &[Group] = groups! {
     "it looks at how much the places that can be written hold": Allow => SYS_statfs SYS_fstatfs;
     "it gives up capabilities, of which it has none": Allow => SYS_capset;
+    "it passes on descriptors, and hands input over in memory": Allow =>
+        SYS_sendmsg SYS_memfd_create;
     "it takes on the walls of the guest": Allow =>
         SYS_seccomp SYS_landlock_create_ruleset SYS_landlock_add_rule SYS_landlock_restrict_self;
     "it hides its memory, and gives up what could be gained": When(&[one_of(0, PRCTLS_INSIDE)], EPERM) =>
@@ -310,7 +343,7 @@ pub(crate) const INIT: &[Group] = groups! {
     "wait for children, or for nothing": Allow => SYS_wait4 SYS_ppoll;
     "end all others inside": When(&[one_of(0, &[EVERYONE])], EPERM) => SYS_kill;
     "know that it is the first process": Allow => SYS_getpid;
-    "report the end of the worker": Allow => SYS_sendmsg SYS_exit_group SYS_exit;
+    "report the end of the worker": Allow => SYS_sendto SYS_exit_group SYS_exit;
     "encode the report": Allow =>
         SYS_brk SYS_mmap SYS_munmap SYS_mremap SYS_madvise SYS_rt_sigreturn
         SYS_restart_syscall SYS_close;
