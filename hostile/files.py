@@ -112,6 +112,17 @@ def _():
             return read("/proc/" + path)
 
 
+@attempt("read what the host's networks count")
+def _():
+    if ARGUMENTS.get("ordinary_user"):
+        raise Skipped("no ordinary user owns these files, and none can close them")
+    for name in ("softnet_stat", "sockstat", "sockstat6", "protocols", "unix"):
+        try:
+            return read("/proc/self/net/" + name)
+        except OSError:
+            continue
+
+
 @attempt("look at the devices and modules in /sys")
 def _():
     return sort("/sys")

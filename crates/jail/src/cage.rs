@@ -11,6 +11,7 @@
 
 mod attach;
 pub(crate) mod command;
+mod counters;
 mod gateway;
 #[cfg(target_arch = "x86_64")]
 mod graft;

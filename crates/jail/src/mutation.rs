@@ -22,6 +22,7 @@ pub enum Part {
     OldRootDetached,
     PidNamespace,
     NetworkNamespace,
+    NetworkCounters,
     IpcNamespace,
     HostNameNamespace,
     CgroupNamespace,

@@ -85,6 +85,7 @@ const WALLS_OF_COPIES: &[&str] = &[
     "CopyGroup",
     "DescriptorsClosed",
     "IpcNamespace",
+    "NetworkCounters",
     "HostNameNamespace",
     "Landlock",
     "LandlockFiles",

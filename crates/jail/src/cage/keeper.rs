@@ -13,7 +13,7 @@ use rustix::event::{PollFd, PollFlags, poll};
 
 use super::attach::{self, Inside, Place};
 use super::stem::{self, Ground};
-use super::{HOST_NAME, die_with_parent, end, gateway, init, root, steer};
+use super::{HOST_NAME, counters, die_with_parent, end, gateway, init, root, steer};
 use crate::cgroup::Leaf;
 use crate::jail::Origin;
 use crate::mutation::{Part, stands};
@@ -156,6 +156,7 @@ fn live(
 fn leave_networks() -> Result<(), Refusal> {
     if stands(Part::NetworkNamespace) {
         syscall::unshare(libc::CLONE_NEWNET)
+            .and_then(|()| counters::close())
             .or_refuse(kernel::NETWORK_NAMESPACE, "make a network")?;
     }
     if stands(Part::IpcNamespace) {

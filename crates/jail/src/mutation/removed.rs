@@ -11,7 +11,7 @@ const FAR: u64 = 256;
 /// How the name of a filter's rule begins; its reason follows.
 const RULE: &str = "Filter: ";
 
-const PARTS: [Part; 46] = [
+const PARTS: [Part; 47] = [
     Part::CgroupMemory,
     Part::CgroupProcesses,
     Part::CgroupProcessor,
@@ -19,6 +19,7 @@ const PARTS: [Part; 46] = [
     Part::OldRootDetached,
     Part::PidNamespace,
     Part::NetworkNamespace,
+    Part::NetworkCounters,
     Part::IpcNamespace,
     Part::HostNameNamespace,
     Part::CgroupNamespace,

@@ -121,6 +121,7 @@ impl Place for Caged<'_> {
     fn arguments(&self) -> Value {
         let mut arguments = arguments(self.canaries);
         arguments["landlock_abi"] = json!(self.warden.kernel().landlock_abi);
+        arguments["ordinary_user"] = json!(self.warden.kernel().ordinary_user);
         arguments
     }
 
