@@ -8,23 +8,28 @@
 //! station's own label. Nothing of a run but paths of this host is told to the
 //! engine: code, arguments, secrets and values travel past its records.
 //!
-//! Absent on purpose: an engine that does not see this host's files, and any
-//! network other than the gateway.
+//! An engine elsewhere is sent what it cannot see; see `elsewhere`.
+//!
+//! Absent on purpose: any network other than the gateway.
 
+mod address;
 mod apart;
+mod archive;
 mod contain;
 mod contained;
 mod container;
 mod copy;
+mod elsewhere;
 mod engine;
 mod image;
+mod making;
 mod mouths;
 mod talk;
 mod tools;
 mod usage;
 
 use std::{
-    path::PathBuf,
+    path::{Path, PathBuf},
     sync::{Arc, Mutex, PoisonError},
     time::Duration,
 };
@@ -46,6 +51,7 @@ use crate::{
     runtime::Runtimes,
 };
 use container::Place;
+use elsewhere::Elsewhere;
 use engine::Engine;
 
 /// What stands around guests, in one word.
@@ -62,8 +68,13 @@ const REMAPPED_UID: u32 = 1000;
 /// How the backend is set up.
 #[derive(Clone, Debug)]
 pub struct DockerConfig {
-    /// Where the engine listens: `unix:///PATH`.
+    /// Where the engine listens: `unix:///PATH`, or `tcp://HOST:PORT`.
     pub host: String,
+    /// A folder with `ca.pem`, `cert.pem` and `key.pem`: it is spoken to over TLS.
+    pub certificates: Option<PathBuf>,
+    /// The engine does not see this host's files, though it has a socket here.
+    /// One that has a port is always taken not to.
+    pub is_elsewhere: bool,
     /// Whose containers these are: what an earlier start of the same station left
     /// is removed. Nobody's are removed at any start once they have ended.
     pub station: Option<String>,
@@ -91,6 +102,8 @@ pub(crate) struct Shared {
     tools: tools::Tools,
     /// Users are mapped to others by the engine itself.
     is_remapped: bool,
+    /// What the engine is sent, if it does not see this host's files.
+    elsewhere: Option<Elsewhere>,
     places: Arc<Semaphore>,
     slots: Mutex<Vec<u32>>,
 }
@@ -105,12 +118,17 @@ impl Docker {
     /// operator is at fault. A wall that does not stand is among
     /// [`Docker::walls`], and refuses every run.
     pub async fn start(config: DockerConfig) -> Result<Self, EngineError> {
-        let engine = Engine::connect(&config.host).await?;
+        let certificates = config.certificates.as_deref();
+        let engine = Engine::connect(&config.host, certificates, config.is_elsewhere).await?;
         let facts = engine.facts().await?;
         engine.sweep(config.station.as_deref()).await?;
         let shared = Arc::new(Shared {
             tools: tools::Tools::of(&config.program)?,
             is_remapped: facts.remaps_users,
+            elsewhere: match engine.is_elsewhere {
+                true => Some(Elsewhere::new(config.runtimes.images().map(Path::to_owned))),
+                false => None,
+            },
             places: Arc::new(Semaphore::new(config.slots_max as usize)),
             slots: Mutex::new((0..config.slots_max).rev().collect()),
             engine,

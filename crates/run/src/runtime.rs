@@ -232,6 +232,11 @@ impl Runtimes {
         self.pinned(name).map(|(pin, _)| pin)
     }
 
+    /// The folder of images.
+    pub(crate) fn images(&self) -> Option<&Path> {
+        self.images.as_deref()
+    }
+
     /// The host's root.
     pub(crate) fn root(&self) -> &Path {
         &self.root

@@ -90,6 +90,8 @@ fn docker(
     };
     Ok(DockerConfig {
         host: engine.host(),
+        certificates: engine.certificates(),
+        is_elsewhere: engine.elsewhere,
         station,
         folder,
         program: local.program,

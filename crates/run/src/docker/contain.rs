@@ -19,15 +19,18 @@ use tokio::{net::unix::pipe, time::timeout};
 use super::{
     EngineError, Shared, apart,
     contained::{Contained, Life, Word},
-    container::{self, Place, Said},
-    engine, image,
+    container::{self, Place, Said, Sight},
+    elsewhere, engine, image,
+    making::Making,
     mouths::Mouths,
     tools::FOLDER,
 };
 use crate::{prepare::PrepareError, prepared::Readers};
 
-/// How long an engine may take to make a container whose guest can begin.
+/// How long an engine may take to make a container whose guest can begin; and one
+/// that is sent first what the guest is shown.
 const MAKE_MS_MAX: u64 = 60_000;
+const MAKE_ELSEWHERE_MS_MAX: u64 = 900_000;
 
 impl Shared {
     /// A container whose guest waits to begin, and the pipes it speaks through.
@@ -38,6 +41,10 @@ impl Shared {
         outline: Outline,
         log_bytes: u64,
     ) -> Result<(Contained, Readers, Option<OwnedFd>), PrepareError> {
+        let outline = match &self.elsewhere {
+            Some(elsewhere) => elsewhere.check(outline)?,
+            None => outline,
+        };
         let gateway = match outline.gateway {
             true => Some(Waiting::in_folder(&self.config.folder)?),
             false => None,
@@ -48,7 +55,6 @@ impl Shared {
         let outline = apart::etc(outline).map_err(EngineError::Image)?;
         let uid = self.uid(place.slot);
         let files = container::files(&outline, &self.uids());
-        let image = image::root(&self.engine, &outline.links, &files).await?;
         let said = Said {
             station: self.config.station.as_deref().unwrap_or(engine::TRIAL),
             run,
@@ -56,15 +62,35 @@ impl Shared {
             tools: &self.tools,
             own: gateway.iter().map(Waiting::shown).collect(),
         };
-        let body = container::body(&said, &outline, image);
+        let making = match &self.elsewhere {
+            None => {
+                let image = image::root(&self.engine, &outline.links, &files).await?;
+                let body = container::body(&said, &outline, image, Sight::Here);
+                Making { body, load: None }
+            }
+            Some(elsewhere) => {
+                let shares = elsewhere.shares(run, &outline);
+                let folder = &self.config.folder;
+                let sent = elsewhere.root(&self.engine, &said, &shares, &outline, &files, folder);
+                let image = sent.await?;
+                let carries = elsewhere::carrier(&said, &shares.carried, &image);
+                let body = container::body(&said, &outline, image, Sight::Elsewhere);
+                let load = Some((carries, shares.carried));
+                Making { body, load }
+            }
+        };
         let order = container::order(outline, log_bytes, gateway.as_ref().map(Waiting::path))?;
         let pipes = || pipe::pipe().map_err(PrepareError::Pipes);
         let [stdout, stderr, result] = [pipes()?, pipes()?, pipes()?];
         let mouths = Mouths::new([stdout.0, stderr.0, result.0], &order);
         let (life, mut contained) = Life::new(limits(&order), mouths);
-        tokio::spawn(life.whole(place, body, order));
+        tokio::spawn(life.whole(place, making, order));
         let readers = Readers::of([stdout.1, stderr.1, result.1]);
-        let first = timeout(Duration::from_millis(MAKE_MS_MAX), contained.word());
+        let make_ms_max = match self.elsewhere {
+            None => MAKE_MS_MAX,
+            Some(_) => MAKE_ELSEWHERE_MS_MAX,
+        };
+        let first = timeout(Duration::from_millis(make_ms_max), contained.word());
         match first.await.map_err(|_| EngineError::Slow)? {
             Some(Word::Ready) => {
                 let taken = gateway.map(Waiting::take).transpose()?;

@@ -12,7 +12,6 @@ use std::{
     time::{Duration, Instant},
 };
 
-use bollard::models::ContainerCreateBody;
 use futures::StreamExt as _;
 use strongroom_core::{limits::Limits, text};
 use strongroom_jail::{
@@ -28,6 +27,7 @@ use super::{
     EngineError, Shared,
     container::Place,
     copy::{self, Part},
+    making::Making,
     mouths::Mouths,
     talk::{News, Output, Talk, say},
     usage::believed,
@@ -129,19 +129,24 @@ impl Life {
         (life, Contained { commands, words })
     }
 
-    pub(super) async fn whole(mut self, place: Place, body: ContainerCreateBody, order: Order) {
+    pub(super) async fn whole(mut self, place: Place, making: Making, order: Order) {
         let shared = Arc::clone(&place.shared);
-        let id = match shared.engine.create(body).await {
-            Ok(id) => id,
-            Err(error) => return self.tell(Word::Refused(error.into())).await,
-        };
-        match self.talk(&shared, &id, order).await {
-            End::Over => {}
-            End::Early(error) => self.tell(Word::Refused(error)).await,
-            End::Lost { killed } => self.lost(&shared, &id, killed).await,
+        let mut carrier = None;
+        match making.made(&shared, &mut carrier, &self.words).await {
+            Ok(id) => {
+                match self.talk(&shared, &id, order).await {
+                    End::Over => {}
+                    End::Early(error) => self.tell(Word::Refused(error)).await,
+                    End::Lost { killed } => self.lost(&shared, &id, killed).await,
+                }
+                self.mouths.close();
+                shared.engine.remove(&id).await;
+            }
+            Err(error) => self.tell(Word::Refused(error)).await,
         }
-        self.mouths.close();
-        shared.engine.remove(&id).await;
+        if let Some(id) = carrier {
+            shared.engine.remove(&id).await;
+        }
         drop(place);
     }
 

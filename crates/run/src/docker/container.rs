@@ -79,6 +79,13 @@ impl Drop for Place {
     }
 }
 
+/// Whether an engine sees this host's files.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub(super) enum Sight {
+    Here,
+    Elsewhere,
+}
+
 /// What is said to the engine, but for the image, which is made of the rest.
 pub(super) struct Said<'a> {
     pub(super) station: &'a str,
@@ -89,10 +96,25 @@ pub(super) struct Said<'a> {
     pub(super) own: Vec<(PathBuf, String)>,
 }
 
-/// The container of one run.
-pub(super) fn body(said: &Said<'_>, outline: &Outline, image: String) -> ContainerCreateBody {
-    let labels = [(engine::STATION, said.station), (engine::RUN, said.run)];
-    let labels = labels.map(|(key, value)| (key.to_owned(), value.to_owned()));
+impl Said<'_> {
+    /// What a container is known by.
+    pub(super) fn labels(&self) -> HashMap<String, String> {
+        let labels = [(engine::STATION, self.station), (engine::RUN, self.run)];
+        HashMap::from(labels.map(|(key, value)| (key.to_owned(), value.to_owned())))
+    }
+}
+
+/// The container of one run, with folders of this host where the engine sees them.
+pub(super) fn body(
+    said: &Said<'_>,
+    outline: &Outline,
+    image: String,
+    sight: Sight,
+) -> ContainerCreateBody {
+    let mounts = match sight {
+        Sight::Here => mounts(said, &outline.folders),
+        Sight::Elsewhere => Vec::new(),
+    };
     ContainerCreateBody {
         hostname: Some(HOST_NAME.to_owned()),
         user: Some(format!("{0}:{0}", said.uid)),
@@ -111,13 +133,13 @@ pub(super) fn body(said: &Said<'_>, outline: &Outline, image: String) -> Contain
         }),
         image: Some(image),
         working_dir: Some("/".to_owned()),
-        labels: Some(HashMap::from(labels)),
-        host_config: Some(host(said, outline)),
+        labels: Some(said.labels()),
+        host_config: Some(host(said, outline, mounts)),
         ..ContainerCreateBody::default()
     }
 }
 
-fn host(said: &Said<'_>, outline: &Outline) -> HostConfig {
+fn host(said: &Said<'_>, outline: &Outline, mounts: Vec<Mount>) -> HostConfig {
     let limits = &outline.limits;
     let network = match outline.gateway {
         true => Network::Gateway,
@@ -136,7 +158,7 @@ fn host(said: &Said<'_>, outline: &Outline) -> HostConfig {
             ulimit("memlock", 64 * 1024),
             ulimit("msgqueue", 0),
         ]),
-        mounts: Some(mounts(said, &outline.folders)),
+        mounts: Some(mounts),
         tmpfs: Some(places(said.uid, limits)),
         log_config: Some(HostConfigLogConfig {
             typ: Some("none".to_owned()),

@@ -5,11 +5,11 @@
 
 use std::{
     collections::HashMap,
+    path::{Path, PathBuf},
     time::{Duration, SystemTime},
 };
 
 use bollard::{
-    API_DEFAULT_VERSION,
     container::AttachContainerResults,
     models::{ContainerCreateBody, ContainerState, ContainerSummaryStateEnum},
     query_parameters::{
@@ -19,8 +19,12 @@ use bollard::{
 };
 use tokio::time::{sleep, timeout};
 
-/// How long the engine may take for one answer, in seconds.
+use super::address::Address;
+
+/// How long the engine may take for one answer, in seconds; and one that takes
+/// what it is sent over a network.
 const ANSWER_S_MAX: u64 = 120;
+const ANSWER_ELSEWHERE_S_MAX: u64 = 900;
 /// How long it may take to say who it is.
 const REACH_MS_MAX: u64 = 10_000;
 /// The label with the station whose container it is.
@@ -40,8 +44,18 @@ const API_MIN: (usize, usize) = (1, 41);
 /// Why the engine could not do what it was asked.
 #[derive(Debug, thiserror::Error)]
 pub enum EngineError {
-    #[error("`{0}` is no place of an engine on this host; write unix:///PATH")]
+    #[error("`{0}` is no place of an engine; write unix:///PATH or tcp://HOST:PORT")]
     Host(String),
+    #[error(
+        "the engine at {0} would be spoken to without TLS, and whoever speaks to it owns its host; \
+         name a folder of certificates"
+    )]
+    Plain(String),
+    #[error("could not read {}", .path.display())]
+    Certificates {
+        path: PathBuf,
+        source: std::io::Error,
+    },
     #[error("could not reach a Docker Engine at {host}")]
     Reach {
         host: String,
@@ -53,6 +67,8 @@ pub enum EngineError {
     Old { found: String },
     #[error("the engine runs containers of {0}, not of Linux")]
     System(String),
+    #[error("the engine is a machine of {found}, and this program is for {needed}")]
+    Machine { found: String, needed: &'static str },
     #[error("could not {what}")]
     Api {
         what: &'static str,
@@ -82,20 +98,26 @@ pub(super) struct Facts {
 
 pub(super) struct Engine {
     pub(super) api: bollard::Docker,
+    /// It does not see this host's files.
+    pub(super) is_elsewhere: bool,
 }
 
 impl Engine {
-    pub(super) async fn connect(host: &str) -> Result<Self, EngineError> {
-        let path = host
-            .strip_prefix("unix://")
-            .filter(|path| path.starts_with('/'))
-            .ok_or_else(|| EngineError::Host(host.to_owned()))?;
+    pub(super) async fn connect(
+        host: &str,
+        certificates: Option<&Path>,
+        is_elsewhere: bool,
+    ) -> Result<Self, EngineError> {
         let reach = |source| EngineError::Reach {
             host: host.to_owned(),
             source,
         };
-        let api = bollard::Docker::connect_with_unix(path, ANSWER_S_MAX, API_DEFAULT_VERSION)
-            .map_err(reach)?;
+        let address = Address::new(host, certificates)?;
+        let is_elsewhere = is_elsewhere || address.is_a_port();
+        let api = address.connect(match is_elsewhere {
+            true => ANSWER_ELSEWHERE_S_MAX,
+            false => ANSWER_S_MAX,
+        })?;
         let negotiated = timeout(Duration::from_millis(REACH_MS_MAX), api.negotiate_version());
         let api = negotiated
             .await
@@ -108,13 +130,17 @@ impl Engine {
             let found = format!("{}.{}", speaks.major_version, speaks.minor_version);
             return Err(EngineError::Old { found });
         }
-        Ok(Self { api })
+        Ok(Self { api, is_elsewhere })
     }
 
     pub(super) async fn facts(&self) -> Result<Facts, EngineError> {
         let info = self.api.info().await.map_err(failed("ask what it is"))?;
         if let Some(other) = info.os_type.filter(|system| system != "linux") {
             return Err(EngineError::System(other));
+        }
+        let needed = std::env::consts::ARCH;
+        if let Some(found) = info.architecture.filter(|found| found != needed) {
+            return Err(EngineError::Machine { found, needed });
         }
         let options = info.security_options.unwrap_or_default();
         let has = |name: &str| options.iter().any(|option| option.contains(name));

@@ -16,7 +16,7 @@ use tar::{Builder, EntryType, Header};
 
 use super::engine::{Engine, EngineError, failed};
 
-const NAME: &str = "strongroom-root";
+pub(super) const NAME: &str = "strongroom-root";
 
 /// The name of an image with these links and files, which is made if need be.
 pub(super) async fn root(
@@ -27,12 +27,8 @@ pub(super) async fn root(
     let archive = archive(links, files).map_err(EngineError::Image)?;
     let tag = Digest::of(&archive).to_string().replace(':', "-");
     let name = format!("{NAME}:{tag}");
-    match engine.api.inspect_image(&name).await {
-        Ok(_) => return Ok(name),
-        Err(bollard::errors::Error::DockerResponseServerError {
-            status_code: 404, ..
-        }) => {}
-        Err(error) => return Err(failed("look for an image")(error)),
+    if is_there(engine, &name).await? {
+        return Ok(name);
     }
     let options = CreateImageOptionsBuilder::new()
         .from_src("-")
@@ -45,6 +41,17 @@ pub(super) async fn root(
         said.map_err(failed("import an image"))?;
     }
     Ok(name)
+}
+
+/// Whether the engine has an image of this name.
+pub(super) async fn is_there(engine: &Engine, name: &str) -> Result<bool, EngineError> {
+    match engine.api.inspect_image(name).await {
+        Ok(_) => Ok(true),
+        Err(bollard::errors::Error::DockerResponseServerError {
+            status_code: 404, ..
+        }) => Ok(false),
+        Err(error) => Err(failed("look for an image")(error)),
+    }
 }
 
 /// A tar of the root, the same for the same content.

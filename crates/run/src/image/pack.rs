@@ -10,7 +10,7 @@ use std::{
     fs::File,
     io::{self, Write},
     os::unix::ffi::{OsStrExt as _, OsStringExt as _},
-    os::unix::fs::PermissionsExt as _,
+    os::unix::fs::{MetadataExt as _, PermissionsExt as _},
     path::{Path, PathBuf},
 };
 
@@ -22,6 +22,7 @@ use super::{ENTRIES_MAX, ImageError, LayerError};
 #[derive(Clone, Debug, Default)]
 pub struct Packed {
     entries: BTreeMap<Vec<u8>, Entry>,
+    keeps_times: bool,
 }
 
 #[derive(Clone, Debug)]
@@ -43,6 +44,15 @@ enum Entry {
 }
 
 impl Packed {
+    /// The same, whose files of the host keep their times.
+    pub(crate) fn keeping_times(self) -> Self {
+        let keeps_times = true;
+        Self {
+            keeps_times,
+            ..self
+        }
+    }
+
     /// A file with this content.
     pub fn text(&mut self, path: &str, content: impl Into<Vec<u8>>) {
         self.put_text(path, content.into(), false);
@@ -138,7 +148,7 @@ impl Packed {
     }
 
     /// Writes the layer's archive.
-    pub(super) fn write(&self, to: impl Write) -> io::Result<()> {
+    pub(crate) fn write(&self, to: impl Write) -> io::Result<()> {
         let mut archive = tar::Builder::new(to);
         for (path, entry) in &self.entries {
             let path = PathBuf::from(OsString::from_vec(path.clone()));
@@ -161,15 +171,16 @@ impl Packed {
                 }
                 Entry::File { from, executable } => {
                     let file = File::open(from)?;
-                    let size = file.metadata()?.len();
+                    let metadata = file.metadata()?;
+                    let size = metadata.len();
                     let mode = if *executable { 0o755 } else { 0o644 };
                     // Not a byte more than was said, whoever writes meanwhile.
                     let file = io::Read::take(file, size);
-                    archive.append_data(
-                        &mut header(EntryType::Regular, mode, size),
-                        &path,
-                        file,
-                    )?;
+                    let mut header = header(EntryType::Regular, mode, size);
+                    if self.keeps_times {
+                        header.set_mtime(u64::try_from(metadata.mtime()).unwrap_or(0));
+                    }
+                    archive.append_data(&mut header, &path, file)?;
                 }
                 Entry::Link { target } => {
                     let mut header = header(EntryType::Symlink, 0o777, 0);

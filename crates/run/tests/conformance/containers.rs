@@ -198,6 +198,7 @@ async fn what_is_asked_for_and_not_there_refuses_every_run_by_its_name() {
     let house = House {
         backend: Backend::Docker(docker),
         folder,
+        on_images: false,
     };
     match house.prepare(&Task::sh("echo never")).await {
         Err(PrepareError::Refused { wall, .. }) => assert_eq!(wall, "container"),
@@ -218,13 +219,17 @@ async fn an_engine_that_is_not_there_is_an_error_with_its_place() {
         slots_max: 1,
         uid_base: 1_500_000_000,
         runtimes: std::sync::Arc::default(),
+        certificates: None,
+        is_elsewhere: false,
     };
     let nowhere = format!("unix://{}/nothing", folder.path().display());
     match Docker::start(config(&nowhere)).await.err() {
         Some(error @ EngineError::Reach { .. }) => assert!(error.to_string().contains(&nowhere)),
         other => panic!("{other:?}"),
     }
-    for host in ["tcp://10.0.0.1:2375", "", "unix://relative", "ssh://host"] {
+    let plain = Docker::start(config("tcp://10.0.0.1:2375")).await.err();
+    assert!(matches!(plain, Some(EngineError::Plain(_))), "{plain:?}");
+    for host in ["tcp://10.0.0.1", "", "unix://relative", "ssh://host"] {
         let error = Docker::start(config(host)).await.err();
         assert!(
             matches!(error, Some(EngineError::Host(_))),

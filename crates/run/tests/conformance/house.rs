@@ -27,11 +27,15 @@ use crate::engine::Engine;
 
 /// The most lines of one run in a test.
 const LINES_MAX: usize = 10_000;
+/// How the names of runtimes begin that are on an image.
+pub const IMAGED: &str = "imaged-";
 pub const STATION: &str = "station-of-a-test";
 
 pub struct House {
     pub backend: Backend,
     pub folder: TempDir,
+    /// Every run is on an image: there is nothing else.
+    pub on_images: bool,
 }
 
 /// What is to be run.
@@ -102,7 +106,15 @@ impl Task {
         self
     }
 
-    fn runtime(&self) -> RuntimeName {
+    fn runtime(&self, on_images: bool) -> RuntimeName {
+        let runtime = self.runtime_here();
+        match on_images && !runtime.as_str().starts_with(IMAGED) {
+            true => format!("{IMAGED}{runtime}").parse().unwrap(),
+            false => runtime,
+        }
+    }
+
+    fn runtime_here(&self) -> RuntimeName {
         if let Some(runtime) = &self.runtime {
             return runtime.clone();
         }
@@ -131,6 +143,23 @@ impl House {
         Self {
             backend: Local::start(config).unwrap().into(),
             folder: tempfile::tempdir().unwrap(),
+            on_images: false,
+        }
+    }
+
+    /// In containers of this engine, which is taken not to see this host's files.
+    pub async fn elsewhere(engine: &Engine, runtimes: Arc<Runtimes>) -> Self {
+        let folder = tempfile::tempdir().unwrap();
+        let config = DockerConfig {
+            host: engine.port(),
+            runtimes,
+            ..docker_config(engine, folder.path())
+        };
+        let docker = Docker::start(config).await.unwrap();
+        Self {
+            backend: Backend::Docker(docker),
+            folder,
+            on_images: true,
         }
     }
 
@@ -149,6 +178,7 @@ impl House {
         Self {
             backend: Backend::Docker(docker),
             folder,
+            on_images: false,
         }
     }
 
@@ -181,7 +211,7 @@ impl House {
             tenant: "tester".parse().unwrap(),
             plan: Plan {
                 function: digest(&task.files),
-                runtime: self.backend.pin(&task.runtime()).unwrap(),
+                runtime: self.backend.pin(&task.runtime(self.on_images)).unwrap(),
                 inputs: inputs
                     .clone()
                     .try_map(|files| Ok::<_, ()>(digest(&files)))
@@ -270,6 +300,8 @@ pub fn docker_config(engine: &Engine, folder: &Path) -> DockerConfig {
         slots_max: 2,
         uid_base: 1_500_000_000 + std::process::id() % 100_000 * 64,
         runtimes: Arc::default(),
+        certificates: None,
+        is_elsewhere: false,
     }
 }
 

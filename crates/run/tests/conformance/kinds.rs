@@ -16,7 +16,7 @@ use strongroom_run::{
 
 use crate::{
     engine::Engine,
-    house::{House, Outcome, Task},
+    house::{House, IMAGED, Outcome, Task},
     image::{compiled, program, python},
 };
 
@@ -108,6 +108,11 @@ const HANDLER: [(&str, &str); 4] = [
     ),
 ];
 
+/// What the programs of this suite call.
+const TOOLS: [&str; 10] = [
+    "cat", "chmod", "env", "grep", "head", "mkdir", "setsid", "sleep", "sort", "wc",
+];
+
 /// Runtimes that have files of their own; an image takes their place.
 const RUNTIMES: [&str; 5] = ["python3", "sh", "node", "starlark", "binary"];
 
@@ -122,13 +127,18 @@ fn runtime(file: &str) -> &'static str {
 }
 
 /// The runtimes of this host, and each again as `imaged-NAME` on one image.
-fn runtimes(folder: &Path) -> Arc<Runtimes> {
+pub fn runtimes(folder: &Path) -> Arc<Runtimes> {
     let place = folder.join("images");
     let images = Images::open(&place).unwrap();
     let mut packed = python();
     program(&mut packed, "usr/bin/sh", "/bin/sh");
-    program(&mut packed, "usr/bin/cat", "/bin/cat");
-    program(&mut packed, "usr/bin/wc", "/usr/bin/wc");
+    for name in TOOLS {
+        program(
+            &mut packed,
+            &format!("usr/bin/{name}"),
+            &format!("/usr/bin/{name}"),
+        );
+    }
     program(&mut packed, "usr/local/bin/node", "/usr/bin/node");
     packed.link("bin", "usr/bin");
     packed.text("etc/marker", "of the image");
@@ -161,7 +171,14 @@ impl Places {
         let mut houses = vec![("the jail", House::local_with(Arc::clone(&runtimes)))];
         let engine = Engine::start().await;
         if let Some(engine) = &engine {
-            houses.push(("a container", House::docker_with(engine, runtimes).await));
+            houses.push((
+                "a container",
+                House::docker_with(engine, Arc::clone(&runtimes)).await,
+            ));
+            houses.push((
+                "an engine elsewhere",
+                House::elsewhere(engine, runtimes).await,
+            ));
         }
         Self {
             houses,
@@ -175,7 +192,9 @@ impl Places {
     async fn run(&self, name: &str, task: &Task, runtime: &str) -> Outcome {
         let mut first: Option<Outcome> = None;
         for (place, house) in &self.houses {
-            for runtime in [runtime.to_owned(), format!("imaged-{runtime}")] {
+            let on_image = format!("{IMAGED}{runtime}");
+            let on_host = (!house.on_images).then(|| runtime.to_owned());
+            for runtime in on_host.into_iter().chain([on_image]) {
                 let outcome = house.run(&task.clone().runs_on(&runtime)).await;
                 let what = format!("{name} on {runtime} in {place}");
                 assert_eq!(outcome.reason, Reason::Succeeded, "{what}: {outcome:?}");

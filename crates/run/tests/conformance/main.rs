@@ -8,6 +8,7 @@
 
 mod builds;
 mod containers;
+mod elsewhere;
 mod engine;
 mod gateway;
 mod house;

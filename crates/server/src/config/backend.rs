@@ -3,6 +3,8 @@
 //! One word, and what the place needs to be found. There is no third choice
 //! that means "whichever works".
 
+use std::path::PathBuf;
+
 use serde::Deserialize;
 
 /// Where runs happen.
@@ -44,12 +46,29 @@ impl std::str::FromStr for BackendKind {
 #[derive(Debug, Clone, Default, Deserialize)]
 #[serde(deny_unknown_fields)]
 pub struct EngineConfig {
-    /// Where it listens, as `unix:///PATH`; absent: what DOCKER_HOST says, or
-    /// else the usual place.
+    /// Where it listens, as `unix:///PATH` or `tcp://HOST:PORT`; absent: what
+    /// DOCKER_HOST says, or else the usual place.
     pub host: Option<String>,
+    /// The folder with `ca.pem`, `cert.pem` and `key.pem`; absent: where
+    /// DOCKER_TLS_VERIFY is set, what DOCKER_CERT_PATH says, or else `~/.docker`.
+    pub certificates: Option<PathBuf>,
+    /// Its socket is here, and this host's files are not where it is.
+    #[serde(default)]
+    pub elsewhere: bool,
 }
 
 impl EngineConfig {
+    /// Where the certificates lie, if it is spoken to over TLS.
+    pub fn certificates(&self) -> Option<PathBuf> {
+        let said = |name: &str| std::env::var_os(name).filter(|value| !value.is_empty());
+        let usual = || {
+            said("DOCKER_TLS_VERIFY")?;
+            let folder = said("DOCKER_CERT_PATH").map(PathBuf::from);
+            folder.or_else(|| Some(PathBuf::from(said("HOME")?).join(".docker")))
+        };
+        self.certificates.clone().or_else(usual)
+    }
+
     /// Where the engine listens.
     pub fn host(&self) -> String {
         let said = || std::env::var("DOCKER_HOST").ok();
