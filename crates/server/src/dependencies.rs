@@ -12,6 +12,7 @@ mod depend;
 mod index;
 mod shelf;
 mod step;
+mod turns;
 
 use std::{
     collections::{BTreeSet, VecDeque},
@@ -23,11 +24,11 @@ use serde::Deserialize;
 use strongroom_core::{
     dependency::{Lock, LockError, Origin, Requirements},
     digest::Digest,
+    name::Name,
     run::bytes_shown,
     runtime::RuntimeName,
 };
 use strongroom_run::{Backend, PrepareError, runtime::Dependencies};
-use tokio::sync::{Semaphore, SemaphorePermit};
 
 pub use depend::{DependError, Function, Locks, Relock, Written, lock_of, lock_path, written};
 pub use index::{IndexConfig, Uv, host};
@@ -37,11 +38,10 @@ pub use step::Step;
 use crate::{app::clock::Clock, gateway::Gateway};
 use shelf::Shelf;
 use step::{Bench, Done};
+use turns::{Turn, Turns};
 
 /// Builds at once, besides the runs.
 pub const BUILDS_MAX: u32 = 2;
-/// Builds that wait for those.
-const WAITING_MAX: usize = 32;
 /// How many pairs of a lock and a runtime are remembered.
 const FITTING_MAX: usize = 1000;
 
@@ -82,8 +82,7 @@ pub struct Installer {
     gateway: Arc<Gateway>,
     clock: Clock,
     backend: OnceLock<Arc<Backend>>,
-    turns: Semaphore,
-    waiting: Semaphore,
+    turns: Turns,
     /// Locks and runtimes that were found to go together.
     fitting: Mutex<BTreeSet<(Digest, Digest)>>,
     /// Locks that were resolved here, and for which runtime: nobody pushed them.
@@ -105,8 +104,7 @@ impl Installer {
             gateway,
             clock,
             backend: OnceLock::new(),
-            turns: Semaphore::new(BUILDS_MAX as usize),
-            waiting: Semaphore::new(WAITING_MAX),
+            turns: Turns::new(BUILDS_MAX),
             fitting: Mutex::default(),
             resolved: Mutex::default(),
         }
@@ -166,11 +164,12 @@ impl Installer {
     /// The modules that the code in `function` imports and has to bring.
     async fn imports(
         &self,
+        by: &Name,
         runtime: &RuntimeName,
         function: PathBuf,
         paths: &[String],
     ) -> Result<Vec<String>, InstallError> {
-        let _turn = self.turn().await?;
+        let _turn = self.turn(by).await?;
         let (build, network) = self.build_imports(runtime, function, paths);
         let bench = self.bench()?;
         let done = bench.take(Step::Imports, build, network).await?;
@@ -181,6 +180,7 @@ impl Installer {
     /// they still fit.
     async fn lock(
         &self,
+        by: &Name,
         runtime: &RuntimeName,
         requirements: &Requirements,
         before: Option<&str>,
@@ -190,7 +190,7 @@ impl Installer {
             lock: String,
             interpreter: Option<String>,
         }
-        let _turn = self.turn().await?;
+        let _turn = self.turn(by).await?;
         let bench = self.bench()?;
         let (build, network) = self.build_lock(runtime, requirements, before)?;
         let done = bench.take(Step::Lock, build, network).await?;
@@ -214,10 +214,11 @@ impl Installer {
         Ok(((text, lock), (steps, log)))
     }
 
-    /// Installs what a lock names, unless it is. `before` are the steps that led
-    /// to it.
+    /// Installs what a lock names, unless it is, when it is the turn of who asks
+    /// for it. `before` are the steps that led to it.
     pub async fn install(
         &self,
+        by: &Name,
         runtime: &RuntimeName,
         (text, lock): &Written,
         before: Told,
@@ -231,7 +232,7 @@ impl Installer {
         if let Some(found) = self.installed(runtime, &lock.digest()).await? {
             return Ok(found);
         }
-        let _turn = self.turn().await?;
+        let _turn = self.turn(by).await?;
         // Whoever had the turn before may have installed the same.
         if let Some(found) = self.shelf.find(&lock.digest()) {
             return Ok(found);
@@ -326,9 +327,8 @@ impl Installer {
         })
     }
 
-    async fn turn(&self) -> Result<SemaphorePermit<'_>, InstallError> {
-        let _waits = self.waiting.try_acquire().map_err(|_| InstallError::Busy)?;
-        self.turns.acquire().await.map_err(|_| InstallError::Busy)
+    async fn turn(&self, by: &Name) -> Result<Turn, InstallError> {
+        self.turns.take(by).await.map_err(|_| InstallError::Busy)
     }
 }
 

@@ -4,6 +4,7 @@ use strongroom_core::{
     dependency::{Package, Wishes},
     digest::Digest,
     manifest::{Files, Manifest},
+    name::Name,
     runtime::RuntimeName,
 };
 use strongroom_store::FunctionContent;
@@ -27,8 +28,8 @@ impl App {
     /// index had to say to them; nothing of the function is kept.
     pub(super) async fn depend(
         &self,
-        files: &mut Files,
-        manifest: &mut Manifest,
+        by: &Name,
+        (files, manifest): (&mut Files, &mut Manifest),
         before: Option<&FunctionContent>,
         relock: Relock,
     ) -> Result<Option<Record>, AppError> {
@@ -43,6 +44,7 @@ impl App {
             others: Vec::new(),
         };
         let function = Function {
+            by,
             files,
             manifest,
             wishes,
@@ -65,6 +67,7 @@ impl App {
     /// As [`App::depend`].
     pub(super) async fn depend_script(
         &self,
+        by: &Name,
         files: &mut Files,
         manifest: &mut Manifest,
     ) -> Result<bool, AppError> {
@@ -73,6 +76,7 @@ impl App {
             others: self.installer.resolved(&manifest.runtime),
         };
         let function = Function {
+            by,
             files,
             manifest,
             wishes: Wishes::default(),
@@ -112,7 +116,9 @@ impl App {
             return Ok(api::Installed::default());
         };
         let lock = lock_of(brought).map_err(DependError::from)?;
-        let installed = self.installer.install(name, &lock, Default::default());
+        let installed = self
+            .installer
+            .install(&actor.user, name, &lock, Default::default());
         Ok(shown(installed.await?.1))
     }
 
@@ -130,9 +136,10 @@ impl App {
     }
 
     /// What a version's guests are shown of its packages; installed again if
-    /// that was removed meanwhile.
+    /// that was removed meanwhile, in the turn of who runs it.
     pub async fn dependencies_of(
         &self,
+        by: &Name,
         content: &FunctionContent,
     ) -> Result<Option<strongroom_run::Dependencies>, AppError> {
         let Some(dependencies) = &content.manifest.dependencies else {
@@ -149,7 +156,9 @@ impl App {
         let lock = self.lock_of(content).await?;
         let lock = lock.filter(|(_, lock)| lock.digest() == dependencies.lock);
         let lock = lock.ok_or(AppError::NotFound("lock"))?;
-        let installed = self.installer.install(runtime, &lock, Default::default());
+        let installed = self
+            .installer
+            .install(by, runtime, &lock, Default::default());
         Ok(Some(installed.await?.0))
     }
 

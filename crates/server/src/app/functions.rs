@@ -10,7 +10,7 @@ use strongroom_core::{
     digest::Digest,
     json,
     manifest::{Files, Manifest},
-    name::{ObjectName, Reference},
+    name::{Name, ObjectName, Reference},
     tree::Tree,
 };
 use strongroom_store::{FunctionContent, Page};
@@ -38,7 +38,9 @@ impl App {
             Some(row) => Some(self.function_content(&row.newest.version).await?),
             None => None,
         };
-        let read = self.function_read(files, before.as_ref(), relock).await?;
+        let read = self
+            .function_read(&actor.user, files, before.as_ref(), relock)
+            .await?;
         let (tree, manifest, installed) = read;
         let now_ms = self.now_ms();
         let row = self
@@ -54,13 +56,14 @@ impl App {
     /// are stored, and nothing is named. `before` is the version before.
     pub(super) async fn function_read(
         &self,
+        by: &Name,
         mut files: Files,
         before: Option<&FunctionContent>,
         relock: Relock,
     ) -> Result<(Tree, Manifest, Option<Record>), AppError> {
         let mut manifest = Manifest::of_files(&files, &self.runtimes.kinds())?;
         let installed = self
-            .depend(&mut files, &mut manifest, before, relock)
+            .depend(by, (&mut files, &mut manifest), before, relock)
             .await?;
         // Manifests are shown in lists, so one may not be as large as the files.
         let size = json::canonical_of(&manifest).len();

@@ -131,7 +131,10 @@ impl App {
         let most = config.upload_bytes_max;
         let mut tree = self.source_store(&script.files, most).await?;
         let mut manifest = script.manifest(config.limits);
-        if self.depend_script(&mut script.files, &mut manifest).await? {
+        if self
+            .depend_script(&actor.user, &mut script.files, &mut manifest)
+            .await?
+        {
             // Now with the lock, which the sender did not bring.
             let most = most + LOCK_LEN_MAX as u64;
             tree = self.source_store(&script.files, most).await?;

@@ -157,7 +157,9 @@ impl App {
             let called = self.called(&function).await?;
             return Ok((function, called));
         }
-        let (tree, manifest, _) = self.function_read(files, None, Relock::No).await?;
+        let (tree, manifest, _) = self
+            .function_read(&actor.user, files, None, Relock::No)
+            .await?;
         let version = FunctionContent::version_of(&tree, &manifest);
         let sent = Some(tree);
         Ok((

@@ -14,6 +14,7 @@ use strongroom_core::{
     },
     digest::Digest,
     manifest::{Files, Manifest},
+    name::Name,
     tree::TreePath,
 };
 use strongroom_run::runtime::Brought;
@@ -29,6 +30,8 @@ pub enum Relock {
 
 /// A function that is to be given its packages.
 pub struct Function<'a> {
+    /// Who wants it.
+    pub by: &'a Name,
     pub files: &'a mut Files,
     pub manifest: &'a mut Manifest,
     pub wishes: Wishes,
@@ -83,6 +86,7 @@ impl Installer {
         view: impl AsyncFnOnce(&Files) -> Result<PathBuf, E>,
     ) -> Result<Option<Record>, E> {
         let Function {
+            by,
             files,
             manifest,
             wishes,
@@ -95,14 +99,15 @@ impl Installer {
             Asked::Imports if !self.can_resolve() => None,
             Asked::Imports => {
                 let folder = view(&*files).await?;
-                self.imported(files, manifest, brought, folder).await?
+                self.imported(by, (files, manifest), brought, folder)
+                    .await?
             }
         };
-        let chosen = self.choose(files, manifest, (asked, brought), locks, relock);
+        let chosen = self.choose(by, (files, manifest), (asked, brought), locks, relock);
         let Some(chosen) = chosen.await? else {
             return Ok(None);
         };
-        let installed = self.install(&manifest.runtime, &chosen.lock, chosen.told);
+        let installed = self.install(by, &manifest.runtime, &chosen.lock, chosen.told);
         let (_, record) = installed.await.map_err(DependError::from)?;
         let (text, lock) = chosen.lock;
         manifest.dependencies = Some(Dependencies {
@@ -117,8 +122,8 @@ impl Installer {
     /// Which lock a function is run with: one that is there, or a new one.
     async fn choose(
         &self,
-        files: &Files,
-        manifest: &Manifest,
+        by: &Name,
+        (files, manifest): (&Files, &Manifest),
         (asked, brought): (Option<Requirements>, Option<&Brought>),
         locks: Locks,
         relock: Relock,
@@ -154,7 +159,7 @@ impl Installer {
             _ => {
                 let before = kept.first().filter(|_| relock == Relock::No);
                 let before = before.map(|(text, _)| text.as_str());
-                self.lock(&manifest.runtime, &asked, before).await?
+                self.lock(by, &manifest.runtime, &asked, before).await?
             }
         };
         Ok(Some(Chosen {
@@ -168,15 +173,15 @@ impl Installer {
     /// What the code imports and has to bring.
     async fn imported(
         &self,
-        files: &Files,
-        manifest: &Manifest,
+        by: &Name,
+        (files, manifest): (&Files, &Manifest),
         brought: Option<&Brought>,
         folder: PathBuf,
     ) -> Result<Option<Requirements>, DependError> {
         let paths = files.keys().map(ToString::to_string);
         let paths: Vec<String> = paths.filter(|path| path.ends_with(".py")).collect();
         let runtime = &manifest.runtime;
-        let modules = self.imports(runtime, folder, &paths).await?;
+        let modules = self.imports(by, runtime, folder, &paths).await?;
         let there = match brought {
             Some(brought) => lock_of(brought)?.1.packages,
             None => Vec::new(),

@@ -12,6 +12,7 @@ use std::{
 use strongroom_core::{
     dependency::Asked,
     manifest::{Files, Manifest},
+    name::Name,
     runtime::RuntimeName,
 };
 use strongroom_run::{Backend, Dependencies, LocalConfig};
@@ -46,7 +47,9 @@ pub(super) async fn bring(
     let installer = installer(config)?;
     installer.use_backend(backend);
     let runtime = backend.runtimes().find(&manifest.runtime);
+    let by = nobody();
     let function = Function {
+        by: &by,
         files: source,
         manifest,
         wishes,
@@ -105,10 +108,16 @@ pub(super) fn of_runtime(
     in_a_jail(trial, found, async |backend| {
         let installer = installer(config)?;
         installer.use_backend(backend);
-        let installed = installer.install(name, &lock, Default::default());
+        let by = nobody();
+        let installed = installer.install(&by, name, &lock, Default::default());
         let (brought, _) = installed.await.map_err(DependError::from)?;
         Ok(Some(brought))
     })
+}
+
+/// Who builds where there are no users.
+fn nobody() -> Name {
+    "trial".parse().expect("a constant, plain name")
 }
 
 /// Does something with a jail for builds, and ends that.

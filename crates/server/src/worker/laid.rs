@@ -66,7 +66,10 @@ impl Laid {
         let content = content.ok_or_else(|| wrong(StoreError::NotFound))?;
         let blobs = app.store.blobs();
         let function_dir = blobs.view(&content.tree).await.map_err(wrong)?;
-        let dependencies = app.dependencies_of(&content).await.map_err(not_installed)?;
+        let dependencies = app
+            .dependencies_of(&claimed.caller, &content)
+            .await
+            .map_err(not_installed)?;
         let program = program(app, &claimed.plan, &content.manifest.entry, &function_dir).await?;
         let mut folders = Vec::new();
         let mut all_told = Map::new();
