@@ -21,7 +21,7 @@ use crate::{
     tree::TreePath,
 };
 
-pub use lock::{Change, LOCK_LEN_MAX, Lock, LockError, Package, changes, normal};
+pub use lock::{Change, LOCK_LEN_MAX, Lock, LockError, Package, Unplaced, changes, normal};
 
 /// The file of a function that holds its lock.
 pub const LOCK_FILE: &str = "strongroom.lock";

@@ -32,6 +32,7 @@ pub struct Lock {
     /// For whom its files were chosen, as `cpython-311-x86_64-linux-gnu`.
     pub interpreter: Option<String>,
     hashes: BTreeMap<String, Vec<String>>,
+    unplaced: Vec<Unplaced>,
     is_node: bool,
     digest: Digest,
 }
@@ -45,6 +46,14 @@ pub struct Package {
     pub version: String,
     /// The digest over the digests of its files.
     pub files: Digest,
+}
+
+/// A package whose address does not say what it is.
+#[derive(Clone, Debug, PartialEq, Eq, Serialize)]
+pub struct Unplaced {
+    pub name: String,
+    pub version: String,
+    pub integrity: String,
 }
 
 /// What became of one package from one lock to another.
@@ -112,6 +121,7 @@ impl Lock {
             requirements: said(REQUIREMENTS).and_then(|raw| raw.trim().parse().ok()),
             interpreter: said(INTERPRETER).map(|raw| raw.trim().to_owned()),
             hashes,
+            unplaced: Vec::new(),
             is_node: false,
             digest: Digest::of(text.as_bytes()),
         })
@@ -148,9 +158,11 @@ impl Lock {
             let why = "it does not say what it is for";
             return Err(LockError::Json(why.to_owned()));
         }
-        let mut packages = Vec::new();
+        let (mut packages, mut unplaced) = (Vec::new(), Vec::new());
         for (place, entry) in entries.iter().filter(|(place, _)| !place.is_empty()) {
-            packages.push(node_package(place, entry)?);
+            let (package, asks) = node_package(place, entry)?;
+            packages.push(package);
+            unplaced.extend(asks);
         }
         packages.sort();
         Ok(Self {
@@ -158,6 +170,7 @@ impl Lock {
             requirements: Some(Requirements::of_package(&entries[""]).digest()),
             interpreter: None,
             hashes: BTreeMap::new(),
+            unplaced,
             is_node: true,
             digest: Digest::of(text.as_bytes()),
         })
@@ -166,6 +179,12 @@ impl Lock {
     /// The SHA-256 digests of a Python package's files, in hexadecimal.
     pub fn hashes(&self, package: &str) -> &[String] {
         self.hashes.get(package).map_or(&[], Vec::as_slice)
+    }
+
+    /// The packages of Node whose addresses do not say what they are. Only the
+    /// index can tell whether a file with this digest is the one it has.
+    pub fn unplaced(&self) -> &[Unplaced] {
+        &self.unplaced
     }
 
     /// Whether it is npm's.
@@ -261,6 +280,22 @@ pub fn normal(name: &str) -> String {
     out
 }
 
+/// Whether these are a name and a version, and nothing else that npm knows.
+fn is_plain(name: &str, version: &str) -> bool {
+    let plain = |part: &str, also: &str| {
+        let fits = |c: char| c.is_ascii_alphanumeric() || also.contains(c);
+        part.starts_with(|c: char| c.is_ascii_alphanumeric()) && part.chars().all(fits)
+    };
+    let own = match name.strip_prefix('@').map(|name| name.split_once('/')) {
+        None => Some(name),
+        Some(Some((scope, own))) if plain(scope, "._-") => Some(own),
+        Some(_) => None,
+    };
+    own.is_some_and(|own| plain(own, "._-"))
+        && version.starts_with(|c: char| c.is_ascii_digit())
+        && plain(version, ".+-")
+}
+
 /// Whether an index has at this address the file of a package that it is called
 /// by: `…/NAME/-/NAME-VERSION.tgz`, without the scope in the second place.
 fn is_file_of(address: &str, name: &str, version: &str) -> bool {
@@ -273,7 +308,8 @@ fn is_file_of(address: &str, name: &str, version: &str) -> bool {
         && spelled.any(|name| address.ends_with(&format!("/{name}/-/{own}-{version}.tgz")))
 }
 
-fn node_package(place: &str, entry: &Value) -> Result<Package, LockError> {
+/// One package, and what has to be asked of the index about it.
+fn node_package(place: &str, entry: &Value) -> Result<(Package, Option<Unplaced>), LockError> {
     let wrong = |why| LockError::Package {
         package: place.to_owned(),
         why,
@@ -293,7 +329,11 @@ fn node_package(place: &str, entry: &Value) -> Result<Package, LockError> {
     if entry["link"] == true {
         return Err(wrong("is not from an index"));
     }
-    if !is_file_of(from, name, text("version"))
+    let (version, integrity) = (text("version"), text("integrity"));
+    let is_placed = is_file_of(from, name, version);
+    // What looks like the address of another package is not asked about.
+    let may_be = !from.contains(['?', '#', '\\']) && !from.contains("/-/");
+    if !(is_placed || may_be && is_plain(name, version))
         || entry["name"].as_str().is_some_and(|own| own != name)
     {
         return Err(wrong(
@@ -301,12 +341,18 @@ fn node_package(place: &str, entry: &Value) -> Result<Package, LockError> {
         ));
     }
     let strong = |hash: &str| hash.starts_with("sha512-") || hash.starts_with("sha384-");
-    if !text("integrity").split(' ').all(strong) {
+    if !integrity.split(' ').all(strong) {
         return Err(wrong("has no `integrity` of sha512"));
     }
-    Ok(Package {
+    let package = Package {
         name: name.to_owned(),
-        version: text("version").to_owned(),
-        files: Digest::of(text("integrity").as_bytes()),
-    })
+        version: version.to_owned(),
+        files: Digest::of(integrity.as_bytes()),
+    };
+    let unplaced = (!is_placed).then(|| Unplaced {
+        name: name.to_owned(),
+        version: version.to_owned(),
+        integrity: integrity.to_owned(),
+    });
+    Ok((package, unplaced))
 }

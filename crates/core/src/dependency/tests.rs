@@ -306,6 +306,36 @@ fn a_package_of_node_is_what_an_owner_reads_that_it_is() {
 }
 
 #[test]
+fn a_package_of_node_that_lies_elsewhere_is_asked_about_and_its_name_is_one() {
+    let of = |name: &str, version: &str, address: &str| {
+        let entry = serde_json::json!({
+            "version": version, "integrity": "sha512-abc", "resolved": address,
+        });
+        let packages = serde_json::json!({ "": {}, format!("node_modules/{name}"): entry });
+        let lock = serde_json::json!({ "lockfileVersion": 3, "packages": packages });
+        Lock::node(&lock.to_string())
+    };
+    let placed = of("x", "1.0.0", "https://r.example/x/-/x-1.0.0.tgz").unwrap();
+    assert_eq!(placed.unplaced(), []);
+    let address = "https://files.example/download/0123";
+    for name in ["x", "@a/x"] {
+        let lock = of(name, "1.0.0-rc.1+b", address).unwrap();
+        assert_eq!(lock.unplaced()[0].name, name);
+        assert_eq!(lock.unplaced()[0].integrity, "sha512-abc");
+    }
+    for (name, version) in [
+        ("--registry=https://evil.example", "1.0.0"),
+        ("x", "npm:evil@1.0.0"),
+        ("x", "latest"),
+        ("x", "1.0.0 || 2"),
+        ("@a", "1.0.0"),
+        ("@a/-x", "1.0.0"),
+    ] {
+        assert!(of(name, version, address).is_err(), "{name} {version}");
+    }
+}
+
+#[test]
 fn other_files_under_the_same_version_are_a_change() {
     let lock = |hash: &str, version: &str| {
         let text = format!("six=={version} --hash=sha256:{hash}\nold==1 --hash=sha256:{HASH}");

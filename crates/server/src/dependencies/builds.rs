@@ -110,7 +110,9 @@ impl Installer {
     ) -> Result<Reaching, InstallError> {
         if lock.is_node() {
             let index = &self.index.node;
-            let asked = json!({ "lock": text, "index": index, "options": NPM });
+            let unplaced = lock.unplaced();
+            let asked =
+                json!({ "lock": text, "index": index, "options": NPM, "unplaced": unplaced });
             let mut build = node(runtime, INSTALL_NODE, &asked);
             self.trust(&mut build)?;
             let network = self.index.to_resolve(index);

@@ -47,12 +47,23 @@ impl Index {
         self.heard.lock().unwrap().len()
     }
 
-    /// From now on there is a newer version of `base`.
-    fn has_newer(&self) {
+    /// What it answers, whole.
+    fn get(&self, path: &str) -> String {
         use std::io::{Read as _, Write as _};
         let mut stream = std::net::TcpStream::connect(("127.0.0.1", self.port)).unwrap();
-        stream.write_all(b"GET /newer HTTP/1.0\r\n\r\n").unwrap();
-        stream.read_to_end(&mut Vec::new()).unwrap();
+        let asked = format!(
+            "GET {path} HTTP/1.0\r\nHost: 127.0.0.1:{}\r\n\r\n",
+            self.port
+        );
+        stream.write_all(asked.as_bytes()).unwrap();
+        let mut answer = String::new();
+        stream.read_to_string(&mut answer).unwrap();
+        answer
+    }
+
+    /// From now on there is a newer version of `base`.
+    fn has_newer(&self) {
+        self.get("/newer");
         // It was asked; what it prints of that is heard a little later.
         let deadline = std::time::Instant::now() + std::time::Duration::from_secs(60);
         while self
@@ -425,10 +436,8 @@ fn has_npm() -> bool {
         .any(|place| std::path::Path::new(place).exists())
 }
 
-#[tokio::test]
-async fn packages_of_node_are_locked_and_installed_by_npm_without_their_scripts() {
-    let index = Index::start();
-    let mut station = index.station().await;
+/// A runtime of JavaScript on this machine's Node.
+async fn add_nodes(station: &mut Station) {
     let toml = "command = ['/usr/bin/node', '/function/{entry}']\n\
                 [function]\nsuffix = '.js'\nmain = 'main.js'\n";
     let files = station
@@ -436,6 +445,61 @@ async fn packages_of_node_are_locked_and_installed_by_npm_without_their_scripts(
         .await;
     let body = json!({ "name": "nodes", "files": files });
     station.post("admin", "/v1/runtimes", body).await.ok();
+}
+
+#[tokio::test]
+async fn a_package_of_node_that_lies_elsewhere_is_the_one_that_the_index_has_or_none() {
+    let index = Index::start();
+    let mut station = index.station().await;
+    add_nodes(&mut station).await;
+    let files = |lock: Option<Value>| {
+        let mut files = json!({
+            "main.js": "console.log(require('afar')())",
+            "package.json": r#"{ "dependencies": { "afar": "1.2.0" } }"#,
+            "strongroom.toml": "runtime = 'nodes'\n[limits]\nmemory = '512MiB'\n",
+        });
+        if let Some(lock) = lock {
+            files["package-lock.json"] = lock.to_string().into();
+        }
+        files
+    };
+    let pushed = push(&station, "devs/afar", files(None)).await;
+    if !has_npm() {
+        pushed.refused(422);
+        return station.stop().await;
+    }
+    pushed.ok();
+    assert_eq!(packages(&station, "devs/afar").await, ["afar 1.2.0"]);
+    let ran = run(&station, "devs/afar").await;
+    assert_eq!(ran["reason"]["code"], "succeeded", "{ran}");
+    // A lock that somebody wrote calls another file by this name.
+    let answer = index.get("/nodehello");
+    let (_, body) = answer.split_once("\r\n\r\n").unwrap();
+    let packument: Value = serde_json::from_str(body).unwrap();
+    let other = &packument["versions"]["1.2.0"]["dist"];
+    let lock = json!({
+        "lockfileVersion": 3,
+        "packages": {
+            "": { "dependencies": { "afar": "1.2.0" } },
+            "node_modules/afar": {
+                "version": "1.2.0",
+                "resolved": format!("http://127.0.0.1:{}/download/0123", index.port),
+                "integrity": other["integrity"],
+            },
+        },
+    });
+    let pushed = push(&station, "devs/afar", files(Some(lock))).await;
+    let detail = format!("{pushed:?}");
+    assert_eq!(pushed.refused(422), "build_failed", "{detail}");
+    assert!(detail.contains("no afar 1.2.0 with the digest"), "{detail}");
+    station.stop().await;
+}
+
+#[tokio::test]
+async fn packages_of_node_are_locked_and_installed_by_npm_without_their_scripts() {
+    let index = Index::start();
+    let mut station = index.station().await;
+    add_nodes(&mut station).await;
     let package =
         r#"{ "dependencies": { "nodehello": "^1.0.0" }, "scripts": { "install": "exit 9" } }"#;
     let files = |source: &str| {

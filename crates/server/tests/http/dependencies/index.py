@@ -68,6 +68,7 @@ def tarball(name, version, source):
 
 
 NODE = tarball("nodehello", "1.2.0", "module.exports = () => 'hello from node';")
+AFAR = tarball("afar", "1.2.0", "module.exports = () => 'hello from afar';")
 NEWER = wheel("base", "2.0", {"base.py": greeting("base 2.0")})
 
 
@@ -83,8 +84,10 @@ class Index(http.server.BaseHTTPRequestHandler):
             return self.answer(b"", "text/plain")
         if parts[0] == "simple" and parts[1] in FILES:
             return self.answer(self.page(parts[1]), "application/vnd.pypi.simple.v1+json")
-        if parts == ["nodehello"]:
-            return self.answer(self.packument(), "application/json")
+        if parts in (["nodehello"], ["afar"]):
+            return self.answer(self.packument(parts[0]), "application/json")
+        if parts == ["download", "0123"]:
+            return self.answer(AFAR, "application/octet-stream")
         if parts == ["nodehello", "-", "nodehello-1.2.0.tgz"]:
             return self.answer(NODE, "application/octet-stream")
         if parts[0] == "files":
@@ -98,12 +101,15 @@ class Index(http.server.BaseHTTPRequestHandler):
                         return self.answer(content + more, "application/zip")
         self.send_error(404)
 
-    def packument(self):
-        integrity = "sha512-" + base64.b64encode(hashlib.sha512(NODE).digest()).decode()
-        host = self.headers["Host"]
-        dist = {"tarball": f"http://{host}/nodehello/-/nodehello-1.2.0.tgz", "integrity": integrity}
-        version = {"name": "nodehello", "version": "1.2.0", "dist": dist, "hasInstallScript": True}
-        return json.dumps({"name": "nodehello", "dist-tags": {"latest": "1.2.0"}, "versions": {"1.2.0": version}}).encode()
+    def packument(self, name):
+        content, path = {
+            "nodehello": (NODE, "nodehello/-/nodehello-1.2.0.tgz"),
+            "afar": (AFAR, "download/0123"),
+        }[name]
+        integrity = "sha512-" + base64.b64encode(hashlib.sha512(content).digest()).decode()
+        dist = {"tarball": f"http://{self.headers['Host']}/{path}", "integrity": integrity}
+        version = {"name": name, "version": "1.2.0", "dist": dist, "hasInstallScript": True}
+        return json.dumps({"name": name, "dist-tags": {"latest": "1.2.0"}, "versions": {"1.2.0": version}}).encode()
 
     def page(self, name):
         def shown(file, content, metadata):
