@@ -414,10 +414,7 @@ def stand_still(preload):
     for name in filter(None, preload.split(",")):
         __import__(name)
     practise()
-    generators = []
-    if "random" in sys.modules:
-        kind = sys.modules["random"].Random
-        generators = [one for one in gc.get_objects() if issubclass(type(one), kind)]
+    generators = generators_loaded()
     gc.collect()
     gc.freeze()
     os.write(STEERING, b"!")
@@ -427,20 +424,38 @@ def stand_still(preload):
     reseed(generators)
 
 
+def generators_loaded():
+    """Every generator of random numbers that some module has made while it loaded."""
+    random, numpy = sys.modules.get("random"), sys.modules.get("numpy.random")
+    kinds = [random.Random] if random is not None else []
+    if numpy is not None:
+        kinds += [numpy.RandomState, numpy.BitGenerator]
+    found = [one for one in gc.get_objects() if issubclass(type(one), tuple(kinds))]
+    # What these draw from, they seed themselves, and faster.
+    owned = [getattr(one, "_bit_generator", None) for one in found]
+    owned = {id(one) for one in owned if type(one).__name__ == "MT19937"}
+    return [one for one in found if id(one) not in owned]
+
+
 def reseed(generators):
     """Gives a copy randomness of its own, where the kernel does not.
 
     The hash seed and the address layout stay those that were copied.
     """
     for generator in generators:
-        generator.seed()
+        if hasattr(generator, "seed_seq"):
+            # Of numpy: its state, and what it would seed its own children with.
+            generator.__setstate__(type(generator)().__getstate__())
+            continue
+        try:
+            generator.seed()
+        except TypeError:
+            # What it draws from is of another kind, and in this list itself.
+            continue
     ssl = sys.modules.get("_ssl")
     if ssl is not None:
         # It looks at the process number, which may be the one that was copied.
         ssl.RAND_add(os.urandom(32), 32.0)
-    numpy = sys.modules.get("numpy.random")
-    if numpy is not None:
-        numpy.seed()
     uuid = sys.modules.get("uuid")
     if uuid is not None:
         uuid._node = None

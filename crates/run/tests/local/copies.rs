@@ -1,9 +1,9 @@
 //! Runs that are copies of an interpreter that was loaded for their caller.
 
-use std::collections::BTreeSet;
+use std::{collections::BTreeSet, fs, io::Write as _, path::Path, process::Command};
 
 use serde_json::json;
-use strongroom_core::run::Reason;
+use strongroom_core::{digest::Digest, run::Reason};
 use tokio::time::Instant;
 
 use crate::house::{House, PATIENCE, Task};
@@ -112,4 +112,106 @@ async fn no_two_copies_share_randomness_and_no_two_callers_a_hash_seed_or_layout
         assert!(pair[0].0 != pair[1].0, "{seeds:?}");
     }
     assert!(4 <= seeds.len(), "{seeds:?}");
+}
+
+/// The numpy that is tried, as the package index has it.
+const NUMPY: &str = "numpy==2.2.6";
+/// A package that makes generators while it is loaded, as some do.
+const MAKES_GENERATORS: &str = "
+import numpy.random
+state, drawn = numpy.random.RandomState(7), numpy.random.default_rng(7)
+state.standard_normal()
+";
+const STREAMS_OF_NUMPY: &str = "
+import os, numpy.random, makes
+print(os.getppid() == 0)
+print(numpy.random.random(), makes.state.random_sample(), makes.drawn.random())
+print(makes.state.standard_normal(), makes.drawn.spawn(1)[0].random())";
+/// What of numpy's generators a copy has to know, for hosts that cannot fetch it.
+const STANDS_IN: &str = "
+class SeedSequence: pass
+class BitGenerator:
+    seed_seq = None
+    def __init__(self, word=None): self.word, self.seed_seq = word or draw(), SeedSequence()
+    def __getstate__(self): return self.word, self.seed_seq
+    def __setstate__(self, state): self.word, self.seed_seq = state
+    def random(self): self.word = self.word * 6364136223846793005 % 2**64 + 1; return self.word
+class MT19937(BitGenerator): pass
+class PCG64(BitGenerator):
+    def spawn(self, count): return [PCG64(self.word + 2)]
+class RandomState:
+    def __init__(self, seed=None): self._bit_generator = MT19937(seed)
+    def seed(self): self._bit_generator.word = draw()
+    def random_sample(self): return self._bit_generator.random()
+    standard_normal = random_sample
+def draw():
+    import os
+    return int.from_bytes(os.urandom(8), 'little')
+default_rng = PCG64
+_rand = RandomState(1)
+seed, random = _rand.seed, _rand.random_sample
+";
+
+/// Lays numpy here, fetched once and kept, or else what stands in for it; who
+/// runs the tests is told of that, whatever he reads of them.
+fn lay_numpy(packages: &Path) {
+    let kept = Path::new(env!("CARGO_TARGET_TMPDIR")).join(NUMPY);
+    if kept.exists() || fetch_numpy(&kept) {
+        let copied = Command::new("/bin/cp")
+            .arg("-r")
+            .args([&kept, packages])
+            .status();
+        return assert!(copied.unwrap().success());
+    }
+    let told = writeln!(
+        std::io::stderr(),
+        "{NUMPY} could not be fetched: copies are tried with what stands in for it"
+    );
+    told.unwrap();
+    fs::create_dir_all(packages.join("numpy/random")).unwrap();
+    fs::write(packages.join("numpy/__init__.py"), "").unwrap();
+    fs::write(packages.join("numpy/random/__init__.py"), STANDS_IN).unwrap();
+}
+
+fn fetch_numpy(kept: &Path) -> bool {
+    let fetched = tempfile::tempdir_in(env!("CARGO_TARGET_TMPDIR")).unwrap();
+    let place = fetched.path().join("numpy");
+    let done = Command::new("/usr/bin/python3")
+        .args(["-m", "pip", "install", "--quiet", "--no-deps"])
+        .args(["--only-binary", ":all:", "--no-compile"])
+        .args(["--timeout", "10", "--retries", "0"])
+        .args([Path::new("--target"), &place, Path::new(NUMPY)])
+        .output();
+    // Somebody else may have been faster.
+    done.is_ok_and(|done| done.status.success())
+        && (fs::rename(place, kept).is_ok() || kept.exists())
+}
+
+#[tokio::test]
+async fn no_two_copies_share_a_generator_of_numpy_whoever_made_it() {
+    let house = House::with_zygotes(2, 4, 2);
+    let folder = tempfile::tempdir().unwrap();
+    let toml = "base = \"python3\"\npackages = \"packages\"\npreload = [\"makes\"]\n";
+    fs::write(folder.path().join("runtime.toml"), toml).unwrap();
+    let packages = folder.path().join("packages");
+    lay_numpy(&packages);
+    fs::write(packages.join("makes.py"), MAKES_GENERATORS).unwrap();
+    let name = "own".parse().unwrap();
+    let runtimes = house.local.runtimes();
+    runtimes.add(name, folder.path(), Digest::of(b"1")).unwrap();
+    let task = Task::python(STREAMS_OF_NUMPY).runs_on("own");
+    let mut seen = BTreeSet::new();
+    let mut copies = 0;
+    let until = Instant::now() + PATIENCE;
+    while copies < 3 {
+        assert!(Instant::now() < until, "no three runs became copies");
+        let text = house.run(task.clone()).await.succeeded().stdout();
+        let (is_copy, streams) = text.split_once('\n').unwrap();
+        if is_copy == "True" {
+            copies += 1;
+            for word in streams.split_whitespace() {
+                assert!(seen.insert(word.to_owned()), "{word} twice: {text}");
+            }
+        }
+    }
 }
