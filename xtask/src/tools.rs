@@ -39,6 +39,30 @@ os.chmod(target + ".new", 0o755)
 os.rename(target + ".new", target)
 "#;
 
+/// TypeScript's compiler, which is JavaScript: the package 5.9.3.
+const TYPESCRIPT: (&str, &str) = (
+    "https://registry.npmjs.org/typescript/-/typescript-5.9.3.tgz",
+    "10e108c9cf7d5f2879053dff18515fb405abf2ccef63eaaf017d9c571687a1d3",
+);
+
+/// Fetches a package and lays its files into a folder that was not there.
+const UNPACK: &str = r#"
+import hashlib, io, os, sys, tarfile, urllib.request
+url, digest, target = sys.argv[1:]
+content = urllib.request.urlopen(url, timeout=300).read()
+found = hashlib.sha256(content).hexdigest()
+if found != digest:
+    sys.exit(f"{url} is {found}, not {digest}")
+with tarfile.open(fileobj=io.BytesIO(content)) as package:
+    for member in package:
+        if member.isfile() and ".." not in member.name.split("/"):
+            path = os.path.join(target + ".new", *member.name.split("/")[1:])
+            os.makedirs(os.path.dirname(path), exist_ok=True)
+            with open(path, "wb") as file:
+                file.write(package.extractfile(member).read())
+os.rename(target + ".new", target)
+"#;
+
 /// Where the tests look for a program.
 fn place(name: &str) -> PathBuf {
     let target = std::env::var_os("CARGO_TARGET_DIR").map(PathBuf::from);
@@ -49,7 +73,24 @@ fn place(name: &str) -> PathBuf {
 }
 
 /// Brings what the tests start, and says so.
-pub fn install() -> anyhow::Result<PathBuf> {
+pub fn install() -> anyhow::Result<()> {
+    uv()?;
+    typescript()
+}
+
+fn typescript() -> anyhow::Result<()> {
+    let target = place("typescript");
+    if target.exists() {
+        return Ok(());
+    }
+    say("TypeScript's compiler, which the tests of connectors start, is missing; fetching it");
+    let (url, digest) = TYPESCRIPT;
+    let mut fetch = Command::new("/usr/bin/python3");
+    run(fetch.args(["-I", "-c", UNPACK, url, digest]).arg(&target))
+}
+
+/// The path of uv, which is brought if need be.
+pub fn uv() -> anyhow::Result<PathBuf> {
     let uv = place("uv");
     if uv.exists() {
         return Ok(uv);

@@ -179,6 +179,21 @@ class Wire(Case):
         with self.assertRaises(strongroom.BadAnswer):
             list(self.station(self.events(event)).runs.events("run-1"))
 
+    def test_no_more_is_set_aside_for_an_answer_than_a_part_of_it(self):
+        from http.client import HTTPResponse
+
+        asked, read = [], HTTPResponse.read
+
+        def told(response, most=None):
+            asked.append(most)
+            return read(response, most)
+
+        with mock.patch.object(HTTPResponse, "read", told):
+            self.station(answer(200, ENDED)).runs.get("run-1")
+            with self.assertRaises(strongroom.NotFound):
+                self.station(problem(404, "not_found")).me()
+        self.assertLessEqual(max(asked), _wire.CHUNK_BYTES)
+
     def test_a_list_that_would_never_end_is_no_answer(self):
         again = answer(200, {"items": [], "next": "1"})
         with self.assertRaises(strongroom.BadAnswer):

@@ -23,7 +23,7 @@ const RUN_MOST_MS: f64 = 60.0;
 const INDEX: &str = include_str!("../../../crates/server/tests/http/dependencies/index.py");
 
 pub fn measure(bench: &Bench<'_>, report: &mut Report) -> anyhow::Result<()> {
-    let uv = tools::install()?;
+    let uv = tools::uv()?;
     let index = Index::start()?;
     let config = format!(
         "[index]\nuv = {uv:?}\npython = \"http://{0}/simple\"\nhosts = []\n\

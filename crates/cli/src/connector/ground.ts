@@ -38,6 +38,9 @@ export class StrongroomError extends Error {}
 /** The station did not answer. */
 export class Unreachable extends StrongroomError {}
 
+/** What answered does not answer as a station does. */
+export class BadAnswer extends StrongroomError {}
+
 /** The station's no to a call; `code` is stable. */
 export class Problem extends StrongroomError {
   readonly status: number;
@@ -70,7 +73,7 @@ export class RunError extends StrongroomError {
     const { code, ...details } = run.reason ?? { code: "unknown" };
     const shown = Object.keys(details).length ? ` ${harmless(JSON.stringify(details))}` : "";
     const trace = remoteTraceback?.split("\n").map(harmless).join("\n  ");
-    super(`${harmless(code)}${shown} (${run.id})${trace ? `\n\nRemote traceback:\n  ${trace}` : ""}`);
+    super(`${harmless(code)}${shown} (${harmless(run.id)})${trace ? `\n\nRemote traceback:\n  ${trace}` : ""}`);
     this.run = run;
     this.code = code;
     this.remoteTraceback = remoteTraceback;
@@ -109,6 +112,8 @@ const WAIT_MS_MAX = 50_000;
 const SILENCE_MS_MAX = 90_000;
 const LINES_OF_PAGE = 1000;
 const TAIL_LINES_MAX = 200;
+/** The longest answer, in bytes, as it is when it is no longer compressed. */
+const ANSWER_BYTES_MAX = 256 * 1024 * 1024;
 
 async function callFunction(
   name: string,
@@ -125,20 +130,37 @@ async function callFunction(
     ...(call.expose === undefined ? {} : { expose: call.expose }),
   };
   const key = call.key ?? globalThis.crypto.randomUUID();
-  let run = (await send(station, "POST", "/v1/runs", asked, { "Idempotency-Key": key })) as Run;
+  let run = runOf(await send(station, "POST", "/v1/runs", asked, { "Idempotency-Key": key }));
   if (run.state === "waiting") (call.onPending ?? tellPending)(run);
   while (run.state !== "ended") {
     const left = Math.min(WAIT_MS_MAX, deadline - Date.now());
     if (left <= 0) {
       if (run.state === "waiting") throw new PendingApproval(run, pendingMessage(run));
-      throw new StillRunning(run, `${run.id} has not ended; it is ${run.state}`);
+      throw new StillRunning(run, `${harmless(run.id)} has not ended; it is ${harmless(run.state)}`);
     }
     const wait = Math.max(1, Math.floor(left));
-    run = (await send(station, "GET", `/v1/runs/${encodeURIComponent(run.id)}?wait=${wait}ms`)) as Run;
+    run = runOf(await send(station, "GET", `/v1/runs/${encodeURIComponent(run.id)}?wait=${wait}ms`));
   }
   if (run.reason?.code === "succeeded") return run.value;
   const kind = REASONS[run.reason?.code ?? ""] ?? RunError;
   throw new kind(run, run.started_ms === undefined ? undefined : await traceback(station, run));
+}
+
+/** A run, if that is what was answered. */
+function runOf(answer: unknown): Run {
+  const run = answer as Partial<Run> | null;
+  const reason = run?.reason;
+  const isRun =
+    typeof run?.id === "string" &&
+    typeof run.state === "string" &&
+    (run.waits_for === undefined || isTexts(run.waits_for)) &&
+    (reason === undefined || reason === null || typeof reason.code === "string");
+  if (!isRun) throw new BadAnswer("the station answered what is no run");
+  return run as Run;
+}
+
+function isTexts(found: unknown): found is ReadonlyArray<string> {
+  return Array.isArray(found) && found.every((each) => typeof each === "string");
 }
 
 function inputs(on: On | undefined): ReadonlyArray<string> {
@@ -150,7 +172,7 @@ function inputs(on: On | undefined): ReadonlyArray<string> {
 
 function pendingMessage(run: Run): string {
   const owners = (run.waits_for ?? []).map(harmless).join(" and ") || "its owners";
-  return `${run.id} waits for ${owners} (${run.request}); once approved it starts by itself`;
+  return `${harmless(run.id)} waits for ${owners} (${harmless(String(run.request))}); once approved it starts by itself`;
 }
 
 function tellPending(run: Run): void {
@@ -160,16 +182,20 @@ function tellPending(run: Run): void {
 /** The last traceback on stderr, to its end. */
 async function traceback(station: Station, run: Run): Promise<string | undefined> {
   let tail: string[] = [];
-  let after: string | undefined = "0";
-  while (after !== undefined) {
-    const path: string = `/v1/runs/${encodeURIComponent(run.id)}/log?limit=${LINES_OF_PAGE}&after=${after}`;
-    const page = (await send(station, "GET", path)) as {
-      items: ReadonlyArray<{ stream: string; text: string }>;
-      next?: string;
-    };
-    const stderr = page.items.filter((line) => line.stream === "stderr").map((line) => line.text);
-    tail = [...tail, ...stderr].slice(-TAIL_LINES_MAX);
-    after = page.next;
+  let seen = 0;
+  for (let more = true; more; ) {
+    const path: string = `/v1/runs/${encodeURIComponent(run.id)}/log?limit=${LINES_OF_PAGE}&after=${seen}`;
+    const page = (await send(station, "GET", path)) as { items?: unknown; next?: unknown } | null;
+    const lines: unknown = page?.items;
+    if (!Array.isArray(lines)) throw new BadAnswer("the station answered what is no log");
+    const before = seen;
+    for (const line of lines as ReadonlyArray<{ seq?: unknown; stream?: unknown; text?: unknown } | null>) {
+      if (typeof line?.seq === "number") seen = Math.max(seen, line.seq);
+      if (line?.stream === "stderr") tail.push(String(line.text));
+    }
+    tail = tail.slice(-TAIL_LINES_MAX);
+    // A log that does not go on would be read for ever.
+    more = typeof page?.next === "string" && before < seen;
   }
   const start = tail.map((text) => text.endsWith("Traceback (most recent call last):")).lastIndexOf(true);
   return start < 0 ? undefined : tail.slice(start).join("\n").trimEnd();
@@ -196,26 +222,52 @@ async function send(
           ...(body === undefined ? {} : { "Content-Type": "application/json" }),
           Authorization: `Bearer ${station.token}`,
         },
-        body: body === undefined ? undefined : JSON.stringify(body),
+        ...(body === undefined ? {} : { body: JSON.stringify(body) }),
       });
-      text = await answer.text();
+      text = await whole(answer, station);
     } catch (error) {
-      if (attempt === ATTEMPTS_MAX) throw new Unreachable(`could not reach ${station.url}: ${error}`);
+      if (error instanceof BadAnswer) throw error;
+      const why = (error as { cause?: unknown } | null)?.cause ?? error;
+      if (attempt === ATTEMPTS_MAX) throw new Unreachable(`could not reach ${station.url}: ${harmless(String(why))}`);
       await pause(attempt);
       continue;
     }
-    if (answer.ok) return JSON.parse(text);
+    if (answer.ok) return json(text, station);
     if ([429, 502, 503, 504].includes(answer.status) && attempt < ATTEMPTS_MAX) {
       await pause(attempt);
       continue;
     }
-    let problem: { code?: unknown; detail?: unknown } = {};
-    try {
-      problem = JSON.parse(text);
-    } catch {
-      // Whatever answered is no station.
+    const problem = json(text, station) as { code?: unknown; detail?: unknown } | null;
+    if (typeof problem?.code !== "string") {
+      throw new BadAnswer(`${station.url} answered ${answer.status}, which is not how a station answers`);
     }
-    throw new Problem(answer.status, String(problem.code ?? "unknown"), String(problem.detail ?? "no reason was given"));
+    throw new Problem(answer.status, problem.code, String(problem.detail));
+  }
+}
+
+/** The body as text, up to a bound that counts what was unpacked. */
+async function whole(answer: Response, station: Station): Promise<string> {
+  const reader = answer.body?.getReader();
+  if (reader === undefined) return "";
+  const decoder = new TextDecoder();
+  let text = "";
+  for (let size = 0; ; ) {
+    const part = await reader.read();
+    if (part.done) return text + decoder.decode();
+    size += part.value.length;
+    if (ANSWER_BYTES_MAX < size) {
+      await reader.cancel();
+      throw new BadAnswer(`${station.url} answered more than ${ANSWER_BYTES_MAX} bytes`);
+    }
+    text += decoder.decode(part.value, { stream: true });
+  }
+}
+
+function json(text: string, station: Station): unknown {
+  try {
+    return JSON.parse(text) as unknown;
+  } catch {
+    throw new BadAnswer(`${station.url} answered what is no JSON`);
   }
 }
 
@@ -225,8 +277,8 @@ function pause(attempt: number): Promise<void> {
 
 function stationOfEnvironment(): Station {
   const environment = (globalThis as { process?: { env?: { [name: string]: string | undefined } } }).process?.env;
-  const url = environment?.STRONGROOM_URL;
-  const token = environment?.STRONGROOM_TOKEN;
+  const url = environment?.["STRONGROOM_URL"];
+  const token = environment?.["STRONGROOM_TOKEN"];
   if (!url || !token) throw new StrongroomError("give a station, or set STRONGROOM_URL and STRONGROOM_TOKEN");
   return { url, token };
 }

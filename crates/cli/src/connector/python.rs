@@ -27,6 +27,9 @@ const OPTIONS: [(&str, &str); 7] = [
     ),
 ];
 
+/// What the types of parameters are called; a function of this name would stand for them.
+const TYPES: [&str; 4] = ["bool", "float", "int", "str"];
+
 const EXPLAINED: &str =
     "        station: Where it is called; without it, where this user is logged in.
         limits: Bounds for the run, such as {\"memory\": \"256 MiB\", \"time\": \"30s\"}.
@@ -50,7 +53,7 @@ const EXPLAINED: &str =
 /// The module's text.
 pub fn python(signature: &Signature) -> String {
     let mut taken = Taken::with(names::PYTHON);
-    for word in ["strongroom", "typing", "FUNCTION"] {
+    for word in ["strongroom", "typing", "FUNCTION"].iter().chain(&TYPES) {
         taken.name(word);
     }
     let function = taken.name(&signature.name);

@@ -158,6 +158,13 @@ fn is_inert(text: &str) {
 
 #[test]
 fn a_function_cannot_be_called_what_its_connector_calls_by_a_name() {
+    for (name, written) in [("str", "str_"), ("int", "int_"), ("typing", "typing_")] {
+        let text = python(&signature(name, "", json!({}), Value::Null));
+        assert!(
+            text.contains(&format!("\ndef {written}(\n")),
+            "{name}: {text}"
+        );
+    }
     for (name, written) in [
         ("send", "send_"),
         ("call-function", "callFunction_"),

@@ -10,6 +10,17 @@ use super::{
 /// What the function stands on: the calls over HTTP and the errors.
 const GROUND: &str = include_str!("ground.ts");
 
+/// What every object has, in the eyes of the compiler.
+const OF_OBJECTS: [&str; 7] = [
+    "constructor",
+    "toString",
+    "toLocaleString",
+    "valueOf",
+    "hasOwnProperty",
+    "isPrototypeOf",
+    "propertyIsEnumerable",
+];
+
 /// The module's text.
 pub fn typescript(signature: &Signature) -> String {
     let pascal = names::pascal(&signature.name);
@@ -69,7 +80,12 @@ fn interface(signature: &Signature, name: &str) -> String {
             out += &comment(&parameter.note, "  ");
         }
         let mark = if parameter.required { "" } else { "?" };
-        let kind = written(&parameter.kind);
+        // An object that leaves it out still has one from its prototype.
+        let is_inherited = !parameter.required && OF_OBJECTS.contains(&parameter.key.as_str());
+        let kind = match is_inherited {
+            true => "unknown".to_owned(),
+            false => written(&parameter.kind),
+        };
         out += &format!("  readonly {}{mark}: {kind};\n", literal(&parameter.key));
     }
     if signature.more {

@@ -27,4 +27,5 @@ mod station;
 mod text;
 mod transforms;
 mod trial;
+mod typescript;
 mod walk;

@@ -103,7 +103,7 @@ class Answer:
 
     def json(self) -> Any:
         with self.reading():
-            raw = self.response.read(ANSWER_BYTES_MAX + 1)
+            raw = self._all(ANSWER_BYTES_MAX)
             self.whole(raw)
         if ANSWER_BYTES_MAX < len(raw):
             self.connection.close()
@@ -112,6 +112,17 @@ class Answer:
             return json.loads(raw) if raw else None
         except (ValueError, RecursionError) as error:
             raise BadAnswer(f"{self.wire.url} answered what is no JSON: {_why(error)}") from None
+
+    def _all(self, most: int) -> bytes:
+        """Up to one byte more than `most`; part by part, since some interpreters
+        set aside at once whatever is asked for."""
+        raw = bytearray()
+        while len(raw) <= most:
+            part = self.response.read(min(CHUNK_BYTES, most + 1 - len(raw)))
+            if not part:
+                break
+            raw += part
+        return bytes(raw)
 
     def chunks(self) -> Iterator[bytes]:
         with self.reading():
@@ -293,7 +304,7 @@ class Wire:
         status = answer.response.status
         try:
             with answer.reading():
-                raw = answer.response.read(PROBLEM_BYTES_MAX)
+                raw = answer._all(PROBLEM_BYTES_MAX)
             found = json.loads(raw)
             return problem(status, str(found["code"]), str(found["detail"]))
         except (ValueError, KeyError, TypeError, RecursionError, Unreachable):

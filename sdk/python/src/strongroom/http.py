@@ -18,6 +18,8 @@ if TYPE_CHECKING:
 
 # The longest answer, in bytes, unless a call says otherwise.
 BYTES_MAX = 64 << 20
+# How much is read at once.
+CHUNK_BYTES = 1 << 20
 # The longest silence, in seconds, unless a call says otherwise.
 TIMEOUT = 30.0
 # The most redirects of one call.
@@ -211,7 +213,14 @@ def _call(
             method, place, raw, {**headers, "host": urlsplit(place).netloc.rpartition("@")[2]}
         )
         answer = connection.getresponse()
-        content = answer.read(bytes_max + 1)
+        # Some interpreters set aside at once whatever is asked for.
+        held = bytearray()
+        while len(held) <= bytes_max:
+            part = answer.read(min(CHUNK_BYTES, bytes_max + 1 - len(held)))
+            if not part:
+                break
+            held += part
+        content = bytes(held)
         if len(content) <= bytes_max and answer.length:
             raise HTTPException("the answer was cut off")
     except (OSError, HTTPException) as error:
