@@ -89,10 +89,12 @@ impl Images {
         on_top: &[Addition],
         names: &[ImageName],
     ) -> Result<Built, ImageError> {
-        let _incoming = self.incoming()?;
-        let built = self.build(base, on_top)?;
-        self.admit(&built.digest, names)?;
-        Ok(built)
+        self.all_or_nothing(|| {
+            let _incoming = self.incoming()?;
+            let built = self.build(base, on_top)?;
+            self.admit(&built.digest, names)?;
+            Ok(built)
+        })
     }
 
     fn pack(&self, files: &Packed) -> Result<Descriptor, ImageError> {

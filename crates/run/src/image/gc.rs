@@ -16,6 +16,9 @@ use strongroom_core::digest::Digest;
 
 use super::{Descriptor, ImageError, Images, index::REF_NAME};
 
+const BLOBS: &str = "blobs/sha256";
+const LAYERS: &str = "layers";
+
 /// Which images go.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub enum Extent {
@@ -66,20 +69,66 @@ impl Images {
         }
         self.clear_blobs(&needed, &mut cleared).map_err(&attempt)?;
         self.clear_roots(&needed, &mut cleared).map_err(&attempt)?;
-        for entry in entries(&self.folder.join("layers")).map_err(&attempt)? {
-            if !needed.layers.contains(&entry) {
-                self.discard(&entry).map_err(&attempt)?;
-                cleared.layers += 1;
-            }
-        }
+        self.clear_layers(&needed, &mut cleared).map_err(&attempt)?;
         for entry in entries(&self.folder.join("staging")).map_err(&attempt)? {
             remove(&entry).map_err(&attempt)?;
         }
         Ok(cleared)
     }
 
+    /// Does something that brings an image in; where that fails, the blobs and layers
+    /// that came meanwhile are cleared away at once. While somebody else brings
+    /// something in, whose they are cannot be told, and they stay for later.
+    pub(super) fn all_or_nothing<T>(
+        &self,
+        bring: impl FnOnce() -> Result<T, ImageError>,
+    ) -> Result<T, ImageError> {
+        let there = |below: &str| entries(&self.folder.join(below));
+        let before = there(BLOBS).and_then(|blobs| Ok((blobs, there(LAYERS)?)));
+        let brought = bring();
+        if brought.is_err()
+            && let Ok((blobs, layers)) = before
+            && let Err(error) = self.clear_new(blobs, layers)
+        {
+            tracing::warn!(%error, "could not clear away what an image left");
+        }
+        brought
+    }
+
+    /// Clears away what no image needs and what was not there before.
+    fn clear_new(&self, blobs: Vec<PathBuf>, layers: Vec<PathBuf>) -> io::Result<()> {
+        let lock = self.lock_file()?;
+        match lock.try_lock() {
+            Ok(()) => {}
+            Err(TryLockError::WouldBlock) => return Ok(()),
+            Err(TryLockError::Error(error)) => return Err(error),
+        }
+        let listed = self.list().map_err(io::Error::other)?;
+        let mut needed = Needed {
+            blobs: blobs.into_iter().collect(),
+            layers: layers.into_iter().collect(),
+            ..Needed::default()
+        };
+        for image in listed {
+            needed.of_image(self, &image.digest);
+        }
+        let mut cleared = Cleared::default();
+        self.clear_blobs(&needed, &mut cleared)?;
+        self.clear_layers(&needed, &mut cleared)
+    }
+
+    fn clear_layers(&self, needed: &Needed, cleared: &mut Cleared) -> io::Result<()> {
+        for entry in entries(&self.folder.join(LAYERS))? {
+            if !needed.layers.contains(&entry) {
+                self.discard(&entry)?;
+                cleared.layers += 1;
+            }
+        }
+        Ok(())
+    }
+
     fn clear_blobs(&self, needed: &Needed, cleared: &mut Cleared) -> io::Result<()> {
-        for entry in entries(&self.folder.join("blobs/sha256"))? {
+        for entry in entries(&self.folder.join(BLOBS))? {
             if !needed.blobs.contains(&entry) {
                 cleared.blob_bytes += entry.metadata()?.len();
                 cleared.blobs += 1;

@@ -35,6 +35,10 @@ impl Images {
     ///
     /// [`ImageError`] says what is wrong with it; nothing has changed then.
     pub fn import(&self, from: &Path, names: &[ImageName]) -> Result<Digest, ImageError> {
+        self.all_or_nothing(|| self.import_whole(from, names))
+    }
+
+    fn import_whole(&self, from: &Path, names: &[ImageName]) -> Result<Digest, ImageError> {
         let _incoming = self.incoming()?;
         let digest = if from.is_dir() && !index::is_layout(from) {
             self.import_folder(from)?

@@ -154,6 +154,14 @@ impl House {
         self.images.root(&image).unwrap()
     }
 
+    /// Blobs and layers that lie there.
+    fn kept(&self) -> [usize; 2] {
+        ["blobs/sha256", "layers"].map(|below| {
+            let folder = self.images.folder.join(below);
+            fs::read_dir(folder).unwrap().count()
+        })
+    }
+
     /// What is in the folder of images that an image could have brought.
     fn installed(&self) -> (usize, usize) {
         let count = |below: &str| {
@@ -188,9 +196,11 @@ fn refuses_archive(archive: &[u8], why: &str) {
     let house = House::new();
     let good = Draft::of(&[Layer::new().file("usr/old", "old").bytes()]).archive();
     let old = house.import(&good, &["old"]).unwrap();
+    let kept = house.kept();
     let error = told(&house.import(archive, &["old"]).unwrap_err());
     assert!(error.contains(why), "{error}");
     assert!(error.len() < 600 && !error.contains('\n'), "{error}");
+    assert_eq!(house.kept(), kept, "what is no image was kept");
     assert_eq!(house.installed(), (1, 1));
     assert_eq!(house.images.find("old").unwrap(), old);
     let root = house.images.root(&old).unwrap();
