@@ -450,3 +450,98 @@ fn a_function_whose_value_nothing_in_the_image_could_say_does_not_go_out() {
     let made = export(&folder, "y.tar");
     assert_eq!(made.code, 0, "{made}");
 }
+
+/// A template of OpenFaaS that starts what it finds in its home.
+fn template(place: &Place, folder: &str, more: &str, handler: &str) -> String {
+    let at = |name: &str| format!("{folder}/{name}");
+    let index = "import sys, lib.mark\nfrom code import handler\n\
+        print(handler.handle(sys.stdin.read()), lib.mark.MARK)\n";
+    let index = index.replace("from code", &format!("from {handler}"));
+    place.file(&at("template.yml"), format!("language: own\n{more}"));
+    place.file(&at("index.py"), index);
+    place.file(&at("lib/mark.py"), "MARK = 'marked'\n");
+    let own = format!("{handler}/handler.py");
+    place.file(&at(&own), "def handle(body): return 'the template'\n");
+    place.path(folder).display().to_string()
+}
+
+#[test]
+fn a_function_on_a_template_of_openfaas_goes_out_as_it_runs_here() {
+    let place = Place::new();
+    let home = place.home().display().to_string();
+    with_python(&place);
+    let listed = place.run(&["runtime", "images", "--json", "--home", &home]);
+    let images: serde_json::Value = serde_json::from_str(&listed.out).unwrap();
+    let image = images[0]["digest"].as_str().unwrap();
+    let handler =
+        "import os\ndef handle(body):\n    return body + os.environ['Http_Method'] + os.getcwd()\n";
+    let engine = Engine::start();
+    for (name, said, dockerfile, folder) in [
+        ("a", "fprocess: python3 index.py\n", None, "function"),
+        (
+            "b",
+            "fprocess: '/usr/bin/python3 -B index.py' # quoted\n",
+            None,
+            "function",
+        ),
+        (
+            "c",
+            "handler_folder: ./src/\n",
+            Some("FROM x\nENV fprocess=\"python3 index.py\"\n"),
+            "src",
+        ),
+        (
+            "d",
+            "handler_folder: \"app\"\nbuild_options:\n  - name: dev\n",
+            Some("FROM x\nENV fprocess python3 index.py\n"),
+            "app",
+        ),
+    ] {
+        let own = template(
+            &place,
+            &format!("template-{name}"),
+            &format!("{said}image: {image}\n"),
+            folder,
+        );
+        if let Some(dockerfile) = dockerfile {
+            place.file(&format!("template-{name}/Dockerfile"), dockerfile);
+        }
+        place.file(&format!("{name}/handler.py"), handler);
+        place.file(
+            &format!("{name}/strongroom.toml"),
+            format!("runtime = \"template-{name}\"\n"),
+        );
+        let function = place.path(name).display().to_string();
+        let on = ["--runtime-folder", &own];
+        let here = place.run(&[&["run", &function, "--arg", "a=1"][..], &on].concat());
+        let body = "{\"a\":1}POST/home/app marked\n";
+        let answer: serde_json::Value = serde_json::from_str(&here.out).expect(&here.err);
+        assert_eq!(answer["body"], body, "{name}: {here}");
+        let archive = place.path(&format!("{name}.tar")).display().to_string();
+        let to = ["--to", "docker-archive", "-o", &archive, "--home", &home];
+        let made = place.run(&[&["function", "export", &function][..], &on, &to].concat());
+        assert_eq!(made.code, 0, "{name}: {made}");
+        let Some(engine) = &engine else { continue };
+        let image = engine.load(&archive);
+        let mut docker = engine.docker();
+        docker.args([
+            "run",
+            "--rm",
+            "-i",
+            "--network",
+            "none",
+            "--read-only",
+            &image,
+        ]);
+        let arguments = place.file("arguments", "{\"a\":1}");
+        let there = docker
+            .stdin(fs::File::open(arguments).unwrap())
+            .output()
+            .unwrap();
+        assert_eq!(
+            String::from_utf8_lossy(&there.stdout),
+            body,
+            "{name}: {there:?}"
+        );
+    }
+}

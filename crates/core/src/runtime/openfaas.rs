@@ -3,7 +3,7 @@
 //! The classic contract is taken: a process for each call, which reads the body
 //! on stdin and writes its answer to stdout. It finds the template's files in
 //! [`HOME`] and the function in the handler's folder there. It runs on what the
-//! host, or an image, has: nothing here is built. So a template whose Dockerfile
+//! host has, or the image that a line `image: sha256:…` names: nothing is built. So a template whose Dockerfile
 //! runs commands is refused with what could build it, and so is one whose
 //! process speaks HTTP.
 
@@ -12,6 +12,7 @@ use super::{
     dockerfile::{Dockerfile, DockerfileError},
 };
 use crate::{
+    digest::DigestError,
     runtime::Answer,
     text::shown,
     tree::{TreeError, TreePath},
@@ -35,6 +36,8 @@ pub enum TemplateError {
     Folder(#[source] TreeError),
     #[error("template.yml: the handler's folder `{0}` does not lie at the top")]
     Deep(TreePath),
+    #[error("template.yml: image")]
+    Image(#[source] DigestError),
     #[error("neither template.yml nor the Dockerfile says which process to start (`fprocess`)")]
     NoProcess,
     #[error("the process `{}` is no plain command", shown(.0, 120))]
@@ -86,6 +89,8 @@ pub fn read<'a>(
     let mut definition = Definition::own(Way::plain(command, files));
     definition.description = format!("OpenFaaS template {}", said.language.unwrap_or_default());
     definition.handler_folder = Some(folder);
+    let image = said.image.map(|raw| raw.parse()).transpose();
+    definition.image = image.map_err(TemplateError::Image)?;
     let variables = [
         ("Http_Method", "POST"),
         ("Http_Path", "/"),
@@ -102,6 +107,7 @@ struct Said {
     language: Option<String>,
     process: Option<String>,
     handler_folder: Option<String>,
+    image: Option<String>,
 }
 
 impl Said {
@@ -130,6 +136,7 @@ impl Said {
                 "language" => &mut said.language,
                 "fprocess" => &mut said.process,
                 "handler_folder" => &mut said.handler_folder,
+                "image" => &mut said.image,
                 _ => continue,
             };
             if place.replace(value).is_some() {

@@ -45,6 +45,8 @@ pub const DEPENDENCIES: &str = "/deps";
 pub(crate) const NODE_MODULES: (&str, &str) = ("/node_modules", "deps/node_modules");
 /// Where a function that is a program lies for the guest.
 pub(crate) const PROGRAM: &str = "/program";
+/// What holds a template's home at the top of a root.
+const HOMES: &str = "home";
 /// Where a program that is shipped beside ours lies for the guest.
 const BESIDE: &str = "/runtime";
 
@@ -149,6 +151,11 @@ impl Furniture {
         if let Some(image) = &image {
             self.content["image"] = json!(image.digest());
         }
+        let image = match self.home {
+            // A template has the place where images keep one for themselves.
+            Some(_) => image.map(|image| image.without(HOMES)),
+            None => image,
+        };
         Self { image, ..self }
     }
 

@@ -17,7 +17,10 @@ use strongroom_core::{
 use strongroom_jail::{Jail, Open};
 
 use super::furniture::FUNCTION;
-use crate::beneath;
+use crate::{
+    beneath,
+    image::{ImageError, Packed},
+};
 
 /// The most bytes of the files at a template's top, together.
 pub(super) const FILES_BYTES_MAX: u64 = 48 * 1024;
@@ -63,6 +66,20 @@ impl Home {
             home.files.push((guest, content));
         }
         Ok(home)
+    }
+
+    /// The same in an image.
+    pub(super) fn packed(&self) -> Result<Packed, ImageError> {
+        let text = |path: &Path| path.display().to_string();
+        let mut packed = Packed::default();
+        for (host, guest) in &self.folders {
+            packed = packed.and(Packed::folder(host, &text(guest))?);
+        }
+        for (guest, content) in &self.files {
+            packed.text(&text(guest), content.clone());
+        }
+        packed.link(&text(&self.function), FUNCTION);
+        Ok(packed)
     }
 
     /// Puts it into `jail`.

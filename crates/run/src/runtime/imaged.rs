@@ -74,6 +74,13 @@ impl Imaged {
         Ok(())
     }
 
+    /// The same, but for what stands at its top under this name.
+    pub(super) fn without(mut self, name: &str) -> Self {
+        self.folders.retain(|one| one != name);
+        self.links.retain(|(one, _)| one != name);
+        self
+    }
+
     pub(super) fn digest(&self) -> Digest {
         self.digest
     }

@@ -87,7 +87,7 @@ impl Furniture {
             user: Some(USER.to_owned()),
             env: Some(variables.map(assigned).collect()),
             entrypoint: Some(self.answering_on_stdout(root, entry)?),
-            working_dir: Some(FUNCTION.to_owned()),
+            working_dir: Some(self.folder().display().to_string()),
             ..Start::default()
         });
         let mut layers = self.own_layers()?;
@@ -177,6 +177,9 @@ impl Furniture {
         };
         for (path, text) in self.kit {
             own.text(path, *text);
+        }
+        if let Some(home) = &self.home {
+            own = own.and(home.packed().map_err(wrong)?);
         }
         if let Some(program) = self.beside {
             let from = self.folder_beside(program)?.join(program);
