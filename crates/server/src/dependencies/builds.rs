@@ -178,3 +178,43 @@ fn build(runtime: &RuntimeName, words: &[&str], asked: &Value) -> Build {
         reach: Reach::Nothing,
     }
 }
+
+#[cfg(test)]
+#[allow(clippy::unwrap_used)]
+mod tests {
+    use std::process::Command;
+
+    use super::INSTALL_PYTHON;
+
+    /// What the program that installs says of wheels, where the interpreter has
+    /// this C library.
+    fn ranks(library: &str, version: (u32, u32), platforms: &[&str]) -> Vec<bool> {
+        let program = INSTALL_PYTHON.strip_suffix("\nmain()\n").unwrap();
+        let asked = format!(
+            "{program}\nlibc = lambda: ({library:?}, {version:?})\n\
+             platform.machine = lambda: 'x86_64'\n\
+             print(json.dumps([rank_of_platform(name) is not None for name in {platforms:?}]))\n"
+        );
+        let mut python = Command::new("/usr/bin/python3");
+        let said = python.args(["-I", "-c", &asked]).output().unwrap();
+        serde_json::from_slice(&said.stdout).unwrap_or_else(|_| panic!("{said:?}"))
+    }
+
+    #[test]
+    fn a_wheel_is_taken_for_the_c_library_that_the_interpreter_has() {
+        let wheels = [
+            "any",
+            "manylinux2014_x86_64",
+            "manylinux_2_40_x86_64",
+            "musllinux_1_1_x86_64",
+            "musllinux_1_3_x86_64",
+            "musllinux_1_1_aarch64",
+        ];
+        let glibc = [true, true, false, false, false, false];
+        assert_eq!(ranks("glibc", (2, 36), &wheels), glibc);
+        let musl = [true, false, false, true, false, false];
+        assert_eq!(ranks("musl", (1, 2), &wheels), musl);
+        let neither = [true, false, false, false, false, false];
+        assert_eq!(ranks("", (0, 0), &wheels), neither);
+    }
+}

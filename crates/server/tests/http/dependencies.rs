@@ -436,6 +436,37 @@ fn has_npm() -> bool {
         .any(|place| std::path::Path::new(place).exists())
 }
 
+#[tokio::test]
+async fn a_runtime_that_cannot_start_the_resolver_is_told_what_it_lacks() {
+    use std::os::unix::fs::PermissionsExt as _;
+    let index = Index::start();
+    let folder = tempfile::tempdir().unwrap();
+    let strange = folder.path().join("uv");
+    // A program whose loader is nowhere, as on an image with another C library.
+    let mut program = std::fs::read("/bin/true").unwrap();
+    let loader = b"/ld-linux";
+    let at = program
+        .windows(loader.len())
+        .position(|some| some == loader);
+    program[at.unwrap() + 1..][..2].copy_from_slice(b"xx");
+    std::fs::write(&strange, program).unwrap();
+    std::fs::set_permissions(&strange, std::fs::Permissions::from_mode(0o755)).unwrap();
+    let station = Station::with(|config| {
+        index.configure(config);
+        config.index.uv = Uv::At(strange.clone());
+    });
+    let mut station = station.await.at_work(|_| {});
+    let files = json!({ "main.py": "import base", "requirements.txt": "base" });
+    let pushed = push(&station, "devs/base", files).await;
+    let detail = format!("{pushed:?}");
+    assert_eq!(pushed.refused(422), "build_failed", "{detail}");
+    assert!(
+        detail.contains("its image has another C library"),
+        "{detail}"
+    );
+    station.stop().await;
+}
+
 /// A runtime of JavaScript on this machine's Node.
 async fn add_nodes(station: &mut Station) {
     let toml = "command = ['/usr/bin/node', '/function/{entry}']\n\

@@ -59,5 +59,14 @@ async fn a_reduced_station_walks_the_whole_way_and_tells_its_tier_with_each_run(
         let run = ended(&station, "guest", &asked).await;
         assert_eq!(run["reason"]["code"], code, "{run}");
     }
+    // Packages are installed elsewhere, and what to do about it is said.
+    let files = json!({ "main.py": "import six", "requirements.txt": "six" });
+    let body = json!({ "files": files });
+    let pushed = station
+        .post("devs", "/v1/functions/devs/h/versions", body)
+        .await;
+    let detail = format!("{pushed:?}");
+    assert_eq!(pushed.refused(422), "no_installer", "{detail}");
+    assert!(detail.contains("the folder of a runtime"), "{detail}");
     station.stop().await;
 }

@@ -6,6 +6,7 @@ nothing of it is run; then its modules are compiled, so that no run has to.
 """
 
 import concurrent.futures
+import functools
 import hashlib
 import html.parser
 import http.client
@@ -15,6 +16,7 @@ import platform
 import py_compile
 import re
 import shutil
+import subprocess
 import sys
 import sysconfig
 import urllib.parse
@@ -106,6 +108,21 @@ def rank_of_abi(python, abi):
     return None
 
 
+@functools.cache
+def libc():
+    """The C library of this interpreter, and its version."""
+    library, version = platform.libc_ver()
+    if "musl" in (sysconfig.get_config_var("SOABI") or ""):
+        # It says its version to who starts it without a program.
+        loader = f"/lib/ld-musl-{platform.machine()}.so.1"
+        said = subprocess.run([loader], stdin=subprocess.DEVNULL, capture_output=True, text=True).stderr
+        found = re.search(r"^Version (\d+\.\d+)", said, re.MULTILINE)
+        library, version = "musl", found[1] if found else "1.0"
+    if not re.match(r"\d+\.\d+", version):
+        return library, (0, 0)
+    return library, tuple(int(part) for part in version.split(".")[:2])
+
+
 def rank_of_platform(name):
     machine = platform.machine()
     if name == "any":
@@ -117,12 +134,12 @@ def rank_of_platform(name):
         f"manylinux2010_{machine}": f"manylinux_2_12_{machine}",
         f"manylinux2014_{machine}": f"manylinux_2_17_{machine}",
     }.get(name, name)
-    library, version = platform.libc_ver()
-    match = re.fullmatch(rf"manylinux_(\d+)_(\d+)_{machine}", name)
-    if match is None or library != "glibc":
+    library, has = libc()
+    kind = {"glibc": "manylinux", "musl": "musllinux"}.get(library)
+    match = re.fullmatch(rf"{kind}_(\d+)_(\d+)_{machine}", name)
+    if match is None:
         return None
     wanted = (int(match[1]), int(match[2]))
-    has = tuple(int(part) for part in version.split(".")[:2])
     return 2 + wanted[1] if wanted <= has else None
 
 

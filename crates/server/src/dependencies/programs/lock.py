@@ -26,7 +26,15 @@ def main():
         "--only-binary", ":all:", "--generate-hashes", "--no-header",
         "--output-file", LOCK, "requirements.txt",
     ]
-    if subprocess.run(command, cwd="/tmp", stdin=subprocess.DEVNULL, stdout=subprocess.DEVNULL).returncode:
+    try:
+        ran = subprocess.run(command, cwd="/tmp", stdin=subprocess.DEVNULL, stdout=subprocess.DEVNULL)
+    except OSError as error:
+        # It is there, so what is missing is what would load it.
+        sys.exit(
+            f"error: the station's uv does not start on this runtime ({error.strerror}): its image has another "
+            "C library. `[index] uv` can name a static build of uv, or push with a strongroom.lock made elsewhere"
+        )
+    if ran.returncode:
         sys.exit(1)
     with open(LOCK, encoding="utf-8") as file:
         lock = file.read()
