@@ -48,6 +48,7 @@ pub fn run(ui: &mut Ui, command: Command) -> Result<Outcome, CliError> {
         Command::Connector(args) => connector::run(ui, &client()?, &args),
         Command::Function(command) => function::run(ui, &client()?, command),
         Command::Runtime(RuntimeCommand::Images(command)) => runtime::images::run(ui, command),
+        Command::Runtime(RuntimeCommand::Init(args)) => runtime::init::run(ui, &args),
         Command::Runtime(command) => runtime::run(ui, &client()?, command),
         Command::Save(args) => transform::save(ui, &client()?, &args),
         Command::Apply(args) => transform::apply(ui, &client()?, &args),

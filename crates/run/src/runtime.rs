@@ -28,6 +28,8 @@ use strongroom_core::{
     runtime::{Definition, DefinitionError, Kind, Kinds, RuntimeName},
 };
 
+pub use shipped::PYTHON_KIT;
+
 pub use furniture::{Brought, DEPENDENCIES, Furniture, PACKAGES};
 pub(crate) use furniture::{FUNCTION, IDENTITY, NODE_MODULES, PROGRAM};
 

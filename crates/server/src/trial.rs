@@ -39,6 +39,7 @@ use strongroom_run::{Job, LocalConfig, Reach, RuntimeError, image::ImageError};
 use self::network::TrialNetwork;
 
 pub use image::{image, image_for_developers, is_shipped};
+pub use strongroom_run::runtime::PYTHON_KIT as PACKAGE;
 pub use strongroom_run::{Terminal, program_of_starlark, terminal::ARGUMENTS};
 
 use crate::{

@@ -2,6 +2,7 @@
 
 mod bytecode;
 pub mod images;
+pub mod init;
 
 use std::{
     collections::BTreeMap,
@@ -30,6 +31,7 @@ use crate::{
 #[derive(Debug, clap::Subcommand)]
 pub enum RuntimeCommand {
     Add(AddArgs),
+    Init(init::InitArgs),
     /// List the runtimes of the station
     List,
     /// Show a runtime, and what it brings
@@ -88,6 +90,7 @@ pub fn run(ui: &mut Ui, client: &Client, command: RuntimeCommand) -> Result<Outc
         }
         // They need no station.
         RuntimeCommand::Images(command) => return images::run(ui, command),
+        RuntimeCommand::Init(args) => return init::run(ui, &args),
     }
     Ok(Outcome::Yes)
 }

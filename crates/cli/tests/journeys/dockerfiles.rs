@@ -59,6 +59,9 @@ fn folders(place: &Place) -> PathBuf {
     let built = said(build.arg(folders.join("binary/function/build.sh")));
     assert_eq!(built.code, 0, "{built}");
     place.file("runtimes/python3-data/packages/hello.py", "WORLD = 1\n");
+    // There is no pandas among them here.
+    let code = fs::read_to_string(folders.join("python3/function/main.py")).unwrap();
+    place.file("runtimes/python3-data/function/main.py", code);
     folders
 }
 

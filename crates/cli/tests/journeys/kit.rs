@@ -208,6 +208,44 @@ fn every_runtime_has_a_start_that_works_and_a_test_that_passes() {
     }
 }
 
+#[test]
+fn a_runtime_that_was_begun_runs_what_the_shipped_one_runs_and_can_be_added() {
+    crate::starlark::build();
+    let station = Station::start();
+    let (place, admin) = (&station.place, station.admin());
+    let data = example("penguins.csv");
+    for from in ["python3", "node", "sh", "starlark", "binary"] {
+        let name = format!("own-{from}");
+        let begun = place.run(&["runtime", "init", "--from", from, &name]);
+        assert_eq!(begun.code, 0, "{begun}");
+        if from == "binary" {
+            let mut build = Command::new("/bin/sh");
+            let built = said(build.arg(place.path(&format!("{name}/function/build.sh"))));
+            assert_eq!(built.code, 0, "{built}");
+        }
+        let (folder, function) = (format!("./{name}"), format!("./{name}/function"));
+        let words = ["run", &function, "--on", &data, "--arg", "by=island"];
+        let ran = place.run(&[&words[..], &["--runtime-folder", &folder]].concat());
+        let value: serde_json::Value = serde_json::from_str(&ran.out).expect(&ran.err);
+        let expected = serde_json::json!({ "Biscoe": 168, "Dream": 124, "Torgersen": 52 });
+        assert_eq!(value, expected, "{from}");
+        admin.does(&["runtime", "add", &folder]);
+        assert!(
+            place.path(&format!("{name}/Dockerfile")).is_file(),
+            "{name}"
+        );
+    }
+    let data = place.run(&["runtime", "init", "--from", "python3-data", "own-data"]);
+    assert_eq!(data.code, 0, "{data}");
+    admin.does(&["runtime", "add", "./own-data"]);
+    snapshot!(place.run(&["runtime", "init", "own-data"]), @r"
+    ---- stderr
+    error: could not make ./own-data: File exists (os error 17)
+    hint: nothing that is there is overwritten
+    ---- exit code 2
+    ");
+}
+
 /// A folder as an image has it: the main program, this mode of it, the package.
 fn image(place: &Place) -> PathBuf {
     let runtime = Path::new(env!("CARGO_MANIFEST_DIR")).join("../run/runtimes/python3");

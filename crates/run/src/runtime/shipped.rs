@@ -20,7 +20,7 @@ pub(super) const RUN_THROUGH: &str = include_str!("../../runtimes/python3/run_th
 pub(super) const STAR: &str = "strongroom-star";
 
 /// Files that a runtime shows, by guest path.
-pub(super) type Kit = &'static [(&'static str, &'static str)];
+pub type Kit = &'static [(&'static str, &'static str)];
 
 macro_rules! module {
     ($file:literal) => {
@@ -30,7 +30,8 @@ macro_rules! module {
         )
     };
 }
-const PYTHON_KIT: Kit = &[
+/// The package `strongroom`, by guest path.
+pub const PYTHON_KIT: Kit = &[
     module!("__init__.py"),
     module!("_frames.py"),
     module!("_guest.py"),

@@ -30,9 +30,10 @@ pub struct InitArgs {
 }
 
 /// The runtimes that are shipped, each with the start in its folder.
-#[derive(Debug, Clone, Copy, clap::ValueEnum)]
-enum Start {
+#[derive(Debug, Clone, Copy, PartialEq, Eq, clap::ValueEnum)]
+pub enum Start {
     Python3,
+    Python3Data,
     Node,
     Sh,
     Starlark,
@@ -49,9 +50,13 @@ macro_rules! start {
 }
 
 impl Start {
-    fn files(self) -> &'static [(&'static str, &'static str)] {
+    /// The function to begin with.
+    pub fn files(self) -> &'static [(&'static str, &'static str)] {
         match self {
             Self::Python3 => start!("python3": "strongroom.toml" "main.py" "test_main.py"),
+            Self::Python3Data => {
+                start!("python3-data": "strongroom.toml" "main.py" "test_main.py")
+            }
             Self::Node => start!("node": "strongroom.toml" "package.json" "main.js" "test_main.js"),
             Self::Sh => start!("sh": "strongroom.toml" "main.sh" "test_main.sh"),
             Self::Starlark => start!("starlark": "strongroom.toml" "main.star" "test.sh"),
@@ -71,7 +76,7 @@ impl Start {
     fn test(self, folder: &str) -> String {
         let inside = |file| format!("strongroom run {folder} --entry {file}");
         match self {
-            Self::Python3 => inside("test_main.py"),
+            Self::Python3 | Self::Python3Data => inside("test_main.py"),
             Self::Node => inside("test_main.js"),
             Self::Sh => inside("test_main.sh"),
             Self::Starlark | Self::Binary => format!("sh {folder}/test.sh"),
@@ -80,21 +85,8 @@ impl Start {
 }
 
 pub fn run(ui: &mut Ui, args: &InitArgs) -> Result<Outcome, CliError> {
-    let folder = args.within.join(args.name.as_str());
-    lay_out(&folder, args.runtime).map_err(|error| {
-        let message = format!("could not make {}: {error}", folder.display());
-        match error.kind() {
-            io::ErrorKind::AlreadyExists => {
-                CliError::wrong_use_with_hint(message, "nothing that is there is overwritten")
-            }
-            _ => CliError::wrong_use(message),
-        }
-    })?;
-    // A path that could be OWNER/NAME would be taken for a function of a station.
-    let shown = match folder.is_absolute() || folder.starts_with(".") {
-        true => folder.display().to_string(),
-        false => Path::new(".").join(&folder).display().to_string(),
-    };
+    let files = args.runtime.files().iter().copied();
+    let shown = lay_out(&args.within.join(args.name.as_str()), files)?;
     writeln!(ui.out, "{shown}")?;
     ui.say(format_args!(
         "{}try it:  strongroom run {shown} --on FILE.csv --arg by=COLUMN --watch\n\
@@ -107,14 +99,36 @@ pub fn run(ui: &mut Ui, args: &InitArgs) -> Result<Outcome, CliError> {
     Ok(Outcome::Yes)
 }
 
-fn lay_out(folder: &Path, start: Start) -> io::Result<()> {
+/// Makes a folder with these files, and says what to call it.
+pub fn lay_out<'a>(
+    folder: &Path,
+    files: impl Iterator<Item = (&'a str, &'a str)>,
+) -> Result<String, CliError> {
+    written(folder, files).map_err(|error| {
+        let message = format!("could not make {}: {error}", folder.display());
+        match error.kind() {
+            io::ErrorKind::AlreadyExists => {
+                CliError::wrong_use_with_hint(message, "nothing that is there is overwritten")
+            }
+            _ => CliError::wrong_use(message),
+        }
+    })?;
+    // A path that could be OWNER/NAME would be taken for something of a station.
+    Ok(match folder.is_absolute() || folder.starts_with(".") {
+        true => folder.display().to_string(),
+        false => Path::new(".").join(folder).display().to_string(),
+    })
+}
+
+fn written<'a>(folder: &Path, files: impl Iterator<Item = (&'a str, &'a str)>) -> io::Result<()> {
     fs::create_dir(folder)?;
-    for (name, text) in start.files() {
+    for (name, text) in files {
+        let path = folder.join(name);
+        if let Some(parent) = path.parent() {
+            fs::create_dir_all(parent)?;
+        }
         let mut options = OpenOptions::new();
-        let mut file = options
-            .write(true)
-            .create_new(true)
-            .open(folder.join(name))?;
+        let mut file = options.write(true).create_new(true).open(path)?;
         file.write_all(text.as_bytes())?;
     }
     Ok(())
