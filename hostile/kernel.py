@@ -48,6 +48,8 @@ asks("open with rules of its own", (437, BAD, 0, 0, 0))
 asks("learn how full the host's disk is", (137, b"/usr", ctypes.create_string_buffer(256)), (138, BAD, 0))
 asks("change identities, even to its own", (105, os.getuid()), (106, os.getgid()), (117, -1, -1, -1), (122, -1))
 asks("keep attributes of files in kernel memory", (188, 0, 0, 0, 0, 0), (190, BAD, 0, 0, 0, 0), (197, 0, 0))
+asks("read attributes of a file of the host", (191, b"/usr", b"user.hostile", 0, 0), (192, b"/usr", b"user.hostile", 0, 0),
+     (193, BAD, b"user.hostile", 0, 0), (194, b"/usr", 0, 0), (195, b"/usr", 0, 0), (196, BAD, 0, 0))
 asks("share memory by a number", (29, 0, 0, 0o1600), (30, BAD, 0, 0), (31, BAD, 0, 0))
 asks("share semaphores by a number", (64, 0, BAD, 0o1600), (65, BAD, 0, 0), (66, BAD, 0, 0, 0))
 asks("share messages by a number", (68, 0x7FFFFFFF, 0), (69, BAD, 0, 0, 0), (71, BAD, 0, 0))

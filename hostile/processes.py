@@ -63,6 +63,13 @@ def _():
     return "ptrace answered" if os.waitpid(pid, 0)[1] == 0 else None
 
 
+@attempt("learn how long a process of the host has computed")
+def _():
+    # The clock of a process, as clock_getcpuclockid(3) makes it of a number.
+    spent = time.clock_gettime(~planted("pid") << 3 | 2)
+    return f"{spent} s"
+
+
 @attempt("read the memory of a process of the host")
 def _():
     for pid in (planted("pid"), os.getppid()):

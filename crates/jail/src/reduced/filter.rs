@@ -22,6 +22,15 @@ const TRUNCATE_SEEN: u32 = 3;
 const NAMELESS: u64 = 0x40_0000;
 /// MAP_SHARED and MAP_ANONYMOUS together.
 const SHARED_MEMORY: u64 = 0x21;
+/// Calls that take a clock first, and what the number of a clock has that belongs
+/// to a process or a thread: anybody may ask any for its time, by its number.
+const CLOCKS: [c_long; 4] = [
+    libc::SYS_clock_gettime,
+    libc::SYS_clock_getres,
+    libc::SYS_clock_nanosleep,
+    libc::SYS_timer_create,
+];
+const CLOCK_OF_SOMEBODY: u64 = 0x8000_0000;
 /// Record locks, of processes and of open files.
 const LOCKS: [u64; 6] = [5, 6, 7, 36, 37, 38];
 /// For a guest that is the station's own user: it is found and killed by its
@@ -77,6 +86,10 @@ fn compile(user: User, landlock_abi: u32) -> Result<BpfProgram, BackendError> {
     for lock in LOCKS {
         let refused = when(1, SeccompCmpOp::Eq, lock)?;
         rules.entry(libc::SYS_fcntl).or_default().push(refused);
+    }
+    for number in CLOCKS {
+        let somebodys = SeccompCmpOp::MaskedEq(CLOCK_OF_SOMEBODY);
+        rules.insert(number, vec![when(0, somebodys, CLOCK_OF_SOMEBODY)?]);
     }
     let shared = when(3, SeccompCmpOp::MaskedEq(SHARED_MEMORY), SHARED_MEMORY)?;
     rules.insert(libc::SYS_mmap, vec![shared]);

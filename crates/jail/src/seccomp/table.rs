@@ -139,8 +139,7 @@ const GUEST: &[Group] = groups! {
     "files: paths, inside the private root": Allow =>
         SYS_openat SYS_newfstatat SYS_fstat SYS_statx SYS_faccessat SYS_faccessat2 SYS_getdents64
         SYS_getcwd SYS_chdir SYS_fchdir SYS_mkdirat SYS_unlinkat SYS_linkat
-        SYS_symlinkat SYS_readlinkat SYS_fchmod SYS_fchmodat SYS_fchmodat2 SYS_utimensat SYS_umask
-        SYS_getxattr SYS_lgetxattr SYS_fgetxattr SYS_listxattr SYS_llistxattr SYS_flistxattr;
+        SYS_symlinkat SYS_readlinkat SYS_fchmod SYS_fchmodat SYS_fchmodat2 SYS_utimensat SYS_umask;
     "waiting on descriptors": Allow =>
         SYS_ppoll SYS_pselect6 SYS_epoll_create1 SYS_epoll_ctl SYS_epoll_pwait SYS_epoll_pwait2
         SYS_eventfd2 SYS_timerfd_create SYS_timerfd_settime SYS_timerfd_gettime SYS_signalfd4;
@@ -237,6 +236,8 @@ const GUEST: &[Group] = groups! {
     "attributes are kernel memory outside the file limits": Deny(ENOTSUP) =>
         SYS_setxattr SYS_lsetxattr SYS_fsetxattr SYS_removexattr SYS_lremovexattr
         SYS_fremovexattr;
+    "no rule of Landlock looks at who reads attributes by their path": Deny(ENOTSUP) =>
+        SYS_getxattr SYS_lgetxattr SYS_fgetxattr SYS_listxattr SYS_llistxattr SYS_flistxattr;
     "shared memory, semaphores and queues outside the file system": Deny(EPERM) =>
         SYS_shmget SYS_shmat SYS_shmdt SYS_shmctl SYS_semget SYS_semop SYS_semctl SYS_semtimedop
         SYS_msgget SYS_msgsnd SYS_msgrcv SYS_msgctl SYS_mq_open SYS_mq_unlink SYS_mq_timedsend
