@@ -15,7 +15,11 @@ mod siege;
 use canaries::Canaries;
 use judge::{GATEWAY, Judged, Verdict, besiege};
 use siege::{Bare, Caged, Kind};
-use strongroom_jail::{Tier, Warden, WardenConfig};
+use strongroom_jail::{SealError, Tier, Warden, WardenConfig};
+
+/// The first Landlock that sees signals, without which an ordinary user's guests
+/// of the tier `reduced` are not let in.
+const SIGNALS_SEEN: u32 = 6;
 
 #[track_caller]
 fn is_contained(family: &'static str) {
@@ -109,6 +113,14 @@ fn the_reduced_tier_lets_out_no_more_than_is_written_here() {
         ..cell::config()
     });
     let (warden, canaries) = (warden.unwrap(), Canaries::plant().unwrap());
+    let kernel = warden.kernel();
+    if !cell::is_root() && kernel.landlock_abi < SIGNALS_SEEN {
+        // Then nothing is let in at all.
+        let sealed = cell::shell(cell::LIMITS, "true").seal(kernel);
+        let wall =
+            |error| matches!(error, SealError::Wall { name, .. } if name == "landlock_signals");
+        return assert!(sealed.is_err_and(wall));
+    }
     let place = Caged {
         warden: &warden,
         canaries: &canaries,

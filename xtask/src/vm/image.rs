@@ -24,6 +24,23 @@ const PROGRAMS: &[&str] = &[
     "seq", "setpriv", "setsid", "sh", "sleep", "sort", "stat", "su", "tail", "tee", "timeout",
     "touch", "tr", "true", "umount", "uname", "unshare", "wc", "yes",
 ];
+const FOLDERS: &[&str] = &[
+    "dev",
+    "etc/pam.d",
+    "mnt",
+    "proc",
+    "root",
+    "run",
+    "sys",
+    "tmp",
+    "var/tmp",
+    "vm",
+];
+/// What `su` asks of root, who may.
+const ADMISSIONS: &[&str] = &["pam_rootok.so", "pam_permit.so"];
+const ADMISSION_FOLDERS: &[&str] = &["/usr/lib/x86_64-linux-gnu/security", "/usr/lib64/security"];
+const ADMISSION: &str = "auth sufficient pam_rootok.so\naccount required pam_permit.so\n\
+                         session required pam_permit.so\n";
 const DRIVERS: &[&str] = &["virtio_pci", "virtio_blk", "overlay"];
 const DISK_SIZE: &str = "1G";
 const FIRST: &str = include_str!("first.sh");
@@ -36,6 +53,7 @@ const TEXTS: &[(&str, u32, &str)] = &[
     ),
     ("etc/group", 0o644, "root:x:0:\ntester:x:1000:\n"),
     ("etc/shadow", 0o600, "root:*:20000::::::\n"),
+    ("etc/pam.d/su", 0o644, ADMISSION),
     ("etc/hostname", 0o644, "machine\n"),
     ("vm/suite.sh", 0o755, SUITE),
 ];
@@ -121,8 +139,8 @@ fn skeleton(stage: &Path) -> anyhow::Result<()> {
         let name = name.trim_start_matches("usr/");
         symlink(format!("usr/{name}"), stage.join(name))?;
     }
-    for name in ["dev", "etc", "proc", "run", "sys", "tmp", "vm"] {
-        fs::create_dir(stage.join(name))?;
+    for name in FOLDERS {
+        fs::create_dir_all(stage.join(name))?;
     }
     Ok(())
 }
@@ -130,6 +148,7 @@ fn skeleton(stage: &Path) -> anyhow::Result<()> {
 /// Programs, Python's library, and every shared library that any of them loads.
 fn runtime(stage: &Path, programs: impl Iterator<Item = PathBuf>) -> anyhow::Result<()> {
     let mut files: BTreeSet<PathBuf> = PROGRAMS.iter().filter_map(|name| system(name)).collect();
+    files.extend(admissions());
     let stdlib = read(Command::new("/usr/bin/python3").args([
         "-I",
         "-S",
@@ -163,6 +182,14 @@ fn system(name: &str) -> Option<PathBuf> {
         .iter()
         .map(|folder| Path::new(folder).join(name))
         .find(|path| path.exists())
+}
+
+fn admissions() -> impl Iterator<Item = PathBuf> {
+    let each = ADMISSION_FOLDERS.iter().flat_map(|folder| {
+        let folder = Path::new(folder);
+        ADMISSIONS.iter().map(|name| folder.join(name))
+    });
+    each.filter(|path| path.exists())
 }
 
 /// What the loader would map for `programs`.

@@ -20,8 +20,9 @@ set_up() {
     $bb mount -t tmpfs -o mode=755 tmpfs /run
     $bb mount -t cgroup2 -o nsdelegate cgroup2 $root
     echo "+memory +pids +cpu" >$root/cgroup.subtree_control
+    $bb ifconfig lo 127.0.0.1 up
     # The disk was made by whoever built it.
-    [ "$($bb stat -c %u /usr/bin)" = 0 ] || $bb chown -Rh 0:0 /bin /etc /lib /lib64 /sbin /usr
+    [ "$($bb stat -c %u /usr/bin)" = 0 ] || $bb chown -Rh 0:0 /bin /etc /lib /lib64 /mnt /root /sbin /usr /var
     read -r suites_root </vm/suites_root
     read -r suites_user </vm/suites_user
     read -r filter </vm/filter
