@@ -75,6 +75,9 @@ pub struct DockerConfig {
     /// The engine does not see this host's files, though it has a socket here.
     /// One that has a port is always taken not to.
     pub is_elsewhere: bool,
+    /// How long the engine may take for one answer, and to make one container;
+    /// unless it is said, as long as any engine at work needs.
+    pub patience: Option<Duration>,
     /// Whose containers these are: what an earlier start of the same station left
     /// is removed. Nobody's are removed at any start once they have ended.
     pub station: Option<String>,
@@ -119,7 +122,8 @@ impl Docker {
     /// [`Docker::walls`], and refuses every run.
     pub async fn start(config: DockerConfig) -> Result<Self, EngineError> {
         let certificates = config.certificates.as_deref();
-        let engine = Engine::connect(&config.host, certificates, config.is_elsewhere).await?;
+        let (host, patience) = (&config.host, config.patience);
+        let engine = Engine::connect(host, certificates, config.is_elsewhere, patience).await?;
         let facts = engine.facts().await?;
         engine.sweep(config.station.as_deref()).await?;
         let shared = Arc::new(Shared {

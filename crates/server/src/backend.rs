@@ -6,11 +6,12 @@
 use std::{
     fs::DirBuilder,
     io,
-    os::unix::fs::DirBuilderExt as _,
+    os::unix::fs::{DirBuilderExt as _, MetadataExt as _},
     path::{Path, PathBuf},
     sync::Arc,
 };
 
+use strongroom_core::digest::Digest;
 use strongroom_run::{
     Backend, Docker, DockerConfig, EngineError, Local, LocalConfig, Runtimes, StartError,
 };
@@ -83,7 +84,8 @@ fn docker(
                 path: path.clone(),
                 source,
             };
-            let station = station(home).map_err(wrong)?;
+            let station = station(home).and_then(|known| at(home, &known));
+            let station = station.map_err(wrong)?;
             clear(&path).map_err(wrong)?;
             (Some(station), path)
         }
@@ -92,6 +94,7 @@ fn docker(
         host: engine.host(),
         certificates: engine.certificates(),
         is_elsewhere: engine.elsewhere,
+        patience: None,
         station,
         folder,
         program: local.program,
@@ -114,6 +117,16 @@ fn station(home: &Path) -> io::Result<String> {
     let made = crate::app::access::new_secret();
     std::fs::write(&path, &made)?;
     Ok(made)
+}
+
+/// The same for this very home: a copy of it is another station, and must not
+/// take the containers of the first for what an earlier start of its own left.
+fn at(home: &Path, known: &str) -> io::Result<String> {
+    let home = home.canonicalize()?;
+    let place = format!("{} {}", home.metadata()?.ino(), home.display());
+    let digest = Digest::of(place.as_bytes()).to_string();
+    let short: String = digest.chars().skip("sha256:".len()).take(16).collect();
+    Ok(format!("{known}.{short}"))
 }
 
 /// An empty folder; what an earlier start left in it is nobody's.
@@ -149,4 +162,30 @@ pub(crate) fn local_config(jail: &JailConfig, slots: u32) -> LocalConfig {
     config.pool_max = jail.pool;
     config.zygotes_max = jail.zygotes;
     config
+}
+
+#[cfg(test)]
+#[allow(clippy::unwrap_used)]
+mod tests {
+    use super::*;
+
+    fn containers_of(home: &Path) -> String {
+        let config = docker(LocalConfig::default(), &EngineConfig::default(), Some(home));
+        config.unwrap().station.unwrap()
+    }
+
+    #[test]
+    fn a_copy_of_a_home_is_another_station_to_an_engine() {
+        let folder = tempfile::tempdir().unwrap();
+        let (home, copy) = (folder.path().join("home"), folder.path().join("copy"));
+        let first = containers_of(&home);
+        assert_eq!(containers_of(&home), first);
+        std::fs::create_dir(&copy).unwrap();
+        std::fs::copy(home.join(STATION_FILE), copy.join(STATION_FILE)).unwrap();
+        assert_ne!(containers_of(&copy), first);
+        // The same place with another folder in it, as of a volume put back.
+        std::fs::rename(&home, folder.path().join("old")).unwrap();
+        std::fs::rename(&copy, &home).unwrap();
+        assert_ne!(containers_of(&home), first);
+    }
 }

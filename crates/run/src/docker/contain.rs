@@ -32,15 +32,39 @@ use crate::{prepare::PrepareError, prepared::Readers};
 const MAKE_MS_MAX: u64 = 60_000;
 const MAKE_ELSEWHERE_MS_MAX: u64 = 900_000;
 
+/// A container whose guest waits to begin, the pipes it speaks through, and the
+/// port of its gateway.
+type Whole = (Contained, Readers, Option<OwnedFd>);
+
 impl Shared {
-    /// A container whose guest waits to begin, and the pipes it speaks through.
+    /// A container whose guest waits to begin, or an error once that has taken too
+    /// long; what was made of it by then is removed by its own task.
     pub(super) async fn contain(
         self: &Arc<Self>,
         place: Place,
         run: &str,
         outline: Outline,
         log_bytes: u64,
-    ) -> Result<(Contained, Readers, Option<OwnedFd>), PrepareError> {
+    ) -> Result<Whole, PrepareError> {
+        let usual_ms = match self.elsewhere {
+            None => MAKE_MS_MAX,
+            Some(_) => MAKE_ELSEWHERE_MS_MAX,
+        };
+        let usual = Duration::from_millis(usual_ms);
+        let make_max = self.config.patience.unwrap_or(usual);
+        let made = self.make(place, run, outline, log_bytes);
+        timeout(make_max, made)
+            .await
+            .map_err(|_| EngineError::Slow)?
+    }
+
+    async fn make(
+        self: &Arc<Self>,
+        place: Place,
+        run: &str,
+        outline: Outline,
+        log_bytes: u64,
+    ) -> Result<Whole, PrepareError> {
         let outline = match &self.elsewhere {
             Some(elsewhere) => elsewhere.check(outline)?,
             None => outline,
@@ -86,12 +110,7 @@ impl Shared {
         let (life, mut contained) = Life::new(limits(&order), mouths);
         tokio::spawn(life.whole(place, making, order));
         let readers = Readers::of([stdout.1, stderr.1, result.1]);
-        let make_ms_max = match self.elsewhere {
-            None => MAKE_MS_MAX,
-            Some(_) => MAKE_ELSEWHERE_MS_MAX,
-        };
-        let first = timeout(Duration::from_millis(make_ms_max), contained.word());
-        match first.await.map_err(|_| EngineError::Slow)? {
+        match contained.word().await {
             Some(Word::Ready) => {
                 let taken = gateway.map(Waiting::take).transpose()?;
                 Ok((contained, readers, taken))

@@ -1,11 +1,16 @@
 //! The engine itself: reached by its API, and asked for nothing twice.
 //!
-//! What it answers is read by a library; what it says in words goes to the
-//! operator and never to a caller.
+//! What it answers is read by a library, which waits for the head of an answer
+//! and for ever for its body; so each question has its end here. A container is
+//! named before it is asked for: where the answer is lost it can be removed all
+//! the same. What the engine says in words goes to the operator and never to a
+//! caller.
 
 use std::{
     collections::HashMap,
+    future::Future,
     path::{Path, PathBuf},
+    sync::atomic::{AtomicU64, Ordering},
     time::{Duration, SystemTime},
 };
 
@@ -13,7 +18,7 @@ use bollard::{
     container::AttachContainerResults,
     models::{ContainerCreateBody, ContainerState, ContainerSummaryStateEnum},
     query_parameters::{
-        AttachContainerOptionsBuilder, CreateContainerOptions, KillContainerOptions,
+        AttachContainerOptionsBuilder, CreateContainerOptionsBuilder, KillContainerOptions,
         ListContainersOptionsBuilder, RemoveContainerOptionsBuilder, StartContainerOptions,
     },
 };
@@ -23,8 +28,10 @@ use super::address::Address;
 
 /// How long the engine may take for one answer, in seconds; and one that takes
 /// what it is sent over a network.
-const ANSWER_S_MAX: u64 = 120;
+const ANSWER_S_MAX: u64 = 60;
 const ANSWER_ELSEWHERE_S_MAX: u64 = 900;
+/// The same where a run waits for its end: how a container is, and its killing.
+const END_S_MAX: u64 = 10;
 /// How long it may take to say who it is.
 const REACH_MS_MAX: u64 = 10_000;
 /// The label with the station whose container it is.
@@ -76,6 +83,8 @@ pub enum EngineError {
     },
     #[error("the engine took too long to make a container")]
     Slow,
+    #[error("could not {what}: the engine did not answer in time")]
+    Unanswered { what: &'static str },
     #[error("could not find the program for containers and its libraries")]
     Tools(#[source] std::io::Error),
     #[error("the runtime has something at /.strongroom, where the first process lies")]
@@ -100,13 +109,19 @@ pub(super) struct Engine {
     pub(super) api: bollard::Docker,
     /// It does not see this host's files.
     pub(super) is_elsewhere: bool,
+    /// How long it may take for one answer.
+    pub(super) patience: Duration,
 }
+
+/// Tells the containers of one process apart.
+static MADE: AtomicU64 = AtomicU64::new(0);
 
 impl Engine {
     pub(super) async fn connect(
         host: &str,
         certificates: Option<&Path>,
         is_elsewhere: bool,
+        patience: Option<Duration>,
     ) -> Result<Self, EngineError> {
         let reach = |source| EngineError::Reach {
             host: host.to_owned(),
@@ -114,10 +129,11 @@ impl Engine {
         };
         let address = Address::new(host, certificates)?;
         let is_elsewhere = is_elsewhere || address.is_a_port();
-        let api = address.connect(match is_elsewhere {
+        let answer_s_max = match is_elsewhere {
             true => ANSWER_ELSEWHERE_S_MAX,
             false => ANSWER_S_MAX,
-        })?;
+        };
+        let api = address.connect(answer_s_max)?;
         let negotiated = timeout(Duration::from_millis(REACH_MS_MAX), api.negotiate_version());
         let api = negotiated
             .await
@@ -130,11 +146,27 @@ impl Engine {
             let found = format!("{}.{}", speaks.major_version, speaks.minor_version);
             return Err(EngineError::Old { found });
         }
-        Ok(Self { api, is_elsewhere })
+        Ok(Self {
+            api,
+            is_elsewhere,
+            patience: patience.unwrap_or(Duration::from_secs(answer_s_max)),
+        })
+    }
+
+    /// Waits for an answer to its last byte, but not for ever.
+    pub(super) async fn answer<T>(
+        &self,
+        what: &'static str,
+        asked: impl Future<Output = Result<T, bollard::errors::Error>>,
+    ) -> Result<T, EngineError> {
+        match timeout(self.patience, asked).await {
+            Ok(answered) => answered.map_err(failed(what)),
+            Err(_) => Err(EngineError::Unanswered { what }),
+        }
     }
 
     pub(super) async fn facts(&self) -> Result<Facts, EngineError> {
-        let info = self.api.info().await.map_err(failed("ask what it is"))?;
+        let info = self.answer("ask what it is", self.api.info()).await?;
         if let Some(other) = info.os_type.filter(|system| system != "linux") {
             return Err(EngineError::System(other));
         }
@@ -162,8 +194,8 @@ impl Engine {
         let options = ListContainersOptionsBuilder::new()
             .all(true)
             .filters(&filters);
-        let left = self.api.list_containers(Some(options.build())).await;
-        let left = left.map_err(failed("list what is left"))?;
+        let left = self.api.list_containers(Some(options.build()));
+        let left = self.answer("list what is left", left).await?;
         let now = SystemTime::now().duration_since(SystemTime::UNIX_EPOCH);
         let now_s = now.map_or(0, |since| {
             i64::try_from(since.as_secs()).unwrap_or(i64::MAX)
@@ -185,11 +217,20 @@ impl Engine {
         Ok(())
     }
 
+    /// Makes a container. One whose making was not answered is removed: it may be
+    /// there all the same.
     pub(super) async fn create(&self, body: ContainerCreateBody) -> Result<String, EngineError> {
-        let made = self
-            .api
-            .create_container(None::<CreateContainerOptions>, body);
-        Ok(made.await.map_err(failed("create a container"))?.id)
+        let name = name();
+        let options = CreateContainerOptionsBuilder::new().name(&name).build();
+        let made = self.api.create_container(Some(options), body);
+        match self.answer("create a container", made).await {
+            Ok(made) => Ok(made.id),
+            Err(refused) if is_answered(&refused) => Err(refused),
+            Err(lost) => {
+                self.remove(&name).await;
+                Err(lost)
+            }
+        }
     }
 
     pub(super) async fn attach(&self, id: &str) -> Result<AttachContainerResults, EngineError> {
@@ -200,18 +241,20 @@ impl Engine {
             .stderr(true)
             .build();
         let attached = self.api.attach_container(id, Some(options));
-        attached.await.map_err(failed("attach to a container"))
+        self.answer("attach to a container", attached).await
     }
 
     pub(super) async fn start(&self, id: &str) -> Result<(), EngineError> {
         let started = self.api.start_container(id, None::<StartContainerOptions>);
-        started.await.map_err(failed("start a container"))
+        self.answer("start a container", started).await
     }
 
     pub(super) async fn kill(&self, id: &str) {
         let killed = self.api.kill_container(id, None::<KillContainerOptions>);
-        if let Err(error) = killed.await {
-            tracing::debug!(%error, "could not kill a container");
+        match timeout(self.end_max(), killed).await {
+            Ok(Ok(())) => {}
+            Ok(Err(error)) => tracing::debug!(%error, "could not kill a container"),
+            Err(_) => tracing::warn!("the engine did not answer when a container was to be killed"),
         }
     }
 
@@ -221,7 +264,11 @@ impl Engine {
             id,
             None::<bollard::query_parameters::InspectContainerOptions>,
         );
-        found.await.ok()?.state
+        timeout(self.end_max(), found).await.ok()?.ok()?.state
+    }
+
+    fn end_max(&self) -> Duration {
+        self.patience.min(Duration::from_secs(END_S_MAX))
     }
 
     /// Ends and removes a container, and tries until it is gone.
@@ -229,11 +276,10 @@ impl Engine {
         let mut rest = REMOVE_REST;
         for attempt in 1..=REMOVE_TRIES {
             let options = RemoveContainerOptionsBuilder::new().force(true).v(true);
-            match self.api.remove_container(id, Some(options.build())).await {
+            let removed = self.api.remove_container(id, Some(options.build()));
+            match self.answer("remove a container", removed).await {
                 Ok(()) => return,
-                Err(bollard::errors::Error::DockerResponseServerError {
-                    status_code: 404, ..
-                }) => return,
+                Err(error) if is_missing(&error) => return,
                 Err(error) if attempt == REMOVE_TRIES => {
                     tracing::error!(%error, container = id, "could not remove a container; the next start does");
                 }
@@ -243,6 +289,33 @@ impl Engine {
                 }
             }
         }
+    }
+}
+
+/// A name that no other container of this engine has.
+fn name() -> String {
+    let since = SystemTime::now().duration_since(SystemTime::UNIX_EPOCH);
+    let since_ns = since.map_or(0, |since| since.as_nanos());
+    let count = MADE.fetch_add(1, Ordering::Relaxed);
+    format!("strongroom-{}-{since_ns:x}-{count}", std::process::id())
+}
+
+/// Whether the engine said no, so that nothing was made.
+fn is_answered(error: &EngineError) -> bool {
+    status(error).is_some()
+}
+
+pub(super) fn is_missing(error: &EngineError) -> bool {
+    status(error) == Some(404)
+}
+
+fn status(error: &EngineError) -> Option<u16> {
+    match error {
+        EngineError::Api {
+            source: bollard::errors::Error::DockerResponseServerError { status_code, .. },
+            ..
+        } => Some(*status_code),
+        _ => None,
     }
 }
 

@@ -14,7 +14,7 @@ use futures::StreamExt as _;
 use strongroom_core::digest::Digest;
 use tar::{Builder, EntryType, Header};
 
-use super::engine::{Engine, EngineError, failed};
+use super::engine::{Engine, EngineError, is_missing};
 
 pub(super) const NAME: &str = "strongroom-root";
 
@@ -37,20 +37,23 @@ pub(super) async fn root(
         .build();
     let body = bollard::body_full(archive.into());
     let mut imported = engine.api.create_image(Some(options), Some(body), None);
-    while let Some(said) = imported.next().await {
-        said.map_err(failed("import an image"))?;
-    }
+    let told = async {
+        while let Some(said) = imported.next().await {
+            said?;
+        }
+        Ok(())
+    };
+    engine.answer("import an image", told).await?;
     Ok(name)
 }
 
 /// Whether the engine has an image of this name.
 pub(super) async fn is_there(engine: &Engine, name: &str) -> Result<bool, EngineError> {
-    match engine.api.inspect_image(name).await {
+    let found = engine.api.inspect_image(name);
+    match engine.answer("look for an image", found).await {
         Ok(_) => Ok(true),
-        Err(bollard::errors::Error::DockerResponseServerError {
-            status_code: 404, ..
-        }) => Ok(false),
-        Err(error) => Err(failed("look for an image")(error)),
+        Err(error) if is_missing(&error) => Ok(false),
+        Err(error) => Err(error),
     }
 }
 

@@ -25,7 +25,7 @@ use crate::{
 const PATIENCE: Duration = Duration::from_secs(60);
 
 /// The containers of a station, running or not.
-async fn containers(engine: &Engine, station: &str) -> Vec<String> {
+pub async fn containers(engine: &Engine, station: &str) -> Vec<String> {
     let label = vec![format!("strongroom.station={station}")];
     let filters = HashMap::from([("label".to_owned(), label)]);
     let options = ListContainersOptionsBuilder::new()
@@ -40,8 +40,12 @@ async fn containers(engine: &Engine, station: &str) -> Vec<String> {
 }
 
 async fn until_none(engine: &Engine) {
+    until_none_of(engine, STATION).await;
+}
+
+pub async fn until_none_of(engine: &Engine, station: &str) {
     let latest = Instant::now() + PATIENCE;
-    while !containers(engine, STATION).await.is_empty() {
+    while !containers(engine, station).await.is_empty() {
         assert!(Instant::now() < latest, "a container is left");
         tokio::time::sleep(Duration::from_millis(20)).await;
     }
@@ -221,6 +225,7 @@ async fn an_engine_that_is_not_there_is_an_error_with_its_place() {
         runtimes: std::sync::Arc::default(),
         certificates: None,
         is_elsewhere: false,
+        patience: None,
     };
     let nowhere = format!("unix://{}/nothing", folder.path().display());
     match Docker::start(config(&nowhere)).await.err() {

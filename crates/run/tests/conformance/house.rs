@@ -302,6 +302,7 @@ pub fn docker_config(engine: &Engine, folder: &Path) -> DockerConfig {
         runtimes: Arc::default(),
         certificates: None,
         is_elsewhere: false,
+        patience: None,
     }
 }
 

@@ -16,3 +16,4 @@ mod house;
 mod image;
 mod kinds;
 mod programs;
+mod trouble;
