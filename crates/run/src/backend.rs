@@ -5,7 +5,7 @@
 use std::sync::Arc;
 
 use strongroom_core::{permit::Permit, plan::RuntimePin, runtime::RuntimeName};
-use strongroom_jail::Wall;
+use strongroom_jail::{Tier, Wall};
 
 use crate::{
     build::Build,
@@ -63,6 +63,14 @@ impl Backend {
         match self {
             Self::Local(local) => local.kernel().tier.as_str(),
             Self::Docker(_) => crate::docker::TIER,
+        }
+    }
+
+    /// Whether anything can be let out to a network alone, by a gateway.
+    pub fn has_gateways(&self) -> bool {
+        match self {
+            Self::Local(local) => local.kernel().tier != Tier::Reduced,
+            Self::Docker(docker) => docker.has_gateways(),
         }
     }
 

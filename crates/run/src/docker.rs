@@ -148,6 +148,11 @@ impl Docker {
         &self.walls
     }
 
+    /// Whether a stage can have a gateway, and so a build: not elsewhere.
+    pub fn has_gateways(&self) -> bool {
+        self.shared.elsewhere.is_none()
+    }
+
     pub fn runtimes(&self) -> &Arc<Runtimes> {
         &self.shared.config.runtimes
     }

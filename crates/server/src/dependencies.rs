@@ -28,7 +28,7 @@ use strongroom_core::{
     run::bytes_shown,
     runtime::RuntimeName,
 };
-use strongroom_run::{Backend, PrepareError, Tier, runtime::Dependencies};
+use strongroom_run::{Backend, PrepareError, runtime::Dependencies};
 
 pub use depend::{DependError, Function, Locks, Relock, Written, lock_of, lock_path, written};
 pub use index::{IndexConfig, Uv, host};
@@ -46,9 +46,10 @@ pub const BUILDS_MAX: u32 = 2;
 const FITTING_MAX: usize = 1000;
 
 /// What somebody can do about it where nothing can be let out alone.
-const REDUCED: &str = "in the tier reduced no sandbox can be let out to an index alone; install \
-    them into the folder of a runtime of your own (`packages`, docs/runtimes.md), or push to a \
-    station of the tier full";
+const NO_WAY_OUT: &str = "in the tier reduced, and with an engine elsewhere, no sandbox can be let \
+    out to an index alone; put them into the folder of a runtime of your own (`packages`, \
+    docs/runtimes.md), or push to another station";
+
 /// How many locks are remembered that were resolved here.
 const RESOLVED_MAX: usize = 100;
 
@@ -324,8 +325,8 @@ impl Installer {
     fn bench(&self) -> Result<Bench<'_>, InstallError> {
         let backend = self.backend.get();
         let backend = backend.ok_or(InstallError::Unable("it runs nothing"))?;
-        if backend.tier() == Tier::Reduced.as_str() {
-            return Err(InstallError::Unable(REDUCED));
+        if !backend.has_gateways() {
+            return Err(InstallError::Unable(NO_WAY_OUT));
         }
         Ok(Bench {
             backend,

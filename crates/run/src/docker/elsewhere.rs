@@ -119,10 +119,12 @@ impl Elsewhere {
     ) -> Result<String, EngineError> {
         let made_of = made_of(said, &shares.lasting, &outline.links, files);
         let made_of = made_of.map_err(EngineError::Image)?;
+        if let Some(name) = self.sent_already(engine, made_of).await? {
+            return Ok(name);
+        }
         let _alone = self.sending.acquire().await.expect("it is never closed");
-        if let Some(name) = self.used(made_of)
-            && image::is_there(engine, &name).await?
-        {
+        // Whoever was alone before may have sent the same.
+        if let Some(name) = self.sent_already(engine, made_of).await? {
             return Ok(name);
         }
         let layers = self.layers(said, &shares.lasting, &outline.links, files);
@@ -141,6 +143,18 @@ impl Elsewhere {
         self.remember(made_of, name.clone());
         self.make_room(engine, said.station).await;
         Ok(name)
+    }
+
+    /// The image made of this, if the engine has it still.
+    async fn sent_already(
+        &self,
+        engine: &Engine,
+        made_of: Digest,
+    ) -> Result<Option<String>, EngineError> {
+        match self.used(made_of) {
+            Some(name) if image::is_there(engine, &name).await? => Ok(Some(name)),
+            _ => Ok(None),
+        }
     }
 
     /// The image made of this, which is used once more.

@@ -118,6 +118,7 @@ async fn what_an_engine_elsewhere_cannot_have_is_refused_by_name() {
         Err(other) => panic!("{other}"),
         Ok(_) => panic!("it was prepared"),
     };
+    assert!(!house.backend.has_gateways());
     let mut fetches = Task::python("def download(ctx): return 1");
     fetches.reach = Reach::Gateway;
     assert_eq!(refused(&house, &fetches).await.0, "network");
