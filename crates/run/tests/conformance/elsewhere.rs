@@ -172,3 +172,22 @@ async fn an_engine_behind_tls_is_reached_with_its_certificates_and_not_without()
     assert_eq!(outcome.value, Some(json!(1)), "{outcome:?}");
     house.backend.close().await;
 }
+
+#[tokio::test(flavor = "multi_thread")]
+async fn what_a_crash_left_elsewhere_is_removed_at_the_next_start_with_its_volumes() {
+    let Some(engine) = Engine::start().await else {
+        return;
+    };
+    let folder = tempfile::tempdir().unwrap();
+    let house = House::elsewhere(&engine, runtimes(folder.path())).await;
+    let task = on_birds(Task::sh("sleep 1000"));
+    let prepared = house.prepare(&task).await.unwrap();
+    assert_eq!(held(&engine).await, (2, 2));
+    // The first start still holds both, as far as it knows.
+    let again = tempfile::tempdir().unwrap();
+    let next = House::elsewhere(&engine, runtimes(again.path())).await;
+    next.backend.close().await;
+    until_nothing_is_held(&engine).await;
+    drop(prepared);
+    house.backend.close().await;
+}
