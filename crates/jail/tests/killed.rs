@@ -159,6 +159,9 @@ impl Supervised {
             .stderr(Stdio::null())
             .spawn()
             .unwrap();
+        // Where groups lie is settled now, while we share ours as the child does:
+        // the next warden has to look where its was.
+        drop(config());
         let mut out = BufReader::new(child.stdout.take().unwrap());
         let mut line = String::new();
         let warden = loop {
