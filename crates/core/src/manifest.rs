@@ -71,7 +71,7 @@ pub enum ManifestError {
     Inline { file: String, source: InlineError },
     #[error("there is no runtime `{}` here; there are {have}", crate::text::shown(.raw, 40))]
     Runtime { raw: String, have: String },
-    #[error("say which `runtime` runs this; `{entry}` does not end in {suffixes}")]
+    #[error("say which `runtime` runs this; `{entry}` is none of {suffixes}")]
     NoRuntime { entry: TreePath, suffixes: String },
     #[error("say which file is the `entry`; there is no `{0}`")]
     NoEntry(String),

@@ -185,7 +185,7 @@ pub enum PlanError {
     ArgsTooLong,
     #[error("the arguments are nested deeper than {ARGS_DEPTH_MAX}")]
     ArgsTooDeep,
-    #[error("argument {}: {}", text::shown(.place, 120), text::shown(.why, 300))]
+    #[error("{}: {}", argument(.place), text::shown(.why, 300))]
     Args { place: String, why: String },
     #[error("{}", stage::EXPOSE_OFF)]
     ExposeOff,
@@ -193,6 +193,14 @@ pub enum PlanError {
     Config(#[source] ConfigError),
     #[error(transparent)]
     Limits(#[from] LimitsError),
+}
+
+/// What is at fault, as people say it.
+fn argument(place: &str) -> String {
+    match place.is_empty() {
+        true => "the arguments".to_owned(),
+        false => format!("argument {}", text::shown(place, 120)),
+    }
 }
 
 impl Plan {

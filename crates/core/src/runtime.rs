@@ -102,9 +102,9 @@ impl Kinds {
         sentence(self.0.iter().map(|kind| kind.runtime.as_str()), "and")
     }
 
-    /// `.a, .b or .c`, as a sentence lists them.
+    /// `.a, .b and .c`, as a sentence lists them.
     pub(crate) fn suffixes(&self) -> String {
-        sentence(self.implied().flat_map(|kind| kind.files.marks()), "or")
+        sentence(self.implied().flat_map(|kind| kind.files.marks()), "and")
     }
 }
 

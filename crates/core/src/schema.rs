@@ -143,7 +143,7 @@ pub struct Compiled {
 /// Where arguments do not satisfy a schema.
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub struct Fault {
-    /// A JSON pointer, or words where no place is at fault.
+    /// A JSON pointer; empty where it is the whole value.
     pub place: String,
     pub why: String,
 }
@@ -173,17 +173,13 @@ impl Compiled {
     pub fn check(&self, value: &Value) -> Result<(), Fault> {
         if WORK_MAX < self.nodes.saturating_mul(json::count(value)) {
             return Err(Fault {
-                place: "(whole)".to_owned(),
+                place: String::new(),
                 why: "too much to check against so large a schema".to_owned(),
             });
         }
-        self.validator.validate(value).map_err(|fault| {
-            let place = fault.instance_path().to_string();
-            let whole = place.is_empty();
-            Fault {
-                place: if whole { "(whole)".to_owned() } else { place },
-                why: fault.to_string(),
-            }
+        self.validator.validate(value).map_err(|fault| Fault {
+            place: fault.instance_path().to_string(),
+            why: fault.to_string(),
         })
     }
 }

@@ -85,7 +85,7 @@ fn a_folder_has_a_main_file_or_names_its_entry() {
         &[("x.py", ""), ("strongroom.toml", "entry = \"../y.py\"")],
         "`..`",
     );
-    refuses(&[("data.csv", "")], "does not end in .py or .sh");
+    refuses(&[("data.csv", "")], "is none of .py and .sh");
 }
 
 /// Runtimes with handlers, and one whose functions are programs.
@@ -189,7 +189,7 @@ fn a_runtime_that_was_added_is_chosen_by_its_name_only() {
     assert_eq!(found.runtime.as_str(), "python3-data");
     assert_eq!(found.entry.as_str(), "main.py");
     assert_eq!(named("").unwrap().runtime, RuntimeName::python3());
-    refuses(&[("x.awk", "")], "`x.awk` does not end in .py or .sh");
+    refuses(&[("x.awk", "")], "`x.awk` is none of .py and .sh");
     refuses(
         &[("a.py", ""), ("strongroom.toml", "runtime = \"node\"")],
         "no runtime `node` here; there are python3, sh, awk and python3-data",

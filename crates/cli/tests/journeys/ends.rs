@@ -153,6 +153,7 @@ fn the_reason_says_which_bound_was_met() {
     ---- stderr
     | begin
     timed_out(300 ms): USAGE, 0 B out
+    hint: `--limit time=…` asks for more
     ---- exit code 1
     ");
     let code = station.place.file("wrong.py", "raise SystemExit(3)\n");

@@ -179,3 +179,46 @@ fn what_cannot_be_tried_is_told_in_one_line() {
     ---- exit code 2
     "##);
 }
+
+#[test]
+fn what_a_developer_gets_wrong_is_one_line_that_says_what_to_do() {
+    let place = Place::new();
+    place.file("misspelt.py", "def tranform(data, ctx):\n    return 1\n");
+    place.file("none/readme.txt", "hello");
+    place.file("slow.py", "import time\ntime.sleep(100)\n");
+    place.file("big.py", "x = bytearray(1 << 30)\n");
+    place.file(
+        "takes.py",
+        "# /// script\n# [tool.strongroom.args]\n# required = [\"n\"]\n# properties.n = { type = \"integer\" }\n# ///\n",
+    );
+    for (words, code, said) in [
+        (
+            &["./misspelt.py"][..],
+            0,
+            "what is called is `transform(data, ctx)`",
+        ),
+        (&["./none"], 2, "`readme.txt` is none of .py, .sh"),
+        (
+            &["./slow.py", "--limit", "time=300ms"],
+            1,
+            "hint: `--limit time=…` asks for more",
+        ),
+        (&["./big.py"], 1, "hint: `--limit memory=…` asks for more"),
+        (
+            &["./takes.py"],
+            2,
+            "error: the arguments: \"n\" is a required property",
+        ),
+        (
+            &["./takes.py", "--arg", "n=x"],
+            2,
+            "error: argument /n: \"x\" is not of type",
+        ),
+    ] {
+        let ran = place.run(&[&["run"], words].concat());
+        assert!(
+            ran.code == code && ran.err.contains(said),
+            "{words:?}: {ran}"
+        );
+    }
+}

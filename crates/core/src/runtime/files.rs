@@ -83,7 +83,7 @@ impl FunctionFiles {
     /// The ends of names, or what stands for them, as people read them.
     pub fn marks(&self) -> impl Iterator<Item = &str> {
         let first = match self.is_program {
-            true => "(a static executable)",
+            true => "a static executable",
             false => self.suffix.as_str(),
         };
         std::iter::once(first).chain(self.also.iter().map(String::as_str))

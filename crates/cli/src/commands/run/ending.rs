@@ -23,6 +23,19 @@ pub fn ended_in(stages: &[RunStage]) -> Option<Stage> {
     stages.iter().find(failed).map(|stage| stage.stage)
 }
 
+/// The limit that a run came to its end at.
+fn limit_of(reason: &Reason) -> Option<&'static str> {
+    match reason {
+        Reason::TimedOut { .. } => Some("time"),
+        Reason::OutOfMemory { .. } => Some("memory"),
+        Reason::TooManyProcesses { .. } => Some("processes"),
+        Reason::DiskFull { .. } => Some("tmp"),
+        Reason::OutputTooLarge { .. } => Some("out"),
+        Reason::LogLimit { .. } => Some("log"),
+        _ => None,
+    }
+}
+
 /// How a run ended, wherever it ran.
 pub struct Ending<'a> {
     pub reason: &'a Reason,
@@ -60,6 +73,9 @@ impl<'a> Ending<'a> {
         match self.usage.filter(|usage| **usage != Usage::default()) {
             Some(usage) => ui.say(format_args!("{reason}: {}", show::usage(usage)))?,
             None => ui.say(reason)?,
+        }
+        if let Some(limit) = limit_of(self.reason) {
+            ui.say(format_args!("hint: `--limit {limit}=…` asks for more"))?;
         }
         if self.is_withheld {
             ui.say(

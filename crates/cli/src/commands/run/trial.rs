@@ -75,8 +75,12 @@ pub fn run(ui: &mut Ui, args: RunArgs) -> Result<Outcome, CliError> {
 
 /// Tries it, and tells how it ended.
 pub(super) fn once(ui: &mut Ui, trial: &Trial) -> Result<Outcome, CliError> {
+    let mut is_silent = true;
     // A guest that is not listened to runs all the same.
-    let ended = trial::run(trial, |stream, line| drop(heard(ui, trial, stream, line)))?;
+    let ended = trial::run(trial, |stream, line| {
+        is_silent = false;
+        drop(heard(ui, trial, stream, line));
+    })?;
     if ui.json {
         ui.print_json(&as_json(&ended))?;
     } else {
@@ -97,8 +101,24 @@ pub(super) fn once(ui: &mut Ui, trial: &Trial) -> Result<Outcome, CliError> {
         if !ended.files.is_empty() && trial.out.is_none() {
             ui.say("`--out DIR` keeps the files")?;
         }
+        if is_silent && did_nothing(&ended) {
+            ui.say(
+                "hint: it said nothing, wrote nothing and returned nothing; what is called is \
+                 `transform(data, ctx)`, or `handle(event, context)` in a handler",
+            )?;
+        }
     }
     Ok(Outcome::of(ended.reason.is_success()))
+}
+
+/// Whether a function whose runtime calls it by name has left nothing at all: one
+/// that is misspelt is a script that does nothing, and succeeds.
+fn did_nothing(ended: &TrialEnded) -> bool {
+    let is_called = ["python3", "python3-data", "node", "starlark"];
+    ended.reason.is_success()
+        && ended.value.is_none()
+        && ended.files.is_empty()
+        && is_called.contains(&ended.plan.runtime.name.as_str())
 }
 
 fn heard(ui: &mut Ui, trial: &Trial, stream: Stream, line: &str) -> Result<(), CliError> {
