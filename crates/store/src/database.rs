@@ -174,7 +174,7 @@ fn postgres(connections_max: u32) -> PgPoolOptions {
 }
 
 pub(crate) fn open_sqlite(file: &Path) -> Result<rusqlite::Connection, rusqlite::Error> {
-    use rusqlite::OpenFlags;
+    use rusqlite::{OpenFlags, config::DbConfig};
     // Without the flag for URIs: the file's name is a name, whatever is in it.
     let flags = OpenFlags::SQLITE_OPEN_READ_WRITE
         | OpenFlags::SQLITE_OPEN_CREATE
@@ -183,6 +183,8 @@ pub(crate) fn open_sqlite(file: &Path) -> Result<rusqlite::Connection, rusqlite:
     sqlite.busy_timeout(BUSY_TIMEOUT)?;
     sqlite.set_prepared_statement_cache_capacity(PREPARED_MAX);
     sqlite.execute_batch(PRAGMAS_SQLITE)?;
+    // Without this a statement is planned again whenever other values are bound.
+    sqlite.set_db_config(DbConfig::SQLITE_DBCONFIG_ENABLE_QPSG, true)?;
     Ok(sqlite)
 }
 
