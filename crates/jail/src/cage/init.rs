@@ -1,6 +1,7 @@
 //! Init: pid 1 of a sandbox. Makes the root, forks the worker, reaps, and when
 //! the worker ends kills everything else inside. It says so when all are dead,
-//! which is well before the kernel has taken its namespaces apart.
+//! which is well before the kernel has taken its namespaces apart, and ends when
+//! the warden has hung up.
 //!
 //! It is never the guest: pid 1 ignores signals without a handler and has to
 //! reap. After the fork it holds nothing but its socket and may only wait.
@@ -94,6 +95,8 @@ fn end_all_others(socket: BorrowedFd<'_>) -> ! {
         syscall::kill_all_others();
         while syscall::wait_any().is_ok() {}
         let _ = wire::send(socket, &Report::Alone, &[]);
+        // What the kernel has to take apart then can wait for who waits for us.
+        syscall::wait_for_hangup(socket);
     }
     syscall::exit_now(0)
 }

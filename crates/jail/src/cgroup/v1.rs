@@ -131,13 +131,23 @@ pub(super) fn cpu_us(directories: &[PathBuf]) -> u64 {
 
 /// What a file of one of the hierarchies says; nothing if it is in none.
 fn text(directories: &[PathBuf], file: &str) -> String {
-    let mut found = directories.iter().map(|one| read(&one.join(file)));
+    let mut found = likely_first(directories, file).map(|one| read(&one.join(file)));
     found.find_map(Result::ok).unwrap_or_default()
+}
+
+/// The hierarchies, first the one that a file with this name is in on most
+/// hosts: each look at a wrong one costs ten microseconds.
+fn likely_first<'a>(directories: &'a [PathBuf], file: &str) -> impl Iterator<Item = &'a PathBuf> {
+    let controller = file.split('.').next();
+    let place = CONTROLLERS.iter().position(|one| Some(*one) == controller);
+    let last = directories.len().saturating_sub(1);
+    let likely = directories.get(place.unwrap_or(0).min(last));
+    likely.into_iter().chain(directories)
 }
 
 /// The hierarchy that has this file.
 fn with<'a>(directories: &'a [PathBuf], file: &str) -> Result<&'a Path, GroupError> {
-    for directory in directories {
+    for directory in likely_first(directories, file) {
         if directory.join(file).exists() {
             return Ok(directory);
         }

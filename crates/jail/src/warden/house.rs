@@ -241,7 +241,7 @@ impl House {
                 self.conclude(id, outcome);
                 self.forget_copies(id);
                 if let Some(slot) = self.slots.remove(&id) {
-                    self.remains.add(slot.into_leaf(), now);
+                    self.remains.add_last_of(slot.into_remains(), now);
                 }
             }
         }
@@ -348,7 +348,7 @@ impl House {
         leaves.extend(
             std::mem::take(&mut self.slots)
                 .into_values()
-                .map(Slot::into_leaf),
+                .map(|slot| slot.into_remains().0),
         );
         leaves.extend(self.remains.give_up());
         while !leaves.is_empty() && Instant::now() < until {

@@ -371,8 +371,9 @@ impl Slot {
         self.ended.unwrap_or_else(Instant::now)
     }
 
-    /// What may still have to be cleared away.
-    pub(super) fn into_leaf(self) -> Leaf {
-        self.cradle.leaf
+    /// What may still have to be cleared away, and what its own processes wait
+    /// to see closed.
+    pub(super) fn into_remains(self) -> (Leaf, OwnedFd) {
+        (self.cradle.leaf, self.cradle.socket)
     }
 }
