@@ -393,7 +393,7 @@ def leave(code, own):
 
 
 def standard_input():
-    """What `sys.stdin` is when the interpreter starts with this descriptor 0."""
+    """What `sys.stdin` is when the interpreter starts with a file as descriptor 0."""
     import io
 
     raw = io.open(0, "rb", closefd=False)
@@ -465,19 +465,34 @@ def reseed(generators):
 
 
 def rehearse():
-    """Calls ahead of time what every run calls, since the first time is slow."""
+    """Runs an empty file as a run would, since the first time is slow."""
     import json
 
-    names = {"": [""], "environment": os.environ.copy()}
-    os.environ.update(json.loads(json.dumps(names))["environment"])
-    module = type(sys)("")
-    exec(compile("def transform(): pass", "", "exec", dont_inherit=True), module.__dict__)
-    entry_of({})
-    standard_input()
-    sys.stdout.reconfigure(line_buffering=True)
+    work = {"entry": "", "environment": [*os.environ.items(), ["STRONGROOM_RUN_ID", ""]]}
+    set_environment(json.loads(json.dumps(work))["environment"])
     os.listdir("/")
-    set(sys.modules)
-    flush()
+    sys.stdout.reconfigure(line_buffering=True)
+    main_module, path, argv = sys.modules["__main__"], sys.path[:], sys.argv
+    own = set(sys.modules)
+    try:
+        run("/dev/null")
+        exec(compile("def transform(): pass", "", "exec", dont_inherit=True), {})
+        leaves_plainly(0, own)
+        sys._current_frames()
+        flush()
+        let_go(set(sys.modules))
+    finally:
+        sys.modules["__main__"], sys.path[:], sys.argv = main_module, path, argv
+
+
+def set_environment(pairs):
+    """Makes the environment this, and leaves alone what is so already."""
+    wanted = dict(pairs)
+    for name in [name for name in os.environ if name not in wanted]:
+        del os.environ[name]
+    for name, value in wanted.items():
+        if os.environ.get(name) != value:
+            os.environ[name] = value
 
 
 def practise():
@@ -520,19 +535,22 @@ def wait():
         practise()
     loaded = [name for name in sys.modules if name not in start]
     roots = {name.partition(".")[0] for name in loaded}
-    door = _socket.socket(fileno=0)
+    door = _socket.socket(fileno=os.dup(0))
+    # A file in the place of the one to come, so that all is made for it.
+    place = os.open("/dev/null", os.O_RDONLY)
+    os.dup2(place, 0)
+    os.close(place)
+    standard_input()
     os.write(RESULT, b"!")
     work, rights, _, _ = door.recvmsg(1 << 17, _socket.CMSG_SPACE(4))
     if len(rights) != 1:
         os._exit(1)
-    door.detach()
+    door.close()
     arguments = int.from_bytes(rights[0][2], sys.byteorder)
     os.dup2(arguments, 0)
     os.close(arguments)
-    standard_input()
     work = json.loads(work)
-    os.environ.clear()
-    os.environ.update(work["environment"])
+    set_environment(work["environment"])
     os.chdir(FUNCTION)
     if not roots.isdisjoint(name.partition(".")[0] for name in os.listdir(FUNCTION)):
         for name in loaded:

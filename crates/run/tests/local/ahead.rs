@@ -57,7 +57,7 @@ const WAITED: &str = "import sys; print('csv' in sys.modules)";
 /// loaded already, how mounts are numbered and layered, and the slot's host user.
 const LOOK: &str = "
 import os, resource, signal, stat, sys, time
-print(os.environ, os.getcwd(), sys.argv, sys.orig_argv[:-2], sys.orig_argv[-1:])
+print(sorted(os.environ.items()), os.getcwd(), sys.argv, sys.orig_argv[:-2], sys.orig_argv[-1:])
 print(sys.path, sys.flags, __name__, __file__, sorted(globals()))
 def kind(n):
     found = os.fstat(n)
