@@ -279,6 +279,35 @@ fn time_and_usage_count_from_the_start_of_the_work() {
 }
 
 #[test]
+fn a_guest_that_begins_with_what_is_attached_has_its_time_from_then_and_needs_no_start() {
+    let warden = cell::warden();
+    let limits = Limits {
+        wall_ms: 300,
+        ..LIMITS
+    };
+    let guest = Guest::prepare(&warden, SLOT, launched());
+    attach(&guest, Attachment::new(limits).begins(true));
+    // Nobody starts it and nobody tells it of work.
+    let ran = guest.finish();
+    assert_eq!((ran.exit.cause, ran.stdout.as_str()), (Cause::Timeout, ""));
+    let mut guest = Guest::prepare(&warden, SLOT, launched());
+    attach(&guest, Attachment::new(LIMITS).begins(true));
+    let door = guest.door.take().unwrap();
+    door.hand_in(b"print('done')", Some(input("arguments")))
+        .unwrap();
+    assert_eq!(guest.finish().text(), "done");
+    // What waits at the gate has no program before its start.
+    let guest = Guest::prepare(&warden, SLOT, host_of(Waiting::AtTheGate));
+    attach(&guest, Attachment::new(LIMITS).begins(true));
+    let program = Program {
+        argv: vec!["/usr/bin/echo".to_owned(), "begun".to_owned()],
+        ..Program::default()
+    };
+    warden.start_program(guest.slot, program, None).unwrap();
+    assert_eq!(guest.finish().text(), "begun");
+}
+
+#[test]
 fn nothing_begins_before_it_is_attached_and_nothing_is_attached_twice() {
     let warden = cell::warden();
     let mut guest = Guest::prepare(&warden, SLOT, launched());

@@ -94,6 +94,7 @@ async fn measure(
             stage_dir: None,
             program_dir: None,
             terminal: None,
+            begun: true,
         };
         let permit = Permit::trial(RunId::new(1, *b"0123456789"), &job.plan);
         let (lines, mut taken) = mpsc::channel(LINES_MAX);

@@ -99,6 +99,15 @@ impl Backend {
         }
     }
 
+    /// The number of guests that wait for work on this runtime.
+    pub fn waiting(&self, runtime: &RuntimeName) -> usize {
+        match self {
+            Self::Local(local) => local.waiting(runtime),
+            // A container is made for its run.
+            Self::Docker(_) => 0,
+        }
+    }
+
     /// Waits until nothing is left of guests that are over.
     pub async fn close(&self) {
         if let Self::Docker(docker) = self {

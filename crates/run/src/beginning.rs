@@ -15,6 +15,8 @@ pub(crate) enum Beginning {
         door: Door,
         work: Vec<u8>,
         arguments: OwnedFd,
+        /// Its time runs since its files were attached.
+        has_begun: bool,
     },
     /// It waits at the gate, to become this program.
     Gate {
@@ -37,9 +39,12 @@ impl Beginning {
                 door,
                 work,
                 arguments,
+                has_begun,
             } => {
                 // Its time runs first, so that none of its work is free.
-                slot.warden().start_slot(slot.id())?;
+                if !has_begun {
+                    slot.warden().start_slot(slot.id())?;
+                }
                 Ok(door.hand_in(&work, Some(arguments))?)
             }
         }

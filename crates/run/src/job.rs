@@ -56,6 +56,9 @@ pub struct Job {
     pub secrets: BTreeMap<String, String>,
     /// The packages that the function brings, if it brings any.
     pub dependencies: Option<Dependencies>,
+    /// Whether its start is written down, so that its time may run as soon as it
+    /// has its files.
+    pub begun: bool,
 }
 
 /// What a guest can reach beyond its sandbox.

@@ -84,6 +84,7 @@ impl Waiting {
     ) -> Result<Prepared, PrepareError> {
         self.slot.move_to(place);
         let arguments = job.arguments()?;
+        let launched = self.pipes.door.is_some();
         let beginning = match self.pipes.door.take() {
             Some(door) => {
                 let work = job.work(permit, runtime);
@@ -94,6 +95,7 @@ impl Waiting {
                     door,
                     work,
                     arguments,
+                    has_begun: job.begun,
                 }
             }
             None => Beginning::Gate {
@@ -103,7 +105,10 @@ impl Waiting {
         };
         self.slot
             .warden()
-            .attach(self.slot.id(), job.attachment(permit))
+            .attach(
+                self.slot.id(),
+                job.attachment(permit).begins(launched && job.begun),
+            )
             .map_err(PrepareError::Warden)?;
         match timeout(Duration::from_millis(PREPARE_MS_MAX), self.slot.event()).await {
             Ok(Some(Event::Attached { .. })) => {}

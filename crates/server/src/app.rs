@@ -37,6 +37,7 @@ pub mod watch;
 
 use std::{ops::Deref, sync::Arc};
 
+use strongroom_core::run::Enforced;
 use strongroom_run::Runtimes;
 use strongroom_store::Store;
 use tokio::sync::Semaphore;
@@ -109,6 +110,15 @@ pub struct Ground {
 }
 
 impl App {
+    /// What stands around guests, as it is known from the jail's start.
+    pub fn enforced(&self) -> Enforced {
+        let walls = self.walls.iter().filter(|wall| wall.enforced);
+        Enforced {
+            tier: self.tier.clone(),
+            walls: walls.map(|wall| wall.name.clone()).collect(),
+        }
+    }
+
     /// A station on its ground, where nothing happens yet.
     pub fn on(ground: Ground) -> Self {
         let gateway = Arc::new(ground.gateway);

@@ -332,6 +332,7 @@ fn lay_out(
         stage_dir: None,
         program_dir: None,
         terminal: None,
+        begun: true,
     })
 }
 

@@ -25,7 +25,7 @@ use strongroom_run::Backend;
 use strongroom_store::{ClaimedRun, StoreError};
 use tokio::{sync::OwnedSemaphorePermit, task::JoinSet, time::sleep};
 
-use crate::app::{App, error::chain, queue::Handed};
+use crate::app::{App, error::chain, live::Alive, queue::Handed};
 
 /// How long the worker rests after the store failed it.
 const REST: Duration = Duration::from_secs(1);
@@ -40,8 +40,8 @@ pub struct Worker {
 impl Worker {
     /// The one worker of `app`, with `slots` places in `backend`.
     pub fn new(app: App, backend: impl Into<Backend>, slots: u32) -> Self {
-        app.queue.places.add_permits(slots as usize);
         let backend = Arc::new(backend.into());
+        app.queue.open(slots, &backend);
         app.installer.use_backend(&backend);
         Self {
             app,
@@ -79,7 +79,10 @@ impl Worker {
             tokio::select! {
                 biased;
                 () = app.stop.cancelled() => break,
-                Some(Handed { claimed, place }) = handed.recv() => self.begin(claimed, place),
+                Some(handed) = handed.recv() => {
+                    let Handed { claimed, alive, place } = handed;
+                    self.begin((claimed, alive), place);
+                }
                 () = app.queue.queued(), if !somebody_waits => somebody_waits = true,
                 place = Arc::clone(&app.queue.places).acquire_owned(), if somebody_waits => {
                     let place = place.expect("the semaphore is never closed");
@@ -95,7 +98,10 @@ impl Worker {
     async fn claim(&mut self, place: OwnedSemaphorePermit) -> bool {
         let (app, now_ms) = (&self.app, self.app.now_ms());
         match app.store.run_claim(&app.queue.boot, now_ms).await {
-            Ok(Some(claimed)) => self.begin(claimed, place),
+            Ok(Some(claimed)) => {
+                let alive = app.live.enter(&claimed.run);
+                self.begin((claimed, alive), place);
+            }
             Ok(None) => return false,
             Err(error) => {
                 tracing::error!(error = chain(&error), "could not claim a run");
@@ -106,12 +112,16 @@ impl Worker {
     }
 
     /// Runs a run, and in its place those that are claimed as it ends.
-    fn begin(&mut self, first: ClaimedRun, place: OwnedSemaphorePermit) {
+    fn begin(&mut self, first: (ClaimedRun, Alive), place: OwnedSemaphorePermit) {
         let (app, backend) = (self.app.clone(), Arc::clone(&self.backend));
         self.running.spawn(async move {
             let mut next = Some(first);
-            while let Some(claimed) = next {
-                next = execute::whatever_happens(&app, &backend, claimed).await;
+            while let Some((claimed, alive)) = next {
+                let claimed = execute::whatever_happens(&app, &backend, claimed, alive).await;
+                next = claimed.map(|claimed| {
+                    let alive = app.live.enter(&claimed.run);
+                    (claimed, alive)
+                });
             }
             drop(place);
         });

@@ -6,7 +6,7 @@
 //! turn. A run that is submitted while nobody waits and a place is free is
 //! claimed by its own submission, and one may be claimed by the end of another.
 //! A guest begins only through [`Store::run_start`], which fails if the run was
-//! ended meanwhile.
+//! ended meanwhile, or through its submission, where one waits already.
 
 use std::{
     collections::HashMap,
@@ -43,6 +43,8 @@ pub struct ClaimedRun {
     pub inputs: Inputs<InputVersion>,
     /// What its permit is minted from, as it was when the run was claimed.
     pub standing: Standing,
+    /// Its start is written down already: its guest may begin.
+    pub begun: bool,
 }
 
 /// When each caller had his last turn. It is a memory of this start of the
@@ -198,6 +200,7 @@ async fn read(tx: &mut Tx, id: &RunId, now_ms: i64) -> Result<ClaimedRun, StoreE
         plan,
         inputs: asked.inputs,
         standing,
+        begun: false,
     })
 }
 
@@ -234,6 +237,17 @@ async fn start(
         return Ok(false);
     }
     run::stands::check(tx, id, now_ms).await?;
+    note_start(tx, id, enforced, now_ms).await?;
+    Ok(true)
+}
+
+/// Writes down that a guest begins.
+pub(crate) async fn note_start(
+    tx: &mut Tx,
+    id: &RunId,
+    enforced: &Enforced,
+    now_ms: i64,
+) -> Result<(), StoreError> {
     let parties = run::parties(tx, id).await?;
     tx.note(Note {
         at_ms: now_ms,
@@ -243,6 +257,5 @@ async fn start(
         detail: json!({ "tier": enforced.tier }),
         parties: parties.iter().collect(),
     })
-    .await?;
-    Ok(true)
+    .await
 }

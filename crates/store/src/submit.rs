@@ -14,6 +14,7 @@ use strongroom_core::{
     name::{Name, ObjectName},
     plan::{InputVersion, Inputs, Plan},
     request::{self, Verdicts},
+    run::{Enforced, State},
     secret,
     stage::Expose,
     tree::Tree,
@@ -77,6 +78,8 @@ pub struct Submitted {
 struct Place {
     boot: String,
     turns: Turns,
+    /// What stands around the guest that waits there, where one does.
+    begins: Option<Enforced>,
 }
 
 const EARLIER: &str = "SELECT body, run FROM idempotency WHERE caller = $1 AND label = $2";
@@ -95,8 +98,9 @@ const ADD_REQUEST: &str = "
             (SELECT COALESCE(MAX(seq), 0) FROM audit))";
 
 const ADD_RUN: &str = "
-    INSERT INTO run (id, request, caller, kind, plan, state, at_ms, ended_ms, reason, boot)
-    VALUES ($1, $2, $3, $4, $5, $6, $7, $8, $9, $10)";
+    INSERT INTO run (id, request, caller, kind, plan, state, at_ms, ended_ms, reason, boot,
+                     started_ms, enforced)
+    VALUES ($1, $2, $3, $4, $5, $6, $7, $8, $9, $10, $11, $12)";
 
 impl Store {
     /// Asks for a run. It is queued, waits for owners, or was refused.
@@ -111,7 +115,9 @@ impl Store {
     }
 
     /// Asks for a run which the station's start `boot` has a free place for.
-    /// It takes the place at once if it may run and nobody waits before it.
+    /// It takes the place at once if it may run and nobody waits before it. Where
+    /// a guest waits there inside of the walls `begins`, the same commit says that
+    /// it begins, as [`Store::run_start`] does.
     ///
     /// # Errors
     ///
@@ -120,11 +126,13 @@ impl Store {
         &self,
         new: NewRun,
         boot: &str,
+        begins: Option<Enforced>,
         now_ms: i64,
     ) -> Result<Submitted, StoreError> {
         let place = Place {
             boot: boot.to_owned(),
             turns: self.turns(),
+            begins,
         };
         self.submit(new, Some(place), now_ms).await
     }
@@ -190,7 +198,12 @@ async fn submit(
         }
         _ => None,
     };
-    let run = rows::run_of(&request, &new.kind, place.is_some());
+    let mut run = rows::run_of(&request, &new.kind, place.is_some());
+    if let Some(enforced) = place.as_ref().and_then(|place| place.begins.as_ref()) {
+        run.state = State::Running;
+        run.started_ms = Some(now_ms);
+        run.enforced = Some(enforced.clone());
+    }
     add_run(tx, &run, place.as_ref()).await?;
     if let Some(transform) = &new.transform {
         dataset::transform::add(tx, &new.run, transform).await?;
@@ -226,8 +239,12 @@ async fn claimed(
         kind: new.kind,
         plan: new.plan,
         inputs: new.inputs,
+        begun: place.begins.is_some(),
     };
     claim::note(tx, &claimed, &place.turns, now_ms).await?;
+    if let Some(enforced) = &place.begins {
+        claim::note_start(tx, &claimed.run, enforced, now_ms).await?;
+    }
     Ok(claimed)
 }
 
@@ -363,7 +380,9 @@ async fn add_run(tx: &mut Tx, run: &RunRow, place: Option<&Place>) -> Result<(),
         .bind(run.at_ms)
         .bind(run.ended_ms)
         .bind(run.reason.as_ref().map(canonical_of))
-        .bind(place.map(|place| place.boot.clone()));
+        .bind(place.map(|place| place.boot.clone()))
+        .bind(run.started_ms)
+        .bind(run.enforced.as_ref().map(canonical_of));
     tx.execute(question).await.map(drop)
 }
 

@@ -18,6 +18,7 @@ use crate::limits::Limits;
 pub struct Attachment {
     pub(crate) limits: Limits,
     pub(crate) mounts: Vec<Mount>,
+    pub(crate) begins: bool,
 }
 
 impl Attachment {
@@ -26,7 +27,15 @@ impl Attachment {
         Self {
             limits,
             mounts: Vec::new(),
+            begins: false,
         }
+    }
+
+    /// Whether it needs no start of its own: its wall time runs from when all
+    /// is attached. Only a launched guest can, which hears of its work later.
+    pub fn begins(mut self, begins: bool) -> Self {
+        self.begins = begins;
+        self
     }
 
     /// Shows a host directory from which nothing runs. Mounts below it are not shown.

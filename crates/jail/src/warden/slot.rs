@@ -68,6 +68,8 @@ pub(super) struct Slot {
     pub(super) cradle: Cradle,
     pub(super) origin: Origin,
     waiting: Option<Waiting>,
+    /// Whether it begins with what is attached.
+    begins: bool,
     out_on_disk: bool,
     /// The descriptors that a copy will get.
     descriptors: Vec<OwnedFd>,
@@ -108,6 +110,7 @@ impl Slot {
             cradle,
             origin: spec.origin,
             waiting: spec.waiting,
+            begins: false,
             out_on_disk: spec.out_on_disk,
             descriptors: Vec::new(),
             ground: None,
@@ -173,8 +176,7 @@ impl Slot {
             }
             Report::Ready if matches!(self.stage, Stage::Preparing) => return self.ready(now),
             Report::Attached if matches!(self.stage, Stage::Attaching) => {
-                self.stage = Stage::Ready;
-                self.deadline = None;
+                self.attached(now);
                 return Some(Heard::Attached);
             }
             Report::Ready | Report::Attached => {}

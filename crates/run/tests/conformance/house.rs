@@ -236,6 +236,7 @@ impl House {
             stage_dir: None,
             program_dir: None,
             terminal: None,
+            begun: false,
         }
     }
 

@@ -256,6 +256,7 @@ impl House {
             stage_dir: None,
             program_dir: None,
             terminal: None,
+            begun: false,
         }
     }
 

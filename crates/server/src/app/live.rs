@@ -6,36 +6,38 @@
 
 use std::{
     collections::HashMap,
-    sync::{Mutex, PoisonError},
+    sync::{Arc, Mutex, PoisonError},
 };
 
 use strongroom_core::{id::RunId, name::Name};
 use tokio::sync::oneshot;
 
 /// The runs that are executing now.
-#[derive(Debug, Default)]
+#[derive(Debug, Clone, Default)]
 pub struct Live {
-    runs: Mutex<HashMap<RunId, oneshot::Sender<Name>>>,
+    runs: Arc<Mutex<HashMap<RunId, oneshot::Sender<Name>>>>,
 }
 
 /// A run's place among the living; dropping it takes the run out.
-pub struct Alive<'a> {
-    live: &'a Live,
+#[derive(Debug)]
+pub struct Alive {
+    live: Live,
     run: RunId,
+    /// Hears who ends it.
+    pub cancel: oneshot::Receiver<Name>,
 }
 
 impl Live {
-    /// Enters a run before its sandbox is built. The receiver hears who ends it.
-    pub fn enter(&self, run: &RunId) -> (Alive<'_>, oneshot::Receiver<Name>) {
-        let (sender, receiver) = oneshot::channel();
+    /// Enters a run before the store says that it runs, so that nobody ends it
+    /// in between without its hearing of it.
+    pub fn enter(&self, run: &RunId) -> Alive {
+        let (sender, cancel) = oneshot::channel();
         self.with(|runs| runs.insert(run.clone(), sender));
-        (
-            Alive {
-                live: self,
-                run: run.clone(),
-            },
-            receiver,
-        )
+        Alive {
+            live: self.clone(),
+            run: run.clone(),
+            cancel,
+        }
     }
 
     /// Ends a run's guest in the name of `by`, if it has one.
@@ -51,7 +53,7 @@ impl Live {
     }
 }
 
-impl Drop for Alive<'_> {
+impl Drop for Alive {
     fn drop(&mut self) {
         self.live.with(|runs| runs.remove(&self.run));
     }

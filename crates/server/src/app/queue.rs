@@ -6,27 +6,32 @@
 //! that it does. The worker brings the places, so where there is none every
 //! run waits.
 
-use std::sync::{Arc, Mutex, PoisonError};
+use std::sync::{Arc, Mutex, OnceLock, PoisonError, Weak};
 
+use strongroom_core::runtime::RuntimeName;
+use strongroom_run::Backend;
 use strongroom_store::ClaimedRun;
 use tokio::sync::{Notify, OwnedSemaphorePermit, Semaphore, mpsc};
 
-use super::clock::random;
+use super::{clock::random, live::Alive};
 
 /// A run that was claimed, and the place it runs in.
 #[derive(Debug)]
 pub struct Handed {
     pub claimed: ClaimedRun,
+    /// Its place among the living, since before it was claimed.
+    pub alive: Alive,
     pub place: OwnedSemaphorePermit,
 }
 
 /// The way from the app to the worker.
-#[derive(Debug)]
 pub struct Queue {
     /// Names this start of the station in the runs that it claims.
     pub boot: String,
     /// Where a guest could run now.
     pub places: Arc<Semaphore>,
+    /// Where the guests are that wait; the worker's.
+    backend: OnceLock<Weak<Backend>>,
     /// Never holds more than there are places, since each message holds one.
     handing: mpsc::UnboundedSender<Handed>,
     handed: Mutex<Option<mpsc::UnboundedReceiver<Handed>>>,
@@ -50,6 +55,7 @@ impl Default for Queue {
         Self {
             boot: boot.collect(),
             places: Arc::new(Semaphore::new(0)),
+            backend: OnceLock::new(),
             handing,
             handed: Mutex::new(Some(handed)),
             queued: Notify::new(),
@@ -63,10 +69,22 @@ impl Queue {
         Arc::clone(&self.places).try_acquire_owned().ok()
     }
 
+    /// Opens so many places, where `backend` runs guests.
+    pub fn open(&self, places: u32, backend: &Arc<Backend>) {
+        let _ = self.backend.set(Arc::downgrade(backend));
+        self.places.add_permits(places as usize);
+    }
+
+    /// Whether a guest waits for work on this runtime at this moment.
+    pub fn has_waiting(&self, runtime: &RuntimeName) -> bool {
+        let backend = self.backend.get().and_then(Weak::upgrade);
+        backend.is_some_and(|backend| 0 < backend.waiting(runtime))
+    }
+
     /// Gives a run to the worker. Where it has gone already, the next start of
     /// the station takes the run up.
-    pub fn hand(&self, claimed: ClaimedRun, place: OwnedSemaphorePermit) {
-        let _ = self.handing.send(Handed { claimed, place });
+    pub fn hand(&self, handed: Handed) {
+        let _ = self.handing.send(handed);
     }
 
     /// Says that a run waits in the store.

@@ -18,7 +18,14 @@ use strongroom_core::{
 };
 use strongroom_store::{CancelEffect, Kind, NewRun, NewTransform, Page, RunRow};
 
-use super::{Actor, App, AppError, clock::random, data::OpenFile, show, watch::Ended};
+use super::{
+    Actor, App, AppError,
+    clock::random,
+    data::OpenFile,
+    queue::Handed,
+    show,
+    watch::{Ear, Ended},
+};
 use crate::api;
 
 /// The longest purpose, in characters.
@@ -44,6 +51,23 @@ pub(super) struct Whole {
     pub idempotency: Option<(String, Digest)>,
 }
 
+/// A run as it was when it had been asked for, and who listened from before.
+pub struct Begun {
+    pub(super) row: RunRow,
+    ear: Ear,
+}
+
+impl Begun {
+    pub fn id(&self) -> &RunId {
+        &self.row.id
+    }
+
+    /// The run as it was then.
+    pub fn shown(self) -> api::Run {
+        show::run(self.row)
+    }
+}
+
 impl App {
     /// Asks for a run; `key` makes asking twice the same as once.
     pub async fn run_ask(
@@ -51,7 +75,7 @@ impl App {
         actor: &Actor,
         asked: api::NewRun,
         key: Option<String>,
-    ) -> Result<api::Run, AppError> {
+    ) -> Result<Begun, AppError> {
         show::text_len("purpose", &asked.purpose, PURPOSE_LEN_MAX)?;
         let body = Digest::of(json::canonical_of(&asked).as_bytes());
         let called = self.called(&asked.function).await?;
@@ -61,7 +85,7 @@ impl App {
             transform: None,
             idempotency: key.map(|key| (key, body)),
         };
-        Ok(show::run(self.run_begin(actor, whole).await?))
+        self.run_begin(actor, whole).await
     }
 
     /// A function that was pushed.
@@ -76,7 +100,7 @@ impl App {
     }
 
     /// Asks for a run of which all is known but what its names stand for.
-    pub(super) async fn run_begin(&self, actor: &Actor, whole: Whole) -> Result<RunRow, AppError> {
+    pub(super) async fn run_begin(&self, actor: &Actor, whole: Whole) -> Result<Begun, AppError> {
         let Whole { called, asked, .. } = whole;
         let (plan, inputs) = self.pinned(&called, &asked).await?;
         self.network_wanted(actor, &asked, &plan).await?;
@@ -152,25 +176,38 @@ impl App {
     ///
     /// A caller who hangs up in the middle drops what asks here, and a run that
     /// was given a place has to get to the worker all the same.
-    pub(super) async fn submit(&self, new: NewRun, now_ms: i64) -> Result<RunRow, AppError> {
+    pub(super) async fn submit(&self, new: NewRun, now_ms: i64) -> Result<Begun, AppError> {
         let app = self.clone();
+        let ear = self.watch.listen(&new.run);
         let submitted = tokio::spawn(async move { app.submit_whole(new, now_ms).await });
-        submitted
+        let row = submitted
             .await
-            .map_err(AppError::internal("submit a run"))?
+            .map_err(AppError::internal("submit a run"))??;
+        Ok(Begun { row, ear })
     }
 
     async fn submit_whole(&self, new: NewRun, now_ms: i64) -> Result<RunRow, AppError> {
-        let place = self.queue.place();
-        let submitted = match &place {
-            Some(_) => {
-                let boot = &self.queue.boot;
-                self.store.run_submit_and_claim(new, boot, now_ms).await?
+        let offered = self.queue.place().map(|place| {
+            let waits = self.queue.has_waiting(&new.plan.runtime.name);
+            let begins = waits.then(|| self.enforced());
+            (place, self.live.enter(&new.run), begins)
+        });
+        let submitted = match &offered {
+            Some((.., begins)) => {
+                let (store, boot) = (&self.store, &self.queue.boot);
+                let begins = begins.clone();
+                store
+                    .run_submit_and_claim(new, boot, begins, now_ms)
+                    .await?
             }
             None => self.store.run_submit(new, now_ms).await?,
         };
-        if let (Some(claimed), Some(place)) = (submitted.claimed, place) {
-            self.queue.hand(claimed, place);
+        if let (Some(claimed), Some((place, alive, _))) = (submitted.claimed, offered) {
+            self.queue.hand(Handed {
+                claimed,
+                alive,
+                place,
+            });
         }
         if submitted.run.state == State::Queued {
             self.queue.wake();
@@ -208,38 +245,82 @@ impl App {
         Ok(show::run(self.awaited(actor, id, patience).await?.run))
     }
 
-    /// As [`App::run_ended`], with the log where that is at hand. Who waits as
-    /// its caller gets the end as it was stored, and the store is not read for it.
+    /// As [`App::run_ended`], for a run that was asked for just now.
+    pub async fn begun_ended(
+        &self,
+        actor: &Actor,
+        begun: Begun,
+        patience: impl Future<Output = ()>,
+    ) -> Result<api::Run, AppError> {
+        Ok(show::run(
+            self.begun_awaited(actor, begun, patience).await?.run,
+        ))
+    }
+
+    /// As [`App::run_ended`], with the log where that is at hand.
     pub(super) async fn awaited(
         &self,
         actor: &Actor,
         id: &RunId,
         patience: impl Future<Output = ()>,
     ) -> Result<Ended, AppError> {
+        let ear = self.watch.listen(id);
+        let row = self.run_row(actor, id).await?;
+        self.heard_out(actor, Begun { row, ear }, patience).await
+    }
+
+    /// As [`App::awaited`], for a run that was asked for just now.
+    pub(super) async fn begun_awaited(
+        &self,
+        actor: &Actor,
+        begun: Begun,
+        patience: impl Future<Output = ()>,
+    ) -> Result<Ended, AppError> {
+        match begun.row.id == *begun.ear.run() {
+            true => self.heard_out(actor, begun, patience).await,
+            // It is an earlier one, which was asked for by the same key.
+            false => self.awaited(actor, begun.id(), patience).await,
+        }
+    }
+
+    /// Who waits as its caller gets the end as it was stored, and the store is
+    /// not read for it. A token that is revoked is news as well, so whoever
+    /// hears of an end only has still leave to see it.
+    async fn heard_out(
+        &self,
+        actor: &Actor,
+        Begun { mut row, mut ear }: Begun,
+        patience: impl Future<Output = ()>,
+    ) -> Result<Ended, AppError> {
+        if row.state == State::Ended {
+            return Ok(row.into());
+        }
         let Some(_place) = self.watch.place(&actor.user) else {
-            return Ok(self.run_row(actor, id).await?.into());
+            return Ok(row.into());
         };
         let mut patience = std::pin::pin!(patience);
-        let mut ear = self.watch.listen(id);
         loop {
-            let row = self.run_row(actor, id).await?;
-            if row.state == State::Ended {
-                return Ok(row.into());
-            }
             tokio::select! {
-                () = ear.news() => {}
+                () = ear.turn() => {}
                 () = self.token_ends(actor) => {}
                 () = &mut patience => {
                     self.still(actor).await?;
-                    return Ok(self.run_row(actor, id).await?.into());
+                    return Ok(self.run_row(actor, &row.id).await?.into());
                 }
                 () = self.stop.cancelled() => return Ok(row.into()),
             }
-            self.still(actor).await?;
             if row.viewer_is_caller
                 && let Some(ended) = ear.ended()
+                && actor
+                    .until_ms
+                    .is_none_or(|until_ms| self.now_ms() < until_ms)
             {
                 return Ok(Arc::unwrap_or_clone(ended));
+            }
+            self.still(actor).await?;
+            row = self.run_row(actor, &row.id).await?;
+            if row.state == State::Ended {
+                return Ok(row.into());
             }
         }
     }
@@ -254,7 +335,7 @@ impl App {
         if effect != CancelEffect::AlreadyEnded {
             self.live.kill(id, &actor.user);
         }
-        self.watch.changed(id);
+        self.watch.may_be_over(id);
         self.run(actor, id).await
     }
 

@@ -19,7 +19,7 @@ use strongroom_core::{
 };
 use strongroom_store::{FunctionContent, Kind, LogLine, NewRun, RunRow};
 
-use super::{Actor, App, AppError, clock::random, watch::Ended};
+use super::{Actor, App, AppError, clock::random, runs::Begun, watch::Ended};
 use crate::api;
 
 /// The file that is run when there is more than one.
@@ -126,7 +126,7 @@ impl App {
         &self,
         actor: &Actor,
         mut script: Script,
-    ) -> Result<RunId, AppError> {
+    ) -> Result<Begun, AppError> {
         let config = &self.config.script;
         let most = config.upload_bytes_max;
         let mut tree = self.source_store(&script.files, most).await?;
@@ -170,7 +170,7 @@ impl App {
             transform: None,
             idempotency: None,
         };
-        Ok(self.submit(new, now_ms).await?.id)
+        self.submit(new, now_ms).await
     }
 
     /// What became of a script that this token sent.
@@ -215,10 +215,11 @@ impl App {
     pub async fn script_ended(
         &self,
         actor: &Actor,
-        id: &RunId,
+        begun: Begun,
     ) -> Result<api::ScriptStatus, AppError> {
         let most = std::time::Duration::from_millis(self.config.script.wait_ms_max);
-        let awaited = self.awaited(actor, id, tokio::time::sleep(most)).await?;
+        let patience = tokio::time::sleep(most);
+        let awaited = self.begun_awaited(actor, begun, patience).await?;
         self.script_shown(awaited).await
     }
 

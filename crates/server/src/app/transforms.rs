@@ -112,7 +112,7 @@ impl App {
             }),
             idempotency: key.map(|key| (key, body)),
         };
-        let run = self.run_begin(actor, whole).await?;
+        let run = self.run_begin(actor, whole).await?.row;
         if new.mode == Mode::Save {
             self.transforms.begun(&run.id);
             // It may have ended before anybody knew.

@@ -31,8 +31,16 @@ pub struct Ended {
     pub log: Option<Vec<LogLine>>,
 }
 
-type End = Option<Arc<Ended>>;
-type Listened = HashMap<RunId, watch::Sender<End>>;
+/// What is known of a run beside the store.
+#[derive(Debug, Default)]
+struct News {
+    end: Option<Arc<Ended>>,
+    /// How often its listeners were told that it may be over, or that what
+    /// they may see of it changed.
+    turns: u64,
+}
+
+type Listened = HashMap<RunId, watch::Sender<News>>;
 
 /// The runs that somebody listens to.
 #[derive(Debug, Clone, Default)]
@@ -55,7 +63,8 @@ pub struct Place {
 pub struct Ear {
     watch: Watch,
     run: RunId,
-    news: watch::Receiver<End>,
+    news: watch::Receiver<News>,
+    turns: u64,
 }
 
 impl From<RunRow> for Ended {
@@ -67,15 +76,13 @@ impl From<RunRow> for Ended {
 impl Watch {
     /// Starts to listen; whatever changes from now on is heard.
     pub fn listen(&self, run: &RunId) -> Ear {
-        let news = self.with(|runs| {
-            runs.entry(run.clone())
-                .or_insert_with(|| watch::Sender::new(None))
-                .subscribe()
-        });
+        let news = self.with(|runs| runs.entry(run.clone()).or_default().subscribe());
+        let turns = news.borrow().turns;
         Ear {
             watch: self.clone(),
             run: run.clone(),
             news,
+            turns,
         }
     }
 
@@ -93,11 +100,20 @@ impl Watch {
         })
     }
 
-    /// Tells the listeners of one run that it changed.
-    pub fn changed(&self, run: &RunId) {
+    /// Tells the listeners of one run that it went on, and has not ended.
+    pub fn went_on(&self, run: &RunId) {
         self.with(|runs| {
             if let Some(sender) = runs.get(run) {
                 sender.send_modify(|_| {});
+            }
+        });
+    }
+
+    /// Tells the listeners of one run that it may have ended.
+    pub fn may_be_over(&self, run: &RunId) {
+        self.with(|runs| {
+            if let Some(sender) = runs.get(run) {
+                sender.send_modify(|news| news.turns += 1);
             }
         });
     }
@@ -114,7 +130,10 @@ impl Watch {
         self.with(|runs| {
             if let Some(sender) = runs.get(&ended.run.id) {
                 let stands = self.looks() == looks;
-                sender.send_replace(stands.then(|| Arc::new(ended)));
+                sender.send_modify(|news| {
+                    news.turns += 1;
+                    news.end = stands.then(|| Arc::new(ended));
+                });
             }
         });
     }
@@ -125,7 +144,10 @@ impl Watch {
         self.looks.fetch_add(1, Ordering::Release);
         self.with(|runs| {
             for sender in runs.values() {
-                sender.send_replace(None);
+                sender.send_modify(|news| {
+                    news.turns += 1;
+                    news.end = None;
+                });
             }
         });
     }
@@ -142,9 +164,24 @@ impl Ear {
         let _ = self.news.changed().await;
     }
 
+    /// Waits until the run may be over, or until there may be less of it to
+    /// see, since the last call.
+    pub async fn turn(&mut self) {
+        let heard = self.turns;
+        // As above.
+        if let Ok(news) = self.news.wait_for(|news| news.turns != heard).await {
+            self.turns = news.turns;
+        }
+    }
+
+    /// The run that it listens to.
+    pub fn run(&self) -> &RunId {
+        &self.run
+    }
+
     /// How the run ended, if it did while this ear listened.
     pub fn ended(&self) -> Option<Arc<Ended>> {
-        self.news.borrow().clone()
+        self.news.borrow().end.clone()
     }
 }
 

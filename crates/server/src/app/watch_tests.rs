@@ -13,7 +13,7 @@ fn run(n: u8) -> RunId {
 async fn what_changes_after_listening_began_is_heard_even_when_nobody_waits_yet() {
     let watch = Watch::default();
     let mut ear = watch.listen(&run(1));
-    watch.changed(&run(1));
+    watch.went_on(&run(1));
     ear.news().await;
     assert!(ear.news().now_or_never().is_none());
 }
@@ -22,7 +22,7 @@ async fn what_changes_after_listening_began_is_heard_even_when_nobody_waits_yet(
 async fn news_of_one_run_does_not_wake_the_listeners_of_another() {
     let watch = Watch::default();
     let mut other = watch.listen(&run(2));
-    watch.changed(&run(1));
+    watch.went_on(&run(1));
     assert!(other.news().now_or_never().is_none());
     watch.all_changed();
     other.news().await;
@@ -50,4 +50,17 @@ fn one_user_has_a_bounded_number_of_places_to_wait_in_and_another_has_his_own() 
     drop(places);
     assert!(watch.taken.lock().unwrap().is_empty());
     assert!(watch.place(&guest).is_some());
+}
+
+#[tokio::test]
+async fn who_waits_for_the_end_is_not_woken_by_what_only_goes_on() {
+    let watch = Watch::default();
+    let mut ear = watch.listen(&run(1));
+    watch.went_on(&run(1));
+    assert!(ear.turn().now_or_never().is_none());
+    watch.may_be_over(&run(1));
+    ear.turn().await;
+    watch.all_changed();
+    ear.turn().await;
+    assert!(ear.turn().now_or_never().is_none());
 }

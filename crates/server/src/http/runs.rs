@@ -53,12 +53,14 @@ async fn run_ask(
     JsonBody(asked): JsonBody<NewRun>,
 ) -> Answer<Response> {
     let key = idempotency_key(&headers)?;
-    let mut run = app.run_ask(&actor, asked, key).await?;
-    if let Some(wait) = wait {
-        run = app
-            .run_ended(&actor, &run.id, tokio::time::sleep(wait))
-            .await?;
-    }
+    let begun = app.run_ask(&actor, asked, key).await?;
+    let run = match wait {
+        None => begun.shown(),
+        Some(wait) => {
+            let patience = tokio::time::sleep(wait);
+            app.begun_ended(&actor, begun, patience).await?
+        }
+    };
     Ok(accepted(run))
 }
 

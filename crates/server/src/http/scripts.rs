@@ -102,11 +102,12 @@ async fn script_status(
 }
 
 async fn run(app: &App, actor: &Actor, headers: &HeaderMap, script: Script) -> Answer<Response> {
-    let id = app.script_submit(actor, script).await?;
+    let begun = app.script_submit(actor, script).await?;
+    let id = begun.id().clone();
     let at_once = prefers_async(headers);
     let status = match at_once {
         true => app.script(actor, &id).await?,
-        false => app.script_ended(actor, &id).await?,
+        false => app.script_ended(actor, begun).await?,
     };
     if !at_once && status.state == RunState::Ended {
         return Ok(Json(status).into_response());

@@ -4,23 +4,24 @@
 //! claimed, a moment ago. While the first sandbox is built the store is told that the
 //! guest begins, and looks at the answers again, as it does before each later
 //! stage; the guest waits for both, and never begins if the run was ended or
-//! forbidden meanwhile. Whatever happens here, the run ends with a reason, and the
+//! forbidden meanwhile. Where a guest waited when the run was asked for, all of that
+//! was one change, and who ends the run since then is heard before it begins. Whatever happens here, the run ends with a reason, and the
 //! store is told until it has heard.
 
 use std::{panic::AssertUnwindSafe, time::Duration};
 
 use futures::FutureExt as _;
 
-use strongroom_core::{
-    permit,
-    run::{Enforced, Reason},
-};
+use strongroom_core::{permit, run::Reason};
 use strongroom_run::{Backend, Course};
 use strongroom_store::{BlobError, ClaimedRun, Finish, LogLine, RunRow, StoreError};
 use tokio::time::sleep;
 
-use super::{laid::Laid, stages::House};
-use crate::app::{App, error::chain, watch::Ended};
+use super::{
+    laid::Laid,
+    stages::{House, INTERRUPTED},
+};
+use crate::app::{App, error::chain, live::Alive, watch::Ended};
 
 /// The first rest after the store did not take a run's end; it doubles.
 const FINISH_REST: Duration = Duration::from_millis(100);
@@ -34,8 +35,9 @@ pub async fn whatever_happens(
     app: &App,
     backend: &Backend,
     claimed: ClaimedRun,
+    alive: Alive,
 ) -> Option<ClaimedRun> {
-    let run = AssertUnwindSafe(execute(app, backend, &claimed));
+    let run = AssertUnwindSafe(execute(app, backend, &claimed, alive));
     match run.catch_unwind().await {
         Ok(next) => next,
         Err(_) => {
@@ -46,17 +48,23 @@ pub async fn whatever_happens(
 }
 
 /// Runs what was claimed, and tells the store how it ended.
-async fn execute(app: &App, backend: &Backend, claimed: &ClaimedRun) -> Option<ClaimedRun> {
+async fn execute(
+    app: &App,
+    backend: &Backend,
+    claimed: &ClaimedRun,
+    mut alive: Alive,
+) -> Option<ClaimedRun> {
+    let not_begun = |reason| Finish {
+        never_began: claimed.begun,
+        ..Finish::because(reason)
+    };
     if app.stop.is_cancelled() {
-        // It has not begun, so the next start takes it up again.
-        return None;
+        return stopped(app, claimed, not_begun).await;
     }
-    let (_alive, cancel) = app.live.enter(&claimed.run);
     let (laid, mut course) = match ready(app, claimed).await {
         Ok(readied) => readied,
-        // It has not begun, so the next start takes it up again.
-        Err(_) if app.stop.is_cancelled() => return None,
-        Err(reason) => return finish(app, claimed, Finish::because(reason)).await,
+        Err(_) if app.stop.is_cancelled() => return stopped(app, claimed, not_begun).await,
+        Err(reason) => return finish(app, claimed, not_begun(reason)).await,
     };
     let house = House {
         app,
@@ -67,7 +75,7 @@ async fn execute(app: &App, backend: &Backend, claimed: &ClaimedRun) -> Option<C
     let (first, begins) = tokio::join!(house.ready(&mut course), begin(app, claimed));
     let outcome = match (first, begins) {
         (_, Ok(false)) => {
-            app.watch.changed(&claimed.run);
+            app.watch.may_be_over(&claimed.run);
             return None;
         }
         (_, Err(reason)) => Finish::because(reason),
@@ -75,9 +83,23 @@ async fn execute(app: &App, backend: &Backend, claimed: &ClaimedRun) -> Option<C
             never_began: true,
             ..Finish::because(reason)
         },
-        (Ok(first), Ok(true)) => house.run(course, first, cancel).await,
+        (Ok(first), Ok(true)) => house.run(course, first, &mut alive.cancel).await,
     };
     finish(app, claimed, outcome).await
+}
+
+/// The station stops before the guest began. What is not written down as begun
+/// the next start takes up again.
+async fn stopped(
+    app: &App,
+    claimed: &ClaimedRun,
+    not_begun: impl FnOnce(Reason) -> Finish,
+) -> Option<ClaimedRun> {
+    if !claimed.begun {
+        return None;
+    }
+    let what = INTERRUPTED.to_owned();
+    finish(app, claimed, not_begun(Reason::HostError { what })).await
 }
 
 pub(super) fn host_error(what: &str, error: &StoreError) -> Reason {
@@ -114,18 +136,17 @@ async fn ready(app: &App, claimed: &ClaimedRun) -> Result<(Laid, Course), Reason
 /// Whether the guest may begin: not if the run was ended meanwhile. What will
 /// stand around it is known from the jail's start; its end says what stood.
 async fn begin(app: &App, claimed: &ClaimedRun) -> Result<bool, Reason> {
-    let walls = app.walls.iter().filter(|wall| wall.enforced);
-    let enforced = Enforced {
-        tier: app.tier.clone(),
-        walls: walls.map(|wall| wall.name.clone()).collect(),
-    };
+    if claimed.begun {
+        return Ok(true);
+    }
+    let enforced = app.enforced();
     let started = app
         .store
         .run_start(&claimed.run, &enforced, app.now_ms())
         .await;
     let started =
         started.map_err(|error| no_leave("could not record that the guest begins", error))?;
-    app.watch.changed(&claimed.run);
+    app.watch.went_on(&claimed.run);
     Ok(started)
 }
 

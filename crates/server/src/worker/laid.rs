@@ -49,6 +49,8 @@ pub struct Laid {
     dependencies: Option<Dependencies>,
     /// What each stage is told, unsealed.
     secrets: BTreeMap<Stage, BTreeMap<String, String>>,
+    /// Whether the start of the first stage is written down already.
+    begun: bool,
     /// Hides all of them, whichever stage they were for.
     pub mask: Mask,
 }
@@ -102,6 +104,7 @@ impl Laid {
             mask: Mask::new(values.map(String::as_str)),
             secrets,
             tenant: claimed.caller.clone(),
+            begun: claimed.begun,
             plan: claimed.plan.clone(),
             entry: content.manifest.entry.clone(),
             function_dir,
@@ -137,6 +140,7 @@ impl Laid {
             },
             secrets: self.secrets.get(&stage).cloned().unwrap_or_default(),
             dependencies: self.dependencies.clone(),
+            begun: self.begun && self.plan.stages.first() == Some(&stage),
         }
     }
 }

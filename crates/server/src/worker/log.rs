@@ -153,7 +153,7 @@ pub async fn append(app: &App, run: &RunId, batch: &[LogLine]) -> Result<(), Sto
     for _ in 1..TRIES {
         match app.store.log_append(run, batch).await {
             Ok(()) => {
-                app.watch.changed(run);
+                app.watch.went_on(run);
                 return Ok(());
             }
             Err(error) => tracing::warn!(run.id = %run, %error, "could not store log lines yet"),
@@ -162,6 +162,6 @@ pub async fn append(app: &App, run: &RunId, batch: &[LogLine]) -> Result<(), Sto
         rest *= 2;
     }
     app.store.log_append(run, batch).await?;
-    app.watch.changed(run);
+    app.watch.went_on(run);
     Ok(())
 }

@@ -34,7 +34,7 @@ use crate::app::{App, error::chain};
 /// Log lines between the guest's pipe and the store.
 const LINES_WAITING_MAX: usize = 256;
 
-const INTERRUPTED: &str = "interrupted: the station was stopped";
+pub(super) const INTERRUPTED: &str = "interrupted: the station was stopped";
 
 /// One run, and what it runs with.
 #[derive(Clone, Copy)]
@@ -135,7 +135,7 @@ impl House<'_> {
     }
 
     /// Runs the first stage and those after it, and takes what came out.
-    pub async fn run(&self, mut course: Course, first: Readied, mut cancel: Cancel) -> Finish {
+    pub async fn run(&self, mut course: Course, first: Readied, cancel: &mut Cancel) -> Finish {
         let mut readied = first;
         let mut log_before = 0;
         let mut passed = None;
@@ -150,9 +150,7 @@ impl House<'_> {
                 };
             }
             let enforced = readied.prepared.enforced().clone();
-            let ran = self
-                .stage(readied, &mut course, log_before, &mut cancel)
-                .await;
+            let ran = self.stage(readied, &mut course, log_before, cancel).await;
             let mut finish = match ran {
                 Err(reason) => self.finish(stage, Finish::because(reason), &course),
                 Ok((ended, kept)) if is_last(stage, &ended) => {
@@ -199,7 +197,7 @@ impl House<'_> {
         let (app, run) = (self.app, &self.claimed.run);
         let noted = app.store.run_stage(run, ended, begins, app.now_ms()).await;
         noted.map_err(|error| no_leave("could not record that a stage begins", error))?;
-        app.watch.changed(run);
+        app.watch.went_on(run);
         Ok(())
     }
 

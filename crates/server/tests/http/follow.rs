@@ -27,7 +27,7 @@ async fn start(station: &Station, run: &RunId) {
     let store = &station.app.store;
     assert_eq!(store.run_claim("boot", 1).await.unwrap().unwrap().run, *run);
     assert!(store.run_start(run, &Enforced::default(), 2).await.unwrap());
-    station.app.watch.changed(run);
+    station.app.watch.went_on(run);
 }
 
 async fn say(station: &Station, run: &RunId, seq: i64, text: &str) {
@@ -38,13 +38,13 @@ async fn say(station: &Station, run: &RunId, seq: i64, text: &str) {
         text: text.to_owned(),
     };
     station.app.store.log_append(run, &[line]).await.unwrap();
-    station.app.watch.changed(run);
+    station.app.watch.went_on(run);
 }
 
 async fn end(station: &Station, run: &RunId) {
     let finish = Finish::because(Reason::Succeeded);
     station.app.store.run_finish(run, finish, 4).await.unwrap();
-    station.app.watch.changed(run);
+    station.app.watch.may_be_over(run);
 }
 
 /// A listener at `/v1/runs/{id}/events`.
@@ -173,7 +173,7 @@ async fn a_long_log_comes_whole_and_in_order() {
     };
     let lines: Vec<LogLine> = (1..=2500).map(line).collect();
     station.app.store.log_append(&run, &lines).await.unwrap();
-    station.app.watch.changed(&run);
+    station.app.watch.went_on(&run);
     for seq in 1..=2500 {
         listener.expect("log", "seq", seq).await;
     }

@@ -6,16 +6,19 @@ use futures::future::join_all;
 use serde_json::json;
 use strongroom_core::{
     approval::Scope,
-    run::{Reason, State, Stream},
+    run::{Enforced, Reason, State, Stream},
 };
-use strongroom_store::{ClaimedRun, Finish, LogLine, NewRun, StoreError, Submitted};
+use strongroom_store::{CancelEffect, ClaimedRun, Finish, LogLine, NewRun, StoreError, Submitted};
 
 use crate::fixture::{
     World, approval, dataset, each_store, function, is_conflict, name, new_run, now,
 };
 
 async fn submit_and_claim(world: &World, new: NewRun) -> Submitted {
-    let submitted = world.store.run_submit_and_claim(new, "boot", now()).await;
+    let submitted = world
+        .store
+        .run_submit_and_claim(new, "boot", None, now())
+        .await;
     submitted.unwrap()
 }
 
@@ -61,6 +64,49 @@ async fn a_run_takes_a_free_place_as_it_is_submitted_unless_somebody_waits() {
         ];
         let runs: BTreeSet<_> = claims.map(|claim| claim.unwrap().run).into();
         assert_eq!(runs, [claimed.run, queued.id, late.run.id].into());
+    })
+    .await;
+}
+
+#[tokio::test]
+async fn where_a_guest_waits_one_commit_takes_the_place_and_says_that_the_run_begins() {
+    each_store(async |world| {
+        let mean = function(world, "devs/mean", "print(1)").await;
+        let data = dataset(world, "lab/a", "1").await;
+        let enforced = Enforced {
+            tier: "full".to_owned(),
+            walls: vec!["seccomp".to_owned()],
+        };
+        let ask = async |new: NewRun| {
+            let begins = Some(enforced.clone());
+            let store = &world.store;
+            let submitted = store.run_submit_and_claim(new, "boot", begins, now()).await;
+            submitted.unwrap()
+        };
+        // Who is not allowed to run does not begin.
+        let waiting = ask(new_run("guest", &mean, &[&data], json!({}))).await;
+        assert!(waiting.claimed.is_none());
+        assert_eq!(
+            (waiting.run.state, waiting.run.started_ms),
+            (State::Waiting, None)
+        );
+        let first = ask(new_run("guest", &mean, &[], json!({}))).await;
+        assert!(first.claimed.unwrap().begun);
+        assert_eq!(first.run.state, State::Running);
+        assert_eq!(first.run.enforced.as_ref(), Some(&enforced));
+        assert_eq!(world.run(&first.run).await, first.run);
+        // It was told once already that it begins.
+        let again = world.store.run_start(&first.run.id, &enforced, now()).await;
+        assert!(!again.unwrap());
+        // Who ends it now ends a run whose guest may have begun.
+        let second = ask(new_run("guest", &mean, &[], json!({}))).await.run;
+        let by = name("guest");
+        let effect = world.store.run_cancel(&second.id, &by, now()).await;
+        assert_eq!(effect.unwrap(), CancelEffect::Kill);
+        // So a station that was killed does not begin it again.
+        let recovered = world.store.run_recover(now()).await.unwrap();
+        assert_eq!(recovered.interrupted, [first.run.id, second.id]);
+        assert!(recovered.requeued.is_empty());
     })
     .await;
 }

@@ -25,6 +25,7 @@ impl Slot {
         self.stage = Stage::Attaching;
         self.deadline = Some(now + Duration::from_millis(ATTACH_MS_MAX));
         let limits = attachment.limits;
+        self.begins = attachment.begins;
         // If the keeper is dead, its end will be told.
         let order = ToKeeper::Attach(attachment);
         let _ = wire::send(&self.cradle.socket, &order, &[]);
@@ -34,6 +35,15 @@ impl Slot {
                 let (wall, detail) = (CGROUP.to_owned(), error.to_string());
                 self.refuse(Refusal { wall, detail }, now);
             }
+        }
+    }
+
+    /// All is attached; a launched guest may begin with that.
+    pub(super) fn attached(&mut self, now: Instant) {
+        self.stage = Stage::Ready;
+        self.deadline = None;
+        if self.begins && matches!(self.waiting, Some(Waiting::Launched)) {
+            self.start(None, &[], now);
         }
     }
 
