@@ -3,6 +3,7 @@
 //! The answers are found inside the change, so an approval that is good for
 //! three runs is good for three, however many ask at once.
 
+mod checks;
 mod rows;
 
 use serde_json::json;
@@ -15,7 +16,6 @@ use strongroom_core::{
     plan::{InputVersion, Inputs, Plan},
     request::{self, Verdicts},
     run::{Enforced, State},
-    secret,
     stage::Expose,
     tree::Tree,
 };
@@ -23,15 +23,13 @@ use strongroom_core::{
 use crate::{
     Store, Tx,
     claim::{self, ClaimedRun, Turns},
-    content::{self, FunctionContent},
+    content,
     dataset::{self, NewTransform},
     error::StoreError,
     event::Note,
     fields::without_nul,
-    function,
-    judge::{self, Asked},
-    labels::{self, Labels},
-    plan,
+    judge::Asked,
+    labels, plan,
     question::query,
     request::RequestRow,
     run::{self, Kind, RunRow},
@@ -169,10 +167,10 @@ async fn submit(
     if let Some((tree, manifest)) = &new.script {
         content::keep(tx, tree, manifest).await?;
     }
-    check(tx, &new).await?;
+    checks::check(tx, &new).await?;
     let labels = labels::of(tx, &new.inputs).await?;
-    check_expose(&new, &labels)?;
-    check_secrets(&new, &labels)?;
+    checks::check_expose(&new, &labels)?;
+    checks::check_secrets(&new, &labels)?;
     let verdicts = match &new.kind {
         Kind::Script { .. } => Verdicts::new(),
         Kind::Function { name } => {
@@ -265,78 +263,6 @@ async fn earlier(tx: &mut Tx, new: &NewRun) -> Result<Option<RunRow>, StoreError
     // He may have been allowed then, and not now.
     let run = run::load(tx, &row.parsed("run")?).await?;
     Ok(run.map(run::for_caller))
-}
-
-/// Whether all that the run names exists and belongs together. What it names
-/// never changes, so this holds for good.
-async fn check(tx: &mut Tx, new: &NewRun) -> Result<(), StoreError> {
-    let open = query(OPEN).bind(new.caller.as_str());
-    if RUNS_OPEN_MAX <= tx.count(open).await? {
-        return Err(StoreError::TooMany {
-            what: "runs of yours that have not ended",
-            max: RUNS_OPEN_MAX,
-        });
-    }
-    let Ok(versions) = new
-        .inputs
-        .clone()
-        .try_map(|input| Ok::<_, std::convert::Infallible>(input.version));
-    if versions != new.plan.inputs {
-        let what = "the plan has other inputs than those that were named";
-        return Err(StoreError::conflict(what));
-    }
-    let function = &new.plan.function;
-    let exists = match &new.kind {
-        Kind::Function { name } if new.script.is_some() => {
-            let sent = new.script.as_ref();
-            let sent = sent.map(|(tree, manifest)| FunctionContent::version_of(tree, manifest));
-            name.owner == new.caller && sent == Some(*function)
-        }
-        Kind::Function { name } => function::has_version(tx, name, function).await?,
-        Kind::Script { .. } if new.inputs != Inputs::None => {
-            return Err(StoreError::conflict("a script has no inputs"));
-        }
-        Kind::Script { .. } => content::exists(tx, function).await?,
-    };
-    if !exists {
-        let what = format!("there is no such function version {function}");
-        return Err(StoreError::Conflict { what });
-    }
-    for (_, input) in new.inputs.iter() {
-        if !dataset::has_version(tx, &input.dataset, &input.version).await? {
-            let what = format!("{} has no version {}", input.dataset, input.version);
-            return Err(StoreError::Conflict { what });
-        }
-    }
-    Ok(())
-}
-
-/// Whether a caller who says that he may expose all of the data owns it, and
-/// wrote the function.
-fn check_expose(new: &NewRun, labels: &Labels) -> Result<(), StoreError> {
-    let (Expose::AllDatasets, Kind::Function { name }) = (new.expose, &new.kind) else {
-        return Ok(());
-    };
-    let owners = judge::owners(&new.inputs, labels);
-    match request::may_expose_all(&new.caller, &name.owner, owners.keys()) {
-        true => Ok(()),
-        false => Err(StoreError::conflict(
-            "only who owns all of the data and wrote the function exposes it without asking",
-        )),
-    }
-}
-
-/// Whether no stage would be told a secret of the caller and see data of others.
-fn check_secrets(new: &NewRun, labels: &Labels) -> Result<(), StoreError> {
-    let (secrets, stages) = (&new.plan.secrets, &new.plan.stages);
-    let owners = judge::owners(&new.inputs, labels);
-    match secret::meets_data_of_others(secrets, stages, &new.caller, owners.keys()) {
-        None => Ok(()),
-        Some(stage) => Err(StoreError::conflict(format!(
-            "the stage {} would be told your secrets and see data of others, which no stage does",
-            stage.as_str()
-        ))),
-    }
 }
 
 async fn add_request(tx: &mut Tx, request: &RequestRow) -> Result<(), StoreError> {

@@ -4,8 +4,9 @@
 //! from then on nothing that is renamed or pushed can change what runs. Only
 //! the caller sees what came out; an owner of the data sees that it ran.
 
-use std::sync::Arc;
+mod awaited;
 
+pub use awaited::Begun;
 use strongroom_core::{
     digest::Digest,
     id::{RequestId, RunId},
@@ -18,14 +19,7 @@ use strongroom_core::{
 };
 use strongroom_store::{CancelEffect, Kind, NewRun, NewTransform, Page, RunRow};
 
-use super::{
-    Actor, App, AppError,
-    clock::random,
-    data::OpenFile,
-    queue::Handed,
-    show,
-    watch::{Ear, Ended},
-};
+use super::{Actor, App, AppError, clock::random, data::OpenFile, queue::Handed, show};
 use crate::api;
 
 /// The longest purpose, in characters.
@@ -49,23 +43,6 @@ pub(super) struct Whole {
     pub transform: Option<NewTransform>,
     /// The caller's key, and the digest of what he sent.
     pub idempotency: Option<(String, Digest)>,
-}
-
-/// A run as it was when it had been asked for, and who listened from before.
-pub struct Begun {
-    pub(super) row: RunRow,
-    ear: Ear,
-}
-
-impl Begun {
-    pub fn id(&self) -> &RunId {
-        &self.row.id
-    }
-
-    /// The run as it was then.
-    pub fn shown(self) -> api::Run {
-        show::run(self.row)
-    }
 }
 
 impl App {
@@ -232,97 +209,6 @@ impl App {
 
     pub async fn run(&self, actor: &Actor, id: &RunId) -> Result<api::Run, AppError> {
         Ok(show::run(self.run_row(actor, id).await?))
-    }
-
-    /// The run as it is when it ends, or when `patience` does; at once for
-    /// somebody who waits for too many already.
-    pub async fn run_ended(
-        &self,
-        actor: &Actor,
-        id: &RunId,
-        patience: impl Future<Output = ()>,
-    ) -> Result<api::Run, AppError> {
-        Ok(show::run(self.awaited(actor, id, patience).await?.run))
-    }
-
-    /// As [`App::run_ended`], for a run that was asked for just now.
-    pub async fn begun_ended(
-        &self,
-        actor: &Actor,
-        begun: Begun,
-        patience: impl Future<Output = ()>,
-    ) -> Result<api::Run, AppError> {
-        Ok(show::run(
-            self.begun_awaited(actor, begun, patience).await?.run,
-        ))
-    }
-
-    /// As [`App::run_ended`], with the log where that is at hand.
-    pub(super) async fn awaited(
-        &self,
-        actor: &Actor,
-        id: &RunId,
-        patience: impl Future<Output = ()>,
-    ) -> Result<Ended, AppError> {
-        let ear = self.watch.listen(id);
-        let row = self.run_row(actor, id).await?;
-        self.heard_out(actor, Begun { row, ear }, patience).await
-    }
-
-    /// As [`App::awaited`], for a run that was asked for just now.
-    pub(super) async fn begun_awaited(
-        &self,
-        actor: &Actor,
-        begun: Begun,
-        patience: impl Future<Output = ()>,
-    ) -> Result<Ended, AppError> {
-        match begun.row.id == *begun.ear.run() {
-            true => self.heard_out(actor, begun, patience).await,
-            // It is an earlier one, which was asked for by the same key.
-            false => self.awaited(actor, begun.id(), patience).await,
-        }
-    }
-
-    /// Who waits as its caller gets the end as it was stored, and the store is
-    /// not read for it. A token that is revoked is news as well, so whoever
-    /// hears of an end only has still leave to see it.
-    async fn heard_out(
-        &self,
-        actor: &Actor,
-        Begun { mut row, mut ear }: Begun,
-        patience: impl Future<Output = ()>,
-    ) -> Result<Ended, AppError> {
-        if row.state == State::Ended {
-            return Ok(row.into());
-        }
-        let Some(_place) = self.watch.place(&actor.user) else {
-            return Ok(row.into());
-        };
-        let mut patience = std::pin::pin!(patience);
-        loop {
-            tokio::select! {
-                () = ear.turn() => {}
-                () = self.token_ends(actor) => {}
-                () = &mut patience => {
-                    self.still(actor).await?;
-                    return Ok(self.run_row(actor, &row.id).await?.into());
-                }
-                () = self.stop.cancelled() => return Ok(row.into()),
-            }
-            if row.viewer_is_caller
-                && let Some(ended) = ear.ended()
-                && actor
-                    .until_ms
-                    .is_none_or(|until_ms| self.now_ms() < until_ms)
-            {
-                return Ok(Arc::unwrap_or_clone(ended));
-            }
-            self.still(actor).await?;
-            row = self.run_row(actor, &row.id).await?;
-            if row.state == State::Ended {
-                return Ok(row.into());
-            }
-        }
     }
 
     pub async fn run_cancel(&self, actor: &Actor, id: &RunId) -> Result<api::Run, AppError> {
