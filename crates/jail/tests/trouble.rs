@@ -306,11 +306,8 @@ fn a_host_without_processes_is_named_and_the_next_run_works() {
             "{detail}"
         );
     }
-    assert_eq!(
-        place.slots(),
-        Vec::<PathBuf>::new(),
-        "nobody was born there"
-    );
+    // The rehearsal's own group goes a moment after its end.
+    cell::soon("nobody was born there", || place.slots().is_empty());
     place.set("pids.max", "max");
     assert_eq!(
         run_in(&place.warden, shell(LIMITS, "echo fine")).text(),
