@@ -155,12 +155,7 @@ impl House {
             runtimes,
             ..docker_config(engine, folder.path())
         };
-        let docker = Docker::start(config).await.unwrap();
-        Self {
-            backend: Backend::Docker(docker),
-            folder,
-            on_images: true,
-        }
+        Self::started(config, folder, true).await
     }
 
     /// In containers of this engine.
@@ -174,11 +169,15 @@ impl House {
             runtimes,
             ..docker_config(engine, folder.path())
         };
+        Self::started(config, folder, false).await
+    }
+
+    async fn started(config: DockerConfig, folder: TempDir, on_images: bool) -> Self {
         let docker = Docker::start(config).await.unwrap();
         Self {
             backend: Backend::Docker(docker),
             folder,
-            on_images: false,
+            on_images,
         }
     }
 
