@@ -4,7 +4,12 @@
 
 use std::sync::Arc;
 
-use strongroom_core::{permit::Permit, plan::RuntimePin, runtime::RuntimeName};
+use strongroom_core::{
+    name::Name,
+    permit::Permit,
+    plan::{Plan, RuntimePin},
+    runtime::RuntimeName,
+};
 use strongroom_jail::{Tier, Wall};
 
 use crate::{
@@ -99,12 +104,13 @@ impl Backend {
         }
     }
 
-    /// The number of guests that wait for work on this runtime.
-    pub fn waiting(&self, runtime: &RuntimeName) -> usize {
+    /// Whether a guest waits that could take the first stage of this plan, for
+    /// this caller. Another run may take it before.
+    pub fn has_waiting(&self, plan: &Plan, tenant: &Name) -> bool {
         match self {
-            Self::Local(local) => local.waiting(runtime),
+            Self::Local(local) => local.has_waiting(plan, tenant),
             // A container is made for its run.
-            Self::Docker(_) => 0,
+            Self::Docker(_) => false,
         }
     }
 

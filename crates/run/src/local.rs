@@ -9,7 +9,11 @@ use std::{
     sync::{Arc, Mutex, PoisonError},
 };
 
-use strongroom_core::{plan::RuntimePin, runtime::RuntimeName};
+use strongroom_core::{
+    name::Name,
+    plan::{Plan, RuntimePin},
+    runtime::RuntimeName,
+};
 use strongroom_jail::{Kernel, Tier, Wall, Warden, WardenConfig, WardenError};
 use tokio::sync::Semaphore;
 
@@ -18,6 +22,7 @@ use crate::{
     pool::Pool,
     runtime::{RuntimeError, Runtimes},
     slot::Live,
+    waiting::Waiting,
 };
 
 /// How often in a row a warden may die before any guest ended in it.
@@ -154,6 +159,13 @@ impl Local {
 }
 
 impl Local {
+    /// As [`Backend::has_waiting`](crate::Backend::has_waiting).
+    pub(crate) fn has_waiting(&self, plan: &Plan, tenant: &Name) -> bool {
+        let has_network = plan.stages.first().is_some_and(|stage| stage.has_network());
+        let pool = &self.shared.pool;
+        !has_network && Waiting::fits(&plan.limits) && pool.has_waiting(&plan.runtime.name, tenant)
+    }
+
     /// The number of guests that wait for work on this runtime.
     pub fn waiting(&self, runtime: &RuntimeName) -> usize {
         self.shared.pool.waiting(runtime)

@@ -196,6 +196,16 @@ impl Pool {
         of_runtime.map(|(_, shelf)| shelf.waiting.len()).sum()
     }
 
+    /// Whether one waits that this caller's runs may have.
+    pub(crate) fn has_waiting(&self, name: &RuntimeName, tenant: &Name) -> bool {
+        let may_have = |label: &Label| {
+            label.runtime == *name && label.tenant.as_ref().is_none_or(|one| one == tenant)
+        };
+        let shelves = self.lock();
+        let mut found = shelves.iter().filter(|(label, _)| may_have(label));
+        found.any(|(_, shelf)| !shelf.waiting.is_empty())
+    }
+
     /// Ends everything that waits, and all keepers.
     pub(crate) fn close(&self) {
         for (_, shelf) in std::mem::take(&mut *self.lock()) {

@@ -90,6 +90,16 @@ impl Worker {
                 }
             }
         }
+        // What was handed over last may be written down as begun, and ends here.
+        handed.close();
+        while let Ok(Handed {
+            claimed,
+            alive,
+            place,
+        }) = handed.try_recv()
+        {
+            self.begin((claimed, alive), place);
+        }
         while self.running.join_next().await.is_some() {}
         self.backend.close().await;
     }

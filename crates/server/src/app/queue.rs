@@ -8,7 +8,7 @@
 
 use std::sync::{Arc, Mutex, OnceLock, PoisonError, Weak};
 
-use strongroom_core::runtime::RuntimeName;
+use strongroom_core::{name::Name, plan::Plan};
 use strongroom_run::Backend;
 use strongroom_store::ClaimedRun;
 use tokio::sync::{Notify, OwnedSemaphorePermit, Semaphore, mpsc};
@@ -75,14 +75,14 @@ impl Queue {
         self.places.add_permits(places as usize);
     }
 
-    /// Whether a guest waits for work on this runtime at this moment.
-    pub fn has_waiting(&self, runtime: &RuntimeName) -> bool {
+    /// Whether a guest waits at this moment that could take this run.
+    pub fn has_waiting(&self, plan: &Plan, caller: &Name) -> bool {
         let backend = self.backend.get().and_then(Weak::upgrade);
-        backend.is_some_and(|backend| 0 < backend.waiting(runtime))
+        backend.is_some_and(|backend| backend.has_waiting(plan, caller))
     }
 
     /// Gives a run to the worker. Where it has gone already, the next start of
-    /// the station takes the run up.
+    /// the station takes the run up, or ends it if it was to begin at once.
     pub fn hand(&self, handed: Handed) {
         let _ = self.handing.send(handed);
     }

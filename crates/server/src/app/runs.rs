@@ -165,7 +165,7 @@ impl App {
 
     async fn submit_whole(&self, new: NewRun, now_ms: i64) -> Result<RunRow, AppError> {
         let offered = self.queue.place().map(|place| {
-            let waits = self.queue.has_waiting(&new.plan.runtime.name);
+            let waits = self.queue.has_waiting(&new.plan, &new.caller);
             let begins = waits.then(|| self.enforced());
             (place, self.live.enter(&new.run), begins)
         });
